@@ -1,0 +1,35 @@
+# Needs Python 3.11 or 3.12, pip and make; `make setup` fetches all else into .venv and .tidemark.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.PHONY: help setup demo test test-fast lint clean
+
+READY := .venv/.ready
+BIN := .venv/bin
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 14
+
+setup: $(READY) ## Install everything, once
+
+$(READY): pyproject.toml uv.lock infra/bootstrap/setup.sh infra/bootstrap/requirements.txt infra/maven/kafka/jgo.lock.toml infra/maven/flink/jgo.lock.toml
+	@PYTHON='$(PYTHON)' sh infra/bootstrap/setup.sh
+	@touch $@
+
+demo: $(READY) ## The whole river on real flights, from Kafka to predictions, with a report
+	@$(BIN)/tidemark demo
+
+test: $(READY) ## All tests, on the real services
+	@$(BIN)/python -m pytest
+
+test-fast: $(READY) ## The tests that start no JVM
+	@$(BIN)/python -m pytest -m "not e2e"
+
+lint: $(READY) ## Style, types and layers
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean: ## Remove what was installed and cached; data under .tidemark stays
+	rm -rf .venv .tidemark/tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

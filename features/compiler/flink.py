@@ -1,0 +1,525 @@
+"""Plan → Flink SQL: the queries of `jobs/features`, as text. Nothing of Flink is imported.
+
+`raw_<source>` → gate → `checked_<source>` → on time, once → `events_<source>_<tile>` → `tiles_<view>` → closings.
+Every relation named here is made a stream of its own by the job, so that nothing is decided or computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from features.compiler.plan import Column, Partial, PartialKind, SourcePlan, ViewPlan
+from features.expression import Expression
+from schemas.types import DataType
+
+OK, BAD = 0, 2  # kinds of the gate (schemas.wire); 1 is a marker
+
+_WINDOW = ("window_start", "window_end")
+
+
+def quote(name: str) -> str:
+    """An identifier, whatever it is."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def text(value: str) -> str:
+    """A string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def interval(milliseconds: int) -> str:
+    """A day-time interval literal, exact to the millisecond."""
+    for unit, size in (("HOUR", 3_600_000), ("MINUTE", 60_000), ("SECOND", 1_000)):
+        count, rest = divmod(milliseconds, size)
+        if not rest and count < 100:  # two digits are what a unit takes without a precision
+            return f"INTERVAL '{count}' {unit}"
+    seconds, rest = divmod(milliseconds, 1_000)
+    minutes, hours = seconds // 60 % 60, seconds // 3_600 % 24
+    return f"INTERVAL '{seconds // 86_400} {hours:02}:{minutes:02}:{seconds % 60:02}.{rest:03}' DAY(6) TO SECOND(3)"
+
+
+def raw(source: SourcePlan) -> str:
+    """The relation of a source's messages as they are."""
+    return f"raw_{source.name}"
+
+
+def gate(source: SourcePlan) -> str:
+    """The function that checks and decodes them."""
+    return f"gate_{source.name}"
+
+
+def checked(source: SourcePlan) -> str:
+    """The relation of all messages, checked: columns as of `checked_columns`."""
+    return f"checked_{source.name}"
+
+
+def events(source: SourcePlan, tile_ms: int) -> str:
+    """The relation of the events that count in tiles of one size."""
+    return f"events_{source.name}_{tile_ms}"
+
+
+def beats(source: SourcePlan, tile_ms: int) -> str:
+    """The relation of `checked` whose time is the newest tile that each message's watermark closes."""
+    return f"beats_{source.name}_{tile_ms}"
+
+
+def tiles(view: ViewPlan) -> str:
+    """The relation of a view's finished tiles."""
+    return f"tiles_{view.name}"
+
+
+def gate_columns(source: SourcePlan) -> dict[str, str]:
+    """What the gate function returns: kind, reason and the fields, timestamps as BIGINT ms; name → Flink type."""
+    fields = {name: DataType.INT64.flink if type_ is DataType.TIMESTAMP else type_.flink for name, type_ in source.columns.items()}
+    return {"_kind": "TINYINT", "_reason": "STRING"} | fields
+
+
+def checked_columns(source: SourcePlan, tile_sizes_ms: Sequence[int]) -> dict[str, str]:
+    """The columns of `checked`, name → Flink type.
+
+    Fields are null where a message was refused or is a marker. `_time` and `_time_ms` are the event time, there the record's own.
+    `_watermark_ms` is what decides lateness; `_beat_<tile>` the last millisecond of the newest tile that it closes.
+    """
+    own = {"_kind": "TINYINT", "_reason": "STRING", **{name: type_.flink for name, type_ in source.columns.items()}}
+    times = {"_time": "TIMESTAMP_LTZ(3)", "_time_ms": "BIGINT", "_watermark_ms": "BIGINT", "_arrived_ms": "BIGINT"}
+    message = {
+        "_key": "BYTES",
+        "_body": "BYTES",
+        "_headers": "MAP<STRING, BYTES>",
+        "_topic": "STRING",
+        "_partition": "INT",
+        "_offset": "BIGINT",
+    }
+    return own | times | message | {f"_beat_{size}": "TIMESTAMP_LTZ(3)" for size in tile_sizes_ms}
+
+
+def events_columns(source: SourcePlan) -> dict[str, str]:
+    """The columns of `events`: the fields, `_time_ms`, and `_time` by which they are cut into tiles."""
+    return {name: type_.flink for name, type_ in source.columns.items()} | {"_time_ms": "BIGINT", "_time": "TIMESTAMP_LTZ(3)"}
+
+
+def tile_relation_columns(view: ViewPlan) -> dict[str, str]:
+    """The columns of `tiles`: those of the topic, and `_closed`, the last millisecond of the tile."""
+    keys = {column.name: column.type.flink for column in view.keys}
+    return (
+        keys
+        | {"tile_start": "TIMESTAMP_LTZ(3)", "revision": "BIGINT"}
+        | {c.name: c.type.flink for c in view.tile_columns}
+        | {"_closed": "TIMESTAMP_LTZ(3)"}
+    )
+
+
+def raw_table(source: SourcePlan, *, future_skew_ms: int, options: Mapping[str, str]) -> str:
+    """The table of a source's messages. Its watermark goes by the record timestamp, partition by partition."""
+    return f"""CREATE TABLE {quote(raw(source))} (
+  `_key` BYTES,
+  `_body` BYTES,
+  `_headers` MAP<STRING, BYTES> METADATA FROM 'headers' VIRTUAL,
+  `_topic` STRING METADATA FROM 'topic' VIRTUAL,
+  `_partition` INT METADATA FROM 'partition' VIRTUAL,
+  `_offset` BIGINT METADATA FROM 'offset' VIRTUAL,
+  `_arrived` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  `_seen` AS PROCTIME(),
+  WATERMARK FOR `_arrived` AS CASE WHEN {_plausible(future_skew_ms)} THEN `_arrived` - {interval(source.lateness_ms)} END
+) WITH (
+{with_options(options)}
+)"""
+
+
+def gate_query(source: SourcePlan, tile_sizes_ms: Sequence[int], *, future_skew_ms: int) -> str:
+    """The relation `checked` from `raw`.
+
+    The watermark of a message is the newest of its own partition's, itself included, and of the stream's. The first is state that is restored
+    after a fault, as the windows' own clocks are: what passes as on time here is never behind the clock of a window, even right after a restart.
+    """
+    late = source.lateness_ms
+    fields = ",\n".join(f"  {_decoded(name, type_)} AS {quote(name)}" for name, type_ in source.columns.items())
+    time = f"CASE WHEN `_gate`.`_kind` = {OK} THEN `_gate`.{quote(source.event_time)} ELSE `_arrived_ms` END"
+    beat = "".join(
+        f",\n  TO_TIMESTAMP_LTZ({_floor('(`_watermark_ms` + 1)', size)} - 1, 3) AS {quote(f'_beat_{size}')}"  #
+        for size in tile_sizes_ms
+    )
+    return f"""SELECT
+  `_gate`.`_kind` AS `_kind`,
+  `_gate`.`_reason` AS `_reason`,
+{fields},
+  TO_TIMESTAMP_LTZ({time}, 3) AS `_time`,
+  {time} AS `_time_ms`,
+  `_watermark_ms`,
+  `_arrived_ms`,
+  `_key`,
+  `_body`,
+  `_headers`,
+  `_topic`,
+  `_partition`,
+  `_offset`{beat}
+FROM (
+  SELECT
+    *,
+    GREATEST(COALESCE(`_partition_ms`, `_stream_ms`), COALESCE(`_stream_ms`, `_partition_ms`)) AS `_watermark_ms`
+  FROM (
+    SELECT
+      *,
+      MAX(CASE WHEN `_plausible` THEN `_arrived_ms` - {late} END) OVER (
+        PARTITION BY `_partition` ORDER BY `_seen` ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+      ) AS `_partition_ms`
+    FROM (
+      SELECT
+        *,
+        {quote(gate(source))}(`_body`) AS `_gate`,
+        {_milliseconds("`_arrived`")} AS `_arrived_ms`,
+        {_milliseconds(f"(CURRENT_WATERMARK(`_arrived`) + {interval(late)})")} - {late} AS `_stream_ms`,
+        {_plausible(future_skew_ms)} AS `_plausible`
+      FROM {quote(raw(source))}
+    )
+  )
+)"""
+
+
+def is_late(tile_ms: int) -> str:
+    """Whether an event of `checked` is behind the watermark for tiles of one size: its tile's last millisecond has passed."""
+    return f"COALESCE({_floor('`_time_ms`', tile_ms)} + {tile_ms - 1} <= `_watermark_ms`, FALSE)"
+
+
+def events_query(source: SourcePlan, tile_ms: int) -> str:
+    """The relation `events` from `checked`: on time and, where the source says so, repeats of one id and event time counted once.
+
+    Of repeats the smallest stays, by all fields in schema order, nulls first. They come out at the end of the tile, so `_time` is then its end.
+    """
+    fields = ", ".join(quote(name) for name in source.columns)
+    on_time = f"SELECT {fields}, `_time_ms`, `_time` FROM {quote(checked(source))} WHERE `_kind` = {OK} AND NOT {is_late(tile_ms)}"
+    if source.id is None or source.dedupe_ms is None:
+        return on_time
+    order = ", ".join(f"{quote(name)} ASC" for name in source.columns if name not in (source.id, source.event_time)) or "`_time_ms` ASC"
+    return f"""WITH `on_time` AS (
+  {on_time}
+)
+SELECT {fields}, `_time_ms`, `window_time` AS `_time`
+FROM (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY `window_start`, `window_end`, {quote(source.id)}, `_time_ms`
+      ORDER BY {order}
+    ) AS `_copy`
+  FROM {_tumble("on_time", "_time", tile_ms)}
+)
+WHERE `_copy` = 1"""
+
+
+def tile_query(view: ViewPlan) -> str:
+    """The relation `tiles` of a view, from `events`: partial aggregates of each entity and tile; all state is dropped with the tile."""
+    inputs = _Inputs(view)
+    keys = [quote(key.name) for key in view.keys]
+    grouped = ", ".join([*keys, "`window_start`", "`window_end`", "`window_time`"])
+    windowed = _tumble("input", "_time", view.tile_ms)
+    base = [column for partial in view.partials for column in _base(partial, inputs)]
+    steps = {
+        "input": inputs.query(),
+        "base": _select([*keys, "`window_start`", "`window_end`", "`window_time`", *base], windowed, f"GROUP BY {grouped}"),
+    }
+    moments = [partial for partial in view.partials if partial.kind is PartialKind.MOMENTS]
+    if moments:
+        sums = [column for partial in moments for column in _around_pivot(partial, inputs)]
+        side = [f"`i`.{name} AS {name}" for name in (*keys, "`window_start`", "`window_end`")]
+        rows = f"(SELECT * FROM {windowed}) AS `i`\nINNER JOIN `base` AS `b` ON {_same_tile('i', 'b', keys)}"
+        steps["moments"] = _select(
+            [*side, *sums], rows, "GROUP BY " + ", ".join(f"`i`.{name}" for name in (*keys, "`window_start`", "`window_end`"))
+        )
+    for partial in view.partials:
+        if partial.kind in (PartialKind.FIRST, PartialKind.LAST):
+            steps[partial.name] = _extreme_in_time(partial, inputs, keys, windowed)
+    joined = "".join(f"\nLEFT JOIN {quote(name)} ON {_same_tile('base', name, keys)}" for name in steps if name not in ("input", "base"))
+    columns = [
+        f"{quote(_home(partial, column))}.{quote(column.name)} AS {quote(column.name)}"
+        for partial in view.partials
+        for column in partial.columns
+    ]
+    own = [f"`base`.{key} AS {key}" for key in keys]
+    fixed = ["CAST(`base`.`window_start` AS TIMESTAMP_LTZ(3)) AS `tile_start`", "CAST(0 AS BIGINT) AS `revision`"]
+    result = _select([*own, *fixed, *columns, "`base`.`window_time` AS `_closed`"], f"`base`{joined}")
+    return "WITH " + ",\n".join(f"{quote(name)} AS (\n{_indent(step)}\n)" for name, step in steps.items()) + "\n" + result
+
+
+def closing_query(view: ViewPlan) -> str:
+    """How many tiles each interval of a view has: one row once the watermark has passed it, in order, from one subtask.
+
+    Its own tiles count one each; a beat of every message, zero each, closes intervals without tiles.
+    """
+    return f"""WITH `signs` AS (
+  SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM {quote(tiles(view))}
+  UNION ALL
+  SELECT {quote(f"_beat_{view.tile_ms}")} AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM {quote(beats(view.source, view.tile_ms))}
+)
+SELECT
+  {text(view.name)} AS `view`,
+  CAST(`window_end` AS TIMESTAMP_LTZ(3)) AS `tile_end`,
+  COALESCE(SUM(`_tiles`), 0) AS `tiles`
+FROM {_tumble("signs", "_at", view.tile_ms)}
+GROUP BY `window_start`, `window_end`"""
+
+
+def late_query(source: SourcePlan, views: Iterable[ViewPlan]) -> str:
+    """The events that one or more views do not count, as `letters_table` takes them."""
+    behind = {view.name: is_late(view.tile_ms) for view in views}
+    names = ", ".join(f"CASE WHEN {late} THEN {text(name)} END" for name, late in behind.items())
+    reason = "'late: tile ended at or before the watermark'"
+    headers = {"reason": reason, "views": f"CONCAT_WS(',', {names})", "watermark_ms": "CAST(`_watermark_ms` AS STRING)"}
+    condition = "\n  OR ".join(dict.fromkeys(behind.values()))
+    return f"""{_letter(headers)}
+FROM {quote(checked(source))}
+WHERE `_kind` = {OK} AND (
+  {condition}
+)"""
+
+
+def dead_letter_query(source: SourcePlan) -> str:
+    """The messages that the gate refused, as `letters_table` takes them."""
+    return f"""{_letter({"reason": "`_reason`"})}
+FROM {quote(checked(source))}
+WHERE `_kind` = {BAD}"""
+
+
+def archive_query(source: SourcePlan) -> str:
+    """Every event with its arrival, as `archive_table` takes it."""
+    fields = "".join(f"  {quote(name)},\n" for name in source.columns)
+    return f"""SELECT
+{fields}  `_watermark_ms`,
+  `_arrived_ms` AS `_arrived`,
+  `_partition`,
+  `_offset`,
+  DATE_FORMAT({quote(source.event_time)}, 'yyyy-MM-dd') AS `day`
+FROM {quote(checked(source))}
+WHERE `_kind` = {OK}"""
+
+
+def tile_sink_query(view: ViewPlan) -> str:
+    """`tiles` as `tiles_table` takes them: with the entity key and, as the record's time, the tile's end."""
+    key = " || '|' || ".join(_as_text(column) for column in view.keys)
+    columns = "".join(f"  {quote(name)},\n" for name in tile_relation_columns(view) if name != "_closed")
+    return f"""SELECT
+{columns}  {key} AS `_key`,
+  {_record_time(f"`tile_start` + {interval(view.tile_ms)}")} AS `_time`
+FROM {quote(tiles(view))}"""
+
+
+def closing_sink_query(view: ViewPlan) -> str:
+    """`closing_query` as `closings_table` takes it."""
+    return f"SELECT `view`, `tile_end`, `tiles`, `view` AS `_key`, {_record_time('`tile_end`')} AS `_time` FROM (\n{_indent(closing_query(view))}\n)"
+
+
+def letters_table(name: str, *, options: Mapping[str, str]) -> str:
+    """A sink of untouched messages with headers that say why and from where."""
+    return f"""CREATE TABLE {quote(name)} (
+  `_key` BYTES,
+  `_body` BYTES,
+  `_headers` MAP<STRING, BYTES> METADATA FROM 'headers',
+  `_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'
+) WITH (
+{with_options(options)}
+)"""
+
+
+def archive_table(name: str, source: SourcePlan, *, options: Mapping[str, str]) -> str:
+    """A sink of Parquet files, a folder for each day of event time in UTC."""
+    fields = "".join(f"  {quote(column)} {type_.flink},\n" for column, type_ in source.columns.items())
+    return f"""CREATE TABLE {quote(name)} (
+{fields}  `_watermark_ms` BIGINT,
+  `_arrived` BIGINT,
+  `_partition` INT,
+  `_offset` BIGINT,
+  `day` STRING
+) PARTITIONED BY (`day`) WITH (
+{with_options(options)}
+)"""
+
+
+def tiles_table(name: str, view: ViewPlan, *, options: Mapping[str, str]) -> str:
+    """A sink of a view's tiles; keys, start and revision are never null."""
+    keys = "".join(f"  {quote(key.name)} {key.type.flink} NOT NULL,\n" for key in view.keys)
+    columns = "".join(f"  {quote(column.name)} {column.type.flink},\n" for column in view.tile_columns)
+    return f"""CREATE TABLE {quote(name)} (
+{keys}  `tile_start` TIMESTAMP_LTZ(3) NOT NULL,
+  `revision` BIGINT NOT NULL,
+{columns}  `_key` STRING NOT NULL,
+  `_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'
+) WITH (
+{with_options(options)}
+)"""
+
+
+def closings_table(name: str, *, options: Mapping[str, str]) -> str:
+    """A sink of closings, as schema `closing`."""
+    return f"""CREATE TABLE {quote(name)} (
+  `view` STRING NOT NULL,
+  `tile_end` TIMESTAMP_LTZ(3) NOT NULL,
+  `tiles` BIGINT NOT NULL,
+  `_key` STRING NOT NULL,
+  `_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'
+) WITH (
+{with_options(options)}
+)"""
+
+
+def render(view: ViewPlan) -> str:
+    """What one view means in Flink SQL, relation by relation, for people to read."""
+    parts = {
+        events(view.source, view.tile_ms): events_query(view.source, view.tile_ms),
+        tiles(view): tile_query(view),
+        f"closings of {view.name}": closing_query(view),
+    }
+    return "\n\n".join(f"-- {name}\n{query};" for name, query in parts.items()) + "\n"
+
+
+def with_options(options: Mapping[str, str]) -> str:
+    """The options of a table, a line each."""
+    return ",\n".join(f"  {text(name)} = {text(value)}" for name, value in options.items())
+
+
+class _Inputs:
+    """What a view's partials aggregate: each distinct pair of input and condition evaluated once, as a column."""
+
+    def __init__(self, view: ViewPlan) -> None:
+        self._view = view
+        self._columns: dict[str, str] = {}  # expression → column
+        for partial in view.partials:
+            self.of(partial)
+            if partial.tie is not None:
+                self._name(partial.tie.sql("flink"))
+
+    def of(self, partial: Partial) -> str | None:
+        """The column that is null where an event does not contribute; None when every event does."""
+        if partial.input is None:
+            return None if partial.where is None else self._name(f"CASE WHEN {partial.where.sql('flink')} THEN 1 END")
+        return self._name(_where(partial.input, partial.where))
+
+    def tie(self, partial: Partial) -> str | None:
+        """The column that breaks ties."""
+        return None if partial.tie is None else self._name(partial.tie.sql("flink"))
+
+    def query(self) -> str:
+        """The events of the view, with these columns."""
+        view = self._view
+        keys = [quote(key.name) for key in view.keys]
+        conditions = [f"{key} IS NOT NULL" for key in keys] + ([] if view.where is None else [f"({view.where.sql('flink')})"])
+        columns = [f"{expression} AS {column}" for expression, column in self._columns.items()]
+        return _select(
+            [*keys, "`_time_ms`", "`_time`", *columns], quote(events(view.source, view.tile_ms)), "WHERE " + "\n  AND ".join(conditions)
+        )
+
+    def _name(self, expression: str) -> str:
+        return self._columns.setdefault(expression, quote(f"_in{len(self._columns) + 1}"))
+
+
+def _base(partial: Partial, inputs: _Inputs) -> list[str]:
+    """The aggregates that need the events only once."""
+    column = inputs.of(partial)
+    name = quote(partial.name)
+    match partial.kind:
+        case PartialKind.COUNT:
+            return [f"COUNT({column or '*'}) AS {name}"]
+        case PartialKind.SUM | PartialKind.MIN | PartialKind.MAX:
+            return [f"{partial.kind.upper()}({column}) AS {name}"]
+        case PartialKind.MOMENTS:
+            # The smallest value is a pivot near the data, and the same however the events arrive.
+            return [
+                f"COUNT({column}) AS {quote(f'{partial.name}__n')}",
+                f"CAST(MIN({column}) AS DOUBLE) AS {quote(f'{partial.name}__pivot')}",
+            ]
+        case _:
+            return []
+
+
+def _around_pivot(partial: Partial, inputs: _Inputs) -> list[str]:
+    distance = f"(CAST(`i`.{inputs.of(partial)} AS DOUBLE) - `b`.{quote(f'{partial.name}__pivot')})"
+    return [f"SUM({distance}) AS {quote(f'{partial.name}__s1')}", f"SUM({distance} * {distance}) AS {quote(f'{partial.name}__s2')}"]
+
+
+def _extreme_in_time(partial: Partial, inputs: _Inputs, keys: list[str], windowed: str) -> str:
+    """The first or last event of each tile: by event time, tie, value; nulls of the tie are smallest in both engines."""
+    value, tie = inputs.of(partial), inputs.tie(partial)
+    direction = "ASC" if partial.kind is PartialKind.FIRST else "DESC"
+    order = ", ".join(f"{column} {direction}" for column in ("`_time_ms`", tie, value) if column is not None)
+    place = [*keys, "`window_start`", "`window_end`"]
+    rank = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(place)} ORDER BY {order}) AS `_rank`"
+    ranked = _select(["*", rank], windowed, f"WHERE {value} IS NOT NULL")
+    sources = [("`_time_ms`", f"{partial.name}__at"), *([] if tie is None else [(tie, f"{partial.name}__tie")]), (value, partial.name)]
+    return _select([*place, *(f"{column} AS {quote(name)}" for column, name in sources)], f"(\n{_indent(ranked)}\n)", "WHERE `_rank` = 1")
+
+
+def _home(partial: Partial, column: Column) -> str:
+    """The step of `tile_query` that computes a column."""
+    match partial.kind:
+        case PartialKind.FIRST | PartialKind.LAST:
+            return partial.name
+        case PartialKind.MOMENTS:
+            return "moments" if column.name.endswith(("__s1", "__s2")) else "base"
+        case _:
+            return "base"
+
+
+def _where(input: Expression, condition: Expression | None) -> str:
+    return input.sql("flink") if condition is None else f"CASE WHEN {condition.sql('flink')} THEN {input.sql('flink')} END"
+
+
+def _same_tile(left: str, right: str, keys: list[str]) -> str:
+    return " AND ".join(f"{quote(left)}.{name} = {quote(right)}.{name}" for name in (*keys, *map(quote, _WINDOW)))
+
+
+def _tumble(relation: str, time: str, tile_ms: int) -> str:
+    return f"TABLE(TUMBLE(TABLE {quote(relation)}, DESCRIPTOR({quote(time)}), {interval(tile_ms)}))"
+
+
+def _select(columns: Sequence[str], source: str, *rest: str) -> str:
+    listed = ",\n".join(f"  {column}" for column in columns)
+    return "\n".join([f"SELECT\n{listed}", f"FROM {source}", *rest])
+
+
+def _indent(lines: str) -> str:
+    return "\n".join(f"  {line}" for line in lines.split("\n"))
+
+
+def _plausible(future_skew_ms: int) -> str:
+    """Whether a record's timestamp may move the watermark: one far ahead of the clock would make everything after it late."""
+    return f"`_arrived` <= CURRENT_TIMESTAMP + {interval(future_skew_ms)}"
+
+
+def _milliseconds(timestamp: str) -> str:
+    """A timestamp from 1970 on as BIGINT ms; Flink has no cast for it."""
+    return f"(EXTRACT(EPOCH FROM {timestamp}) * 1000 + EXTRACT(MILLISECOND FROM {timestamp}))"
+
+
+def _floor(milliseconds: str, unit_ms: int) -> str:
+    """Down to a multiple, before 1970 too: MOD has the sign of its dividend."""
+    return f"({milliseconds} - MOD(MOD({milliseconds}, {unit_ms}) + {unit_ms}, {unit_ms}))"
+
+
+def _decoded(name: str, type_: DataType) -> str:
+    field = f"`_gate`.{quote(name)}"
+    return f"TO_TIMESTAMP_LTZ({field}, 3)" if type_ is DataType.TIMESTAMP else field
+
+
+def _record_time(timestamp: str) -> str:
+    """As a Kafka record's timestamp, which cannot be before 1970."""
+    return f"GREATEST({timestamp}, TO_TIMESTAMP_LTZ(0, 3))"
+
+
+def _as_text(column: Column) -> str:
+    match column.type:
+        case DataType.STRING:
+            return quote(column.name)
+        case _:
+            return f"CAST({quote(column.name)} AS STRING)"
+
+
+def _letter(headers: Mapping[str, str]) -> str:
+    """A message as it was, with its own headers and ours."""
+    place = {"source_topic": "`_topic`", "source_partition": "CAST(`_partition` AS STRING)", "source_offset": "CAST(`_offset` AS STRING)"}
+    pairs = ",\n    ".join(f"{text(name)}, CAST(COALESCE({value}, '') AS BYTES)" for name, value in (dict(headers) | place).items())
+    return f"""SELECT
+  `_key`,
+  `_body`,
+  MAP_UNION(COALESCE(`_headers`, MAP['reason', CAST('' AS BYTES)]), MAP[
+    {pairs}
+  ]) AS `_headers`,
+  {_record_time("TO_TIMESTAMP_LTZ(`_arrived_ms`, 3)")} AS `_time`"""

@@ -1,0 +1,125 @@
+"""Plan → Spark SQL: the tiles of a view from a relation of its source's events. Only text; jobs/backfill runs it.
+
+The session must have ANSI off (BIGINT sums wrap, as in Flink), time zone UTC and case-sensitive names. Names of our own begin with `#`,
+which no field can.
+"""
+
+from __future__ import annotations
+
+from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
+
+WATERMARK = "watermark_ms"
+"""BIGINT: the watermark of its partition when the event arrived, as the archive keeps it; null where unknown, which counts as in time."""
+
+
+def tile_query(view: ViewPlan, as_known: bool) -> str:
+    """The tiles of a view.
+
+    It reads a relation named as the source: every field of its schema (integers BIGINT, timestamps TIMESTAMP), and `watermark_ms` BIGINT.
+
+    Args:
+        view: Its plan.
+        as_known: Count late events too; otherwise only those that were in time for their tile when they arrived (as served).
+
+    Returns:
+        A SELECT of the key columns, `tile_start` TIMESTAMP, and the view's tile columns.
+    """
+    keys = [_quoted(key.name) for key in view.keys]
+    outputs = [*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *(line for partial in view.partials for line in _aggregates(partial))]
+    return f"SELECT\n  {_joined(outputs)}\nFROM (\n{_indented(_events(view, as_known))}\n)\nGROUP BY {', '.join([*keys, '`#tile`'])}"
+
+
+def _events(view: ViewPlan, as_known: bool) -> str:
+    """The events that count, each once, with `#ms`, `#tile` and the pivots of moments."""
+    pivots = _pivots(view)
+    conditions = [f"{_quoted(key.name)} IS NOT NULL" for key in view.keys if key.name in view.source.nullable]
+    if view.where is not None:
+        conditions.append(f"({view.where.sql('spark')})")
+    query = _once(view, as_known, conditions)
+    return query if not pivots else f"SELECT\n  {_joined(['*', *pivots])}\nFROM (\n{_indented(query)}\n)"
+
+
+def _once(view: ViewPlan, as_known: bool, conditions: list[str]) -> str:
+    """Of repeats (same id, same event time) the smallest copy, field by field in schema order, nulls first."""
+    source = view.source
+    if source.id is None or source.dedupe_ms is None:
+        return _timed(view, as_known, conditions)
+    same = f"{_quoted(source.id)}, {_quoted(source.event_time)}"
+    order = ", ".join(f"{_quoted(name)} ASC NULLS FIRST" for name in source.columns if name not in (source.id, source.event_time))
+    copy = f"ROW_NUMBER() OVER (PARTITION BY {same} ORDER BY {order or same}) AS `#copy`"
+    return f"SELECT *\nFROM (\n  SELECT *, {copy}\n  FROM (\n{_indented(_timed(view, as_known, []), 2)}\n  )\n)\nWHERE {_all(['`#copy` = 1', *conditions])}"
+
+
+def _timed(view: ViewPlan, as_known: bool, conditions: list[str]) -> str:
+    """The events with their tile, without those that came too late for it."""
+    milliseconds = f"UNIX_MILLIS({_quoted(view.source.event_time)})"
+    tile = f"{milliseconds} - PMOD({milliseconds}, {view.tile_ms}L)"
+    query = f"SELECT *, {milliseconds} AS `#ms`, {tile} AS `#tile`\nFROM {_quoted(view.source.name)}"
+    if not as_known:
+        watermark = _quoted(WATERMARK)
+        conditions = [f"({watermark} IS NULL OR {tile} + {view.tile_ms - 1}L > {watermark})", *conditions]
+    return f"{query}\nWHERE {_all(conditions)}" if conditions else query
+
+
+def _pivots(view: ViewPlan) -> list[str]:
+    """A value of its own key and tile for each moments: sums of what exceeds it lose nothing to a large mean."""
+    partition = ", ".join([*(_quoted(key.name) for key in view.keys), "`#tile`"])
+    return [
+        f"MIN({_input(partial)}) OVER (PARTITION BY {partition}) AS {_quoted(f'#{partial.name}')}"
+        for partial in view.partials
+        if partial.kind is PartialKind.MOMENTS
+    ]
+
+
+def _aggregates(partial: Partial) -> list[str]:
+    """The partial's columns in storage order."""
+    match partial.kind:
+        case PartialKind.COUNT:
+            values = [f"COUNT({_input(partial)})"]
+        case PartialKind.SUM | PartialKind.MIN | PartialKind.MAX:
+            values = [f"{partial.kind.upper()}({_input(partial)})"]
+        case PartialKind.FIRST | PartialKind.LAST:
+            values = _extreme(partial)
+        case PartialKind.MOMENTS:
+            pivot = _quoted(f"#{partial.name}")
+            above = f"({_input(partial)} - {pivot})"
+            values = [f"COUNT({_input(partial)})", f"MIN({pivot})", f"SUM({above})", f"SUM({above} * {above})"]
+    return [_named(value, column) for value, column in zip(values, partial.columns, strict=True)]
+
+
+def _extreme(partial: Partial) -> list[str]:
+    """The first or last value: the extreme of (event time, tie, value); structs compare part by part, nulls smallest."""
+    assert partial.input is not None
+    tie = "" if partial.tie is None else f", 'tie', {partial.tie.sql('spark')}"
+    value = partial.input.sql("spark")
+    entry = f"NAMED_STRUCT('at', `#ms`{tie}, 'value', {value})"
+    conditions = [f"({value}) IS NOT NULL"] + ([] if partial.where is None else [f"({partial.where.sql('spark')})"])
+    extreme = "MIN" if partial.kind is PartialKind.FIRST else "MAX"
+    found = f"{extreme}(CASE WHEN {' AND '.join(conditions)} THEN {entry} END)"
+    return [f"{found}.`{part}`" for part in ("at", *(("tie",) if tie else ()), "value")]
+
+
+def _input(partial: Partial) -> str:
+    """The aggregated value, null for events that do not contribute."""
+    value = "1" if partial.input is None else partial.input.sql("spark")
+    return value if partial.where is None else f"CASE WHEN {partial.where.sql('spark')} THEN {value} END"
+
+
+def _named(value: str, column: Column) -> str:
+    return f"CAST({value} AS {column.type.spark}) AS {_quoted(column.name)}"
+
+
+def _quoted(name: str) -> str:
+    return f"`{name}`"
+
+
+def _all(conditions: list[str]) -> str:
+    return "\n  AND ".join(conditions)
+
+
+def _joined(lines: list[str]) -> str:
+    return ",\n  ".join(lines)
+
+
+def _indented(text: str, levels: int = 1) -> str:
+    return "\n".join("  " * levels + line for line in text.splitlines())

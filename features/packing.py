@@ -1,0 +1,213 @@
+"""Tiles as bytes: how the online store packs all tiles of one entity into one value, and how they are read back in bulk.
+
+A packed value is a header (i64 `kept_from`, i64 `newest_end`, 8 bytes `layout`) and records sorted by tile start: u32 payload
+length, i64 tile start, i64 revision, payload. The payload: a null bitmap (least bit first, set = null), then each column in
+order: int64, timestamp and float64 as 8 bytes, boolean as 1, string as u32 length + UTF-8; nulls occupy zeroes. Little endian.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.compiler.plan import ViewPlan, describe_view
+from features.kernel import Tiles
+from features.values import Int64s, Values
+from schemas.errors import DataError
+from schemas.types import DataType
+
+NOTHING_DROPPED = -(1 << 63)
+ALL_TIME = (-(1 << 63), (1 << 63) - 1)
+
+_HEADER = struct.Struct("<qq8s")
+_RECORD = struct.Struct("<Iqq")
+_FORMATS = {DataType.INT64: "<i8", DataType.TIMESTAMP: "<i8", DataType.FLOAT64: "<f8", DataType.BOOLEAN: "u1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unpacked:
+    """Tiles of several packed values.
+
+    Attributes:
+        tiles: `owner` is the index of the packed value that a tile came from.
+        kept_from_ms: int64[k], per packed value: tiles that start before were dropped; int64's minimum when none was.
+    """
+
+    tiles: Tiles
+    kept_from_ms: Int64s
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileCodec:
+    """Packs and unpacks the tiles of one view."""
+
+    view: ViewPlan
+
+    @cached_property
+    def layout(self) -> bytes:
+        """8 bytes that change with anything that changes the content of a tile, so that no definition reads another's tiles."""
+        ignored = ("features", "delay_ms", "entity")
+        content = {name: value for name, value in describe_view(self.view).items() if name not in ignored}
+        names = [column.name for column in self.view.tile_columns]
+        return hashlib.sha256(json.dumps([content, names], sort_keys=True).encode()).digest()[:8]
+
+    @cached_property
+    def record(self) -> np.dtype[Any] | None:
+        """A record as a numpy structure; None where a string makes the width vary."""
+        if any(column.type is DataType.STRING for column in self.view.tile_columns):
+            return None
+        head = [("length", "<u4"), ("start", "<i8"), ("revision", "<i8"), ("nulls", "u1", (self._bitmap_bytes,))]
+        return np.dtype(head + [(f"c{i}", _FORMATS[column.type]) for i, column in enumerate(self.view.tile_columns)])
+
+    @cached_property
+    def _bitmap_bytes(self) -> int:
+        return (len(self.view.tile_columns) + 7) // 8
+
+    def pack(self, *, start_ms: Int64s, revision: Int64s, columns: Mapping[str, Values]) -> list[bytes]:
+        """One record per tile, as the store keeps it."""
+        ordered = [columns[column.name] for column in self.view.tile_columns]
+        valid = np.ones((len(start_ms), 8 * self._bitmap_bytes), dtype=np.bool_)
+        for number, values in enumerate(ordered):
+            if values.valid is not None:
+                valid[:, number] = values.valid
+        nulls = np.packbits(~valid, axis=1, bitorder="little")
+        if self.record is None:
+            return self._pack_varying(start_ms, revision, ordered, nulls)
+        width = self.record.itemsize
+        records = np.zeros(len(start_ms), dtype=self.record)
+        records["length"], records["start"], records["revision"], records["nulls"] = width - _RECORD.size, start_ms, revision, nulls
+        for number, values in enumerate(ordered):
+            records[f"c{number}"] = values.filled(0)
+        data = records.tobytes()
+        return [data[offset : offset + width] for offset in range(0, len(data), width)]
+
+    def value(self, records: Sequence[bytes], *, newest_end_ms: int, kept_from_ms: int = NOTHING_DROPPED) -> bytes:
+        """A packed value of records that are sorted by tile start."""
+        return _HEADER.pack(kept_from_ms, newest_end_ms, self.layout) + b"".join(records)
+
+    def unpack(self, packed: Sequence[bytes | None], *, since_ms: int = ALL_TIME[0], before_ms: int = ALL_TIME[1]) -> Unpacked:
+        """Read packed values; `None` has no tiles.
+
+        A value of another layout (the definition has changed since) has no tiles either, and says that it dropped them all.
+
+        Args:
+            packed: k packed values.
+            since_ms: Tiles that start earlier are left out.
+            before_ms: Tiles that start at or after are left out.
+
+        Raises:
+            DataError: A value is damaged.
+        """
+        kept_from = np.full(len(packed), NOTHING_DROPPED, dtype=np.int64)
+        owners, bodies = [], []
+        for number, value in enumerate(packed):
+            if value is None:
+                continue
+            if len(value) < _HEADER.size:
+                raise self._damaged(f"{len(value)} bytes are less than the header")
+            kept, newest_end, layout = _HEADER.unpack_from(value)
+            if layout != self.layout:
+                kept_from[number] = max(kept, newest_end)
+                continue
+            kept_from[number] = kept
+            owners.append(number)
+            bodies.append(value[_HEADER.size :])
+        read = self._unpack_varying if self.record is None else self._unpack_fixed
+        return Unpacked(tiles=read(np.array(owners, dtype=np.int64), bodies, since_ms, before_ms), kept_from_ms=kept_from)
+
+    def _unpack_fixed(self, owners: Int64s, bodies: Sequence[bytes], since_ms: int, before_ms: int) -> Tiles:
+        assert self.record is not None
+        width = self.record.itemsize
+        sizes = np.fromiter(map(len, bodies), dtype=np.int64, count=len(bodies))
+        if np.any(sizes % width):
+            raise self._damaged(f"records are {width} bytes")
+        records = np.frombuffer(b"".join(bodies), dtype=self.record)
+        if np.any(records["length"] != width - _RECORD.size):
+            raise self._damaged(f"payloads are {width - _RECORD.size} bytes")
+        owner = np.repeat(owners, sizes // width)
+        start = np.ascontiguousarray(records["start"])
+        wanted = (start >= since_ms) & (start < before_ms)
+        if not wanted.all():
+            owner, start, records = owner[wanted], start[wanted], records[wanted]
+        nulls = records["nulls"]
+        some = np.bitwise_or.reduce(nulls, axis=0) if len(nulls) else np.zeros(self._bitmap_bytes, np.uint8)
+        columns = {}
+        for number, column in enumerate(self.view.tile_columns):
+            byte, bit = number // 8, np.uint8(1 << number % 8)
+            valid = (nulls[:, byte] & bit) == 0 if some[byte] & bit else None
+            columns[column.name] = Values(numbers=np.ascontiguousarray(records[f"c{number}"]), valid=valid)
+        return Tiles(owner=owner, start_ms=start, columns=columns)
+
+    def _unpack_varying(self, owners: Int64s, bodies: Sequence[bytes], since_ms: int, before_ms: int) -> Tiles:
+        owner, starts = [], []
+        cells: list[list[Any]] = [[] for _ in self.view.tile_columns]
+        for number, body in zip(owners.tolist(), bodies, strict=True):
+            offset = 0
+            while offset < len(body):
+                try:
+                    length, start, _ = _RECORD.unpack_from(body, offset)
+                    offset += _RECORD.size + length
+                    if since_ms <= start < before_ms:
+                        self._read_payload(body[offset - length : offset], cells)
+                        owner.append(number)
+                        starts.append(start)
+                except (struct.error, UnicodeDecodeError, IndexError) as error:
+                    raise self._damaged(str(error)) from error
+            if offset != len(body):
+                raise self._damaged("the last record is cut short")
+        columns = {}
+        for column, cell in zip(self.view.tile_columns, cells, strict=True):
+            type_ = pa.int64() if column.type is DataType.TIMESTAMP else column.type.arrow
+            columns[column.name] = Values.of(pa.array(cell, type=type_), column.type)
+        return Tiles(owner=np.array(owner, dtype=np.int64), start_ms=np.array(starts, dtype=np.int64), columns=columns)
+
+    def _read_payload(self, payload: bytes, cells: list[list[Any]]) -> None:
+        offset = self._bitmap_bytes
+        for number, column in enumerate(self.view.tile_columns):
+            value: Any
+            match column.type:
+                case DataType.STRING:
+                    (length,) = struct.unpack_from("<I", payload, offset)
+                    value = payload[offset + 4 : offset + 4 + length].decode()
+                    offset += 4 + length
+                case DataType.BOOLEAN:
+                    value = bool(payload[offset])
+                    offset += 1
+                case DataType.FLOAT64:
+                    (value,) = struct.unpack_from("<d", payload, offset)
+                    offset += 8
+                case _:
+                    (value,) = struct.unpack_from("<q", payload, offset)
+                    offset += 8
+            cells[number].append(None if payload[number // 8] >> number % 8 & 1 else value)
+
+    def _pack_varying(self, start_ms: Int64s, revision: Int64s, ordered: Sequence[Values], nulls: NDArray[np.uint8]) -> list[bytes]:
+        encoded = [_cells(values, column.type) for values, column in zip(ordered, self.view.tile_columns, strict=True)]
+        records = []
+        for row, (start, number) in enumerate(zip(start_ms.tolist(), revision.tolist(), strict=True)):
+            payload = b"".join([nulls[row].tobytes(), *(cell[row] for cell in encoded)])
+            records.append(_RECORD.pack(len(payload), start, number) + payload)
+        return records
+
+    def _damaged(self, what: str) -> DataError:
+        return DataError(
+            f"online store: packed tiles of view {self.view.name!r} are damaged: {what}; rebuild them from topic {self.view.tiles_topic!r}"
+        )
+
+
+def _cells(values: Values, type_: DataType) -> list[bytes]:
+    if type_ is DataType.STRING:
+        texts = values.arrow(type_).to_pylist()
+        return [struct.pack("<I", len(data)) + data for data in ((text or "").encode() for text in texts)]
+    data = values.filled(0).astype(_FORMATS[type_]).tobytes()
+    width = np.dtype(_FORMATS[type_]).itemsize
+    return [data[offset : offset + width] for offset in range(0, len(data), width)]

@@ -1,0 +1,210 @@
+"""Registers a plan in Feast, so that any Feast client with Tidemark installed reads the same features from the same bytes.
+
+`get_online_features` needs the entity's keys and `as_of_ms` in every row; times are int64 ms since the epoch, since Feast's own
+hold whole seconds. The answer carries no staleness; the view's frontier is a feature of `<view>__frontier`. The registry file holds pickled code: whoever can write it can run code in
+every client that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pyarrow as pa
+
+from features.compiler.feast import AS_OF, FRONTIER, REQUEST, TILES, feast_type, join_keys
+from features.compiler.plan import Plan, ServicePlan, ViewPlan
+from features.kernel import fold
+from features.packing import ALL_TIME, TileCodec
+from schemas.errors import ServiceError, SettingError
+from schemas.types import DataType
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+PROJECT = "tidemark"
+
+Inputs = Mapping[str, Sequence[Any]]
+
+
+def registry(plan: Plan, *, redis: str, folder: Path, project: str = PROJECT) -> FeatureStore:
+    """Apply every entity, view and service of a plan; safe to repeat. Importing Feast takes some 10 s.
+
+    Args:
+        plan: What the definitions declare.
+        redis: `host:port` or a `redis://` URL.
+        folder: Where Feast's registry file is kept; created.
+        project: Feast's project, a part of every key in Redis.
+
+    Raises:
+        SettingError: The folder cannot be written.
+        ServiceError: Redis does not answer.
+    """
+    store = feature_store(redis=redis, folder=folder, project=project)
+    from redis.exceptions import RedisError
+
+    try:
+        store.apply(_objects(plan, folder))
+    except (RedisError, ConnectionError) as error:
+        raise ServiceError(f"redis {redis}: does not serve Feast: {error}; start it with `tidemark up` or set TIDEMARK_REDIS") from error
+    except OSError as error:
+        raise SettingError(f"feast registry {folder}: {error.strerror or error}; name a folder that can be written") from error
+    return store
+
+
+def feature_store(*, redis: str, folder: Path, project: str = PROJECT) -> FeatureStore:
+    """Feast over our Redis and registry file, no `feature_store.yaml` needed; arguments as of `registry`."""
+    from feast import FeatureStore, RepoConfig
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"feast registry {folder}: {error.strerror}; name a folder that can be written") from error
+    config = RepoConfig(
+        project=project,
+        provider="local",
+        registry=str(folder / "registry.db"),
+        online_store={"type": "redis", "connection_string": connection_string(redis)},
+        entity_key_serialization_version=3,
+    )
+    return FeatureStore(config=config)
+
+
+def connection_string(redis: str) -> str:
+    """A Redis address in Feast's own notation: `host:port,db=0,password=…`."""
+    url = urlsplit(redis if "://" in redis else f"redis://{redis}")
+    options = {
+        "db": url.path.strip("/") or None,
+        "username": None if url.username is None else unquote(url.username),
+        "password": None if url.password is None else unquote(url.password),
+        "ssl": "true" if url.scheme == "rediss" else None,
+    }
+    return ",".join([f"{url.hostname}:{url.port or 6379}", *(f"{name}={value}" for name, value in options.items() if value is not None)])
+
+
+def _objects(plan: Plan, folder: Path) -> list[Any]:
+    from feast import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, types
+
+    def fields(columns: Mapping[str, DataType]) -> list[Any]:
+        return [Field(name=name, dtype=getattr(types, feast_type(type_))) for name, type_ in columns.items()]
+
+    def stored(name: str, keys: Mapping[str, DataType], value: DataType, description: str) -> Any:
+        # Feast asks for a batch source; values come only from jobs/materialize, so no such file is ever read.
+        source = FileSource(name=f"{name}__none", path=str(folder / f"{name}.parquet"), timestamp_field="event_timestamp")
+        own = [entities[key] for key in keys]
+        return FeatureView(
+            name=name, entities=own, schema=fields({**keys, name: value}), source=source, ttl=timedelta(0), description=description
+        )
+
+    entities = {key.name: Entity(name=key.name, join_keys=[key.name], value_type=_value_type(key.type)) for key in join_keys(plan).values()}
+    as_of = RequestSource(name=AS_OF, schema=fields({AS_OF: DataType.INT64}))
+    objects: list[Any] = [*entities.values()]
+    on_demand = {}
+    for view in plan.views.values():
+        keys = {key.name: key.type for key in view.keys}
+        tiles = stored(TILES.format(view=view.name), keys, DataType.BYTES, f"packed tiles of {view.name}")
+        frontier = stored(FRONTIER.format(view=view.name), {}, DataType.INT64, f"time (ms) up to which {view.name} is complete")
+        outputs = {feature.name: feature.type for feature in view.features}
+        on_demand[view.name] = _on_demand(view.name, fields(outputs), [tiles, frontier, as_of], _folding(view), outputs, view.fingerprint)
+        objects += [tiles, frontier, on_demand[view.name]]
+    for service in plan.services.values():
+        sources = [on_demand[view.name] for view in service.views]
+        if service.request_features:
+            name = REQUEST.format(service=service.name)
+            outputs = {feature.name: feature.expression.type for feature in service.request_features}
+            inputs: list[Any] = [RequestSource(name=name, schema=fields(_request_fields(service)))]
+            request = _on_demand(name, fields(outputs), inputs, _computing(service), outputs, service.fingerprint)
+            objects.append(request)
+            sources = [request, *sources]
+        objects.append(FeatureService(name=service.name, features=sources, tags={"fingerprint": service.fingerprint}))
+    return objects
+
+
+def _value_type(type_: DataType) -> Any:
+    from feast import ValueType
+
+    return ValueType.INT64 if type_ is DataType.INT64 else ValueType.STRING
+
+
+def _on_demand(
+    name: str,
+    schema: list[Any],
+    sources: list[Any],
+    function: FunctionType,
+    outputs: Mapping[str, DataType],
+    version: str,
+) -> Any:
+    """An on-demand view in Python mode: pandas would turn integers with nulls into doubles."""
+    from feast.on_demand_feature_view import OnDemandFeatureView
+    from feast.transformation.python_transformation import PythonTransformation
+
+    class Declared(PythonTransformation):
+        """Feast would run the function on made-up bytes to guess the types that are declared anyway."""
+
+        def infer_features(self, random_input: Any, singleton: bool | None = False) -> Any:
+            return schema
+
+    # The fingerprint makes Feast see a changed definition: it compares only the bytecode of functions.
+    return OnDemandFeatureView(
+        name=name,
+        schema=schema,
+        sources=sources,
+        mode="python",
+        feature_transformation=Declared(udf=function, udf_string=""),
+        tags={"fingerprint": version},
+    )
+
+
+def _request_fields(service: ServicePlan) -> dict[str, DataType]:
+    """What request features read, without join keys: Feast hands those over anyway, and refuses to take a column as both."""
+    keys = {key.name for view in service.views for key in view.keys}
+    read = sorted({name for feature in service.request_features for name in feature.expression.columns})
+    return {name: service.request.columns[name] for name in read if name not in keys}
+
+
+def _folding(view: ViewPlan) -> FunctionType:
+    def features_as_of(inputs: Inputs) -> dict[str, list[Any]]:
+        return fold_rows(view, inputs)
+
+    assert isinstance(features_as_of, FunctionType)
+    return features_as_of
+
+
+def _computing(service: ServicePlan) -> FunctionType:
+    def request_features(inputs: Inputs) -> dict[str, list[Any]]:
+        return compute_rows(service, inputs)
+
+    assert isinstance(request_features, FunctionType)
+    return request_features
+
+
+def fold_rows(view: ViewPlan, inputs: Inputs) -> dict[str, list[Any]]:
+    """The body of a view's on-demand view: packed tiles, frontier and as-of of each row → its features."""
+    rows = len(inputs[AS_OF])
+    frontier = np.array([ALL_TIME[0] if value is None else value for value in inputs[FRONTIER.format(view=view.name)]], dtype=np.int64)
+    wanted = view.boundary_ms(np.array(inputs[AS_OF], dtype=np.int64))
+    boundary = np.minimum(wanted, np.maximum(frontier, ALL_TIME[0] + view.tile_ms) // view.tile_ms * view.tile_ms)
+    read = TileCodec(view=view).unpack([value or None for value in inputs[TILES.format(view=view.name)]])
+    columns = fold(view, read.tiles, owner=np.arange(rows, dtype=np.int64), boundary_ms=boundary)
+    return {name: _plain(column) for name, column in columns.items()}
+
+
+def compute_rows(service: ServicePlan, inputs: Inputs) -> dict[str, list[Any]]:
+    """The body of a service's request view: request fields of each row → its request features."""
+    read = sorted({name for feature in service.request_features for name in feature.expression.columns})
+    table = pa.table({name: _column(inputs[name], service.request.columns[name]) for name in read})
+    return {feature.name: _plain(feature.expression.evaluate(table)) for feature in service.request_features}
+
+
+def _column(values: Sequence[Any], type_: DataType) -> pa.Array[Any]:
+    return pa.array(values, type=pa.int64()).cast(type_.arrow) if type_ is DataType.TIMESTAMP else pa.array(values, type=type_.arrow)
+
+
+def _plain(column: pa.Array[Any]) -> list[Any]:
+    """Python values, times as ms."""
+    return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()

@@ -1,0 +1,150 @@
+"""Tiles and closings → the online store, engine-free: what one batch of `jobs/materialize` is.
+
+Records are decoded here and not by the engine: Flink's Avro format drops what it cannot read without a trace, or ends the job;
+and so all views share one Python worker and one connection.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.compiler.plan import FRONTIER_TOPIC, ViewPlan
+from features.compiler.tile_schema import tile_avro_schema
+from inference.online.frontier import Frontiers
+from inference.online.store import TileWriter
+from schemas.avro_columns import Reader, compile_reader
+from schemas.avro_cursor import Column
+from schemas.record import Schema, SchemaSet, parse
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What became of a batch.
+
+    Attributes:
+        reasons: For each record why it goes to the dead letters, or None.
+        tiles: How many tiles were written.
+        closings: How many closings were taken in.
+    """
+
+    reasons: list[str | None]
+    tiles: int
+    closings: int
+
+
+class Materializer:
+    """Writes batches of raw records of the tiles topics and the frontier topic."""
+
+    def __init__(self, *, views: Sequence[ViewPlan], writers: Mapping[str, TileWriter], frontiers: Frontiers, schemas: SchemaSet) -> None:
+        """Prepare the readers.
+
+        Args:
+            views: Whose tiles come.
+            writers: By view.
+            frontiers: Of the same store.
+            schemas: For the closings.
+        """
+        self._views = {view.name: view for view in views}
+        self._writers = writers
+        self._frontiers = frontiers
+        self._tiles = {view.tiles_topic: (view, _Reader(schema=parse(tile_avro_schema(view), name=f"tile_{view.name}"))) for view in views}
+        self._closings = _Reader(schema=schemas.current("closing"))
+
+    def write(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Stored:
+        """Write the tiles of a batch, then take in its closings; doing it again changes nothing.
+
+        Args:
+            topics: Of each record.
+            bodies: The records' values.
+
+        Raises:
+            ServiceError: The store does not answer; part of the batch may be written, and may be written again.
+        """
+        reasons: list[str | None] = [None] * len(bodies)
+        by_topic: dict[str, list[int]] = {}
+        for row, (topic, body) in enumerate(zip(topics, bodies, strict=True)):
+            if body is None:
+                reasons[row] = "tombstone: the message has no value"
+            else:
+                by_topic.setdefault(topic, []).append(row)
+        tiles = closings = 0
+        for topic, rows in sorted(by_topic.items(), key=lambda item: item[0] == FRONTIER_TOPIC):
+            given = [bodies[row] or b"" for row in rows]
+            if topic == FRONTIER_TOPIC:
+                closings += self._close(given, rows, reasons)
+            else:
+                tiles += self._keep(topic, given, rows, reasons)
+        return Stored(reasons=reasons, tiles=tiles, closings=closings)
+
+    def _keep(self, topic: str, bodies: Sequence[bytes], rows: Sequence[int], reasons: list[str | None]) -> int:
+        view, reader = self._tiles[topic]
+        batch, good, faults = reader.read(bodies, required=(*(key.name for key in view.keys), "tile_start", "revision"))
+        starts = batch.column("tile_start").cast(pa.int64()).to_numpy()
+        off = starts % view.tile_ms != 0
+        for index in np.flatnonzero(off).tolist():
+            faults[int(good[index])] = f"wrong-tile: tile_start {starts[index]} ms is no multiple of the view's {view.tile_ms} ms"
+        _note(faults, rows, reasons)
+        if off.any():
+            batch = batch.filter(pa.array(~off))
+        if batch.num_rows:
+            self._writers[view.name].write(batch)
+        return batch.num_rows
+
+    def _close(self, bodies: Sequence[bytes], rows: Sequence[int], reasons: list[str | None]) -> int:
+        batch, good, faults = self._closings.read(bodies, required=("view", "tile_end", "tiles"))
+        ends, counts = (batch.column(name).cast(pa.int64()).to_numpy().tolist() for name in ("tile_end", "tiles"))
+        taken: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        for index, name, end, tiles in zip(good.tolist(), batch.column("view").to_pylist(), ends, counts, strict=True):
+            if name not in self._views:
+                faults[index] = f'unknown-view: "{name}"; there are {", ".join(sorted(self._views))}'
+            elif end % self._views[name].tile_ms or tiles < 0:
+                faults[index] = f"wrong-tile: {tiles} tiles that end at {end} ms are none of view {name}"
+            else:
+                taken[name].append((end, tiles))
+        for name, closings in taken.items():
+            self._frontiers.closed(name, closings)
+        _note(faults, rows, reasons)
+        return sum(map(len, taken.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """Plain Avro records (no header) of one schema → a record batch of the good ones."""
+
+    schema: Schema
+
+    @cached_property
+    def _compiled(self) -> Reader:
+        return compile_reader(self.schema.avro, self.schema)
+
+    def read(self, bodies: Sequence[bytes], *, required: Sequence[str]) -> tuple[pa.RecordBatch, Rows, list[str | None]]:
+        """The good records, which of the bodies they are, and for each body what is wrong with it."""
+        ends = np.fromiter(accumulate(map(len, bodies)), dtype=np.int64, count=len(bodies))
+        starts = ends - np.fromiter(map(len, bodies), dtype=np.int64, count=len(bodies))
+        columns, faults = self._compiled.read(b"".join(bodies), starts, ends)
+        for name in required:
+            for row in np.flatnonzero(columns[name].nulls).tolist():
+                faults[row] = faults[row] or f'missing: field "{name}" is null'
+        good = np.array([row for row, fault in enumerate(faults) if fault is None], dtype=np.int64)
+        arrays = [_array(columns[field.name], good, field.type.arrow) for field in self.schema.fields]
+        return pa.RecordBatch.from_arrays(arrays, names=[field.name for field in self.schema.fields]), good, faults
+
+
+def _array(column: Column, rows: Rows, type_: pa.DataType) -> pa.Array[Any]:
+    return pa.array(column.values[rows], type=type_, mask=column.nulls[rows])
+
+
+def _note(faults: Sequence[str | None], rows: Sequence[int], reasons: list[str | None]) -> None:
+    for row, fault in zip(rows, faults, strict=True):
+        reasons[row] = fault

@@ -1,0 +1,85 @@
+"""Feast's own bytes in Redis (0.67, entity key serialization 3): keys, hash fields and values, so that any Feast client reads them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import mmh3
+
+from features.compiler.feast import FRONTIER, TILES
+from features.compiler.plan import Column, ViewPlan
+from schemas.types import DataType
+
+_STRING, _INT64 = 2, 4  # feast.protos.feast.types.Value_pb2.ValueType
+_BYTES_TAG, _INT64_TAG = b"\x0a", b"\x20"  # fields 1 and 4 of ValueProto
+_DUMMY_KEY = "__dummy_id"
+_SIGN = 1 << 63
+
+
+class EntityKeys:
+    """Makes the Redis keys of one entity."""
+
+    def __init__(self, keys: Sequence[Column], project: str) -> None:
+        """Prepare the constant parts; Feast sorts by the name of the join key."""
+        self._order = sorted(range(len(keys)), key=lambda number: keys[number].name)
+        self._types = [keys[number].type for number in self._order]
+        names = [keys[number].name.encode() for number in self._order]
+        self._prefix = struct.pack("<I", len(keys)) + b"".join(struct.pack("<II", _STRING, len(name)) + name for name in names)
+        self._suffix = project.encode()
+
+    def of(self, values: Sequence[Any]) -> bytes:
+        """The key of one entity; the values in the entity's declared order, none of them null."""
+        parts = [self._prefix]
+        for number, type_ in zip(self._order, self._types, strict=True):
+            if type_ is DataType.STRING:
+                text = values[number].encode()
+                parts += (struct.pack("<II", _STRING, len(text)), text)
+            else:
+                parts.append(struct.pack("<IIq", _INT64, 8, values[number]))
+        parts.append(self._suffix)
+        return b"".join(parts)
+
+    def of_all(self, entities: Iterable[Sequence[Any]]) -> list[bytes]:
+        """The keys of many."""
+        return [self.of(values) for values in entities]
+
+
+def frontier_key(project: str) -> bytes:
+    """The key of what belongs to no entity: Feast's dummy entity."""
+    return EntityKeys([Column(name=_DUMMY_KEY, type=DataType.STRING)], project).of([""])
+
+
+def tiles_fields(view: ViewPlan) -> tuple[bytes, bytes]:
+    """The hash fields of a view's packed tiles and of their timestamp."""
+    return _fields(TILES.format(view=view.name))
+
+
+def frontier_fields(view: str) -> tuple[bytes, bytes]:
+    """The hash fields of a view's frontier and of its timestamp."""
+    return _fields(FRONTIER.format(view=view))
+
+
+def _fields(name: str) -> tuple[bytes, bytes]:
+    return struct.pack("<I", mmh3.hash(f"{name}:{name}", signed=False)), f"_ts:{name}".encode()
+
+
+def packed_of(value: bytes | None) -> bytes | None:
+    """The bytes inside a ValueProto; None for null or absent."""
+    if not value:
+        return None
+    begin = 2
+    while value[begin - 1] & 0x80:
+        begin += 1
+    return value[begin:]
+
+
+def int64_of(value: bytes | None) -> int | None:
+    """The number inside a ValueProto; None for null or absent."""
+    if not value:
+        return None
+    number = 0
+    for place, byte in enumerate(value[1:]):
+        number |= (byte & 0x7F) << 7 * place
+    return number - 2 * _SIGN if number >= _SIGN else number

@@ -1,0 +1,85 @@
+-- Merges tiles into the packed value of one entity: atomic, idempotent, in any order, bounded by retention.
+-- KEYS[1] the entity's hash.
+-- ARGV: 1 field of the packed tiles, 2 field of Feast's timestamp, 3 layout, 4 tile size (ms), 5 retention (ms),
+--       6 time to live of the hash (ms, 0: none), 7 records as stored, sorted by start, no start twice.
+-- Numbers are doubles here: exact for times and revisions below 2^53.
+local field, ts_field, layout = ARGV[1], ARGV[2], ARGV[3]
+local tile_ms, retention_ms, ttl_ms, incoming = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local NOTHING_DROPPED = -2 ^ 63
+local HEADER, RECORD = 24, 20
+
+local function varint(number)
+  local bytes = {}
+  for _ = 1, 9 do
+    local low = number % 128
+    number = (number - low) / 128
+    if number == 0 then
+      bytes[#bytes + 1] = string.char(low)
+      return table.concat(bytes)
+    end
+    bytes[#bytes + 1] = string.char(low + 128)
+  end
+  return table.concat(bytes) .. '\1'
+end
+
+local function timestamp(ms)
+  local seconds, nanos = math.floor(ms / 1000), (ms % 1000) * 1000000
+  return (seconds ~= 0 and '\8' .. varint(seconds) or '') .. (nanos ~= 0 and '\16' .. varint(nanos) or '')
+end
+
+local function parse(body, starts, records, revisions)
+  local offset = 1
+  while offset <= #body do
+    local length, start, revision = struct.unpack('<I4i8i8', body, offset)
+    local known = revisions[start]
+    if known == nil then starts[#starts + 1] = start end
+    if known == nil or revision >= known then
+      records[start], revisions[start] = string.sub(body, offset, offset + RECORD + length - 1), revision
+    end
+    offset = offset + RECORD + length
+  end
+end
+
+local kept_from, newest_end, body = NOTHING_DROPPED, NOTHING_DROPPED, ''
+local stored = redis.call('HGET', KEYS[1], field)
+if stored and #stored > 0 then
+  local begin = 2
+  while string.byte(stored, begin) >= 128 do begin = begin + 1 end
+  kept_from, newest_end = struct.unpack('<i8i8', stored, begin + 1)
+  if string.sub(stored, begin + 17, begin + HEADER) == layout then
+    body = string.sub(stored, begin + HEADER + 1)
+  else
+    kept_from = math.max(kept_from, newest_end) -- the definition has changed: older tiles mean something else
+  end
+end
+
+local _, first = struct.unpack('<I4i8', incoming, 1)
+if first >= newest_end then
+  body = body .. incoming
+else
+  local starts, records, revisions = {}, {}, {}
+  parse(body, starts, records, revisions)
+  parse(incoming, starts, records, revisions)
+  table.sort(starts)
+  for position, start in ipairs(starts) do starts[position] = records[start] end
+  body = table.concat(starts)
+end
+local offset = 1
+while offset <= #incoming do
+  local length, start = struct.unpack('<I4i8', incoming, offset)
+  newest_end = math.max(newest_end, start + tile_ms)
+  offset = offset + RECORD + length
+end
+
+local keep = 1
+while keep <= #body do
+  local length, start = struct.unpack('<I4i8', body, keep)
+  if start >= newest_end - retention_ms then break end
+  kept_from = math.max(kept_from, start + tile_ms)
+  keep = keep + RECORD + length
+end
+
+local value = struct.pack('<i8i8', kept_from, newest_end) .. layout .. string.sub(body, keep)
+redis.call('HSET', KEYS[1], field, '\10' .. varint(#value) .. value, ts_field, timestamp(newest_end))
+if ttl_ms > 0 then redis.call('PEXPIRE', KEYS[1], ttl_ms) end
+return 1

@@ -1,0 +1,142 @@
+"""Reads features online: every request as of its own event time, many requests in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.compiler.plan import Column, ServicePlan, ViewPlan
+from features.kernel import covered, fold
+from features.packing import ALL_TIME, TileCodec, Unpacked
+from features.values import Bools, Int64s, Values
+from inference.online.connection import Client, hmget_many
+from inference.online.layout import EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, tiles_fields
+from schemas.errors import DataError
+from schemas.types import DataType
+
+NO_FRONTIER_AGE_MS = ALL_TIME[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What a batch of requests was served.
+
+    Attributes:
+        table: The request's columns, then the features in the service's order (one that has the name of a request column
+            takes its place), then `frontier` (UTC ms: the least of the service's views; null before the first closing)
+            and `stale`.
+        stale_age_ms: int64[rows], how far the oldest view's newest complete tiles lie behind the boundary that was asked for:
+            0 for an exact read, int64's maximum where a view has no frontier yet.
+        unseen: View → bool[rows], whether the entity was never seen by it; a null key never is.
+        tiles: View → int64[rows], the tiles in the view's longest window; a seen entity with none has an empty window.
+    """
+
+    table: pa.Table
+    stale_age_ms: Int64s
+    unseen: Mapping[str, Bools]
+    tiles: Mapping[str, Int64s]
+
+
+class OnlineReader:
+    """Reads one service's features. Not for use by several threads at once."""
+
+    def __init__(self, service: ServicePlan, client: Client, *, project: str = "tidemark") -> None:
+        """Prepare the constant parts.
+
+        Args:
+            service: Whose features.
+            client: From `connect`.
+            project: Feast's project, a part of every key.
+        """
+        self.service = service
+        self._client = client
+        self._frontier_key = frontier_key(project)
+        self._frontier_fields = [frontier_fields(view.name)[0] for view in service.views]
+        self._codecs = {view.name: TileCodec(view=view) for view in service.views}
+        entities: dict[tuple[Column, ...], list[ViewPlan]] = {}
+        for view in service.views:
+            entities.setdefault(view.keys, []).append(view)
+        self._entities = [(keys, EntityKeys(keys, project), views) for keys, views in entities.items()]
+
+    def read(self, requests: pa.Table | pa.RecordBatch) -> Served:
+        """Features of every request as of its event time, in the order of the requests.
+
+        Raises:
+            DataError: A request has no event time, or a stored value is damaged.
+            ServiceError: Redis does not answer.
+        """
+        as_of = Values.of(requests.column(self.service.request.event_time), DataType.TIMESTAMP)
+        if as_of.valid is not None:
+            raise DataError(
+                f"service {self.service.name!r}: a request without {self.service.request.event_time!r} cannot be served as of a time"
+            )
+        rows = requests.num_rows
+        owners = [_distinct(requests, keys) for keys, _, _ in self._entities]
+        # Frontiers first: tiles read after are at least as complete as they say.
+        groups = [([self._frontier_key], self._frontier_fields)] if self.service.views else []
+        groups += [
+            (entity.of_all(values), [tiles_fields(view)[0] for view in views])
+            for (_, entity, views), (_, values) in zip(self._entities, owners, strict=True)
+        ]
+        replies = hmget_many(self._client, groups)
+        frontiers = dict(zip((view.name for view in self.service.views), map(int64_of, replies[0][0]), strict=True)) if replies else {}
+        stale, age = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.int64)
+        features: dict[str, pa.Array[Any]] = {}
+        unseen, tiles = {}, {}
+        for (_, _, views), (owner, _), answers in zip(self._entities, owners, replies[1:], strict=True):
+            for position, view in enumerate(views):
+                packed = [packed_of(answer[position]) for answer in answers]
+                boundary, behind = _served_boundary(view, as_of.numbers, frontiers[view.name])
+                read, window = self._unpack(view, packed, boundary)
+                features |= fold(view, read.tiles, owner=owner, boundary_ms=boundary)
+                tiles[view.name] = covered(view, read.tiles, owner=owner, boundary_ms=boundary)
+                unseen[view.name] = np.array([value is None for value in [*packed, None]], dtype=np.bool_)[owner]
+                kept_from = np.append(read.kept_from_ms, ALL_TIME[0])[owner]
+                stale |= (behind > 0) | (window < kept_from)
+                age = np.maximum(age, behind)
+        table = self._table(requests, features, _least(frontiers.values()), stale)
+        return Served(table=table, stale_age_ms=age, unseen=unseen, tiles=tiles)
+
+    def _unpack(self, view: ViewPlan, packed: Sequence[bytes | None], boundary: Int64s) -> tuple[Unpacked, Int64s]:
+        """The tiles that any row can need, and where each row's longest window begins."""
+        begin = np.maximum(boundary, ALL_TIME[0] + view.longest_window_ms) - view.longest_window_ms
+        since, before = (int(begin.min()), int(boundary.max())) if len(boundary) else (0, 0)
+        return self._codecs[view.name].unpack(packed, since_ms=since, before_ms=before), begin
+
+    def _table(
+        self, requests: pa.Table | pa.RecordBatch, features: Mapping[str, pa.Array[Any]], frontier: int | None, stale: Bools
+    ) -> pa.Table:
+        columns: dict[str, Any] = {name: requests.column(name) for name in requests.schema.names}
+        for feature in self.service.request_features:
+            columns[feature.name] = feature.expression.evaluate(requests)
+        for view in self.service.views:
+            columns |= {feature.name: features[feature.name] for feature in view.features}
+        columns["frontier"] = pa.array([frontier] * requests.num_rows, type=pa.int64()).cast(DataType.TIMESTAMP.arrow)
+        columns["stale"] = pa.array(stale)
+        return pa.table(columns)
+
+
+def _distinct(requests: pa.Table | pa.RecordBatch, keys: Sequence[Column]) -> tuple[Int64s, list[tuple[Any, ...]]]:
+    """The distinct entities of the requests, and which of them each row asks for; −1 where a key is null."""
+    seen: dict[tuple[Any, ...], int] = {}
+    rows = zip(*(requests.column(key.name).to_pylist() for key in keys), strict=True)
+    owner = [-1 if None in values else seen.setdefault(values, len(seen)) for values in rows]
+    return np.array(owner, dtype=np.int64), list(seen)
+
+
+def _served_boundary(view: ViewPlan, as_of_ms: Int64s, frontier: int | None) -> tuple[Int64s, Int64s]:
+    """The end of every row's windows that can be served, and how far that lies behind what was asked for."""
+    wanted = view.boundary_ms(as_of_ms)
+    if frontier is None:
+        return np.full_like(wanted, ALL_TIME[0]), np.full_like(wanted, NO_FRONTIER_AGE_MS)
+    boundary = np.minimum(wanted, frontier // view.tile_ms * view.tile_ms)
+    return boundary, wanted - boundary
+
+
+def _least(frontiers: Any) -> int | None:
+    known = list(frontiers)
+    return None if not known or None in known else min(known)

@@ -1,0 +1,111 @@
+"""Writes tiles into Feast's Redis layout: one atomic merge per entity, then the account that moves the frontier."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pyarrow as pa
+
+from features.compiler.plan import ViewPlan
+from features.packing import TileCodec
+from features.values import Int64s, Values
+from inference.online.connection import Client, Script
+from inference.online.frontier import Frontiers
+from inference.online.layout import EntityKeys, tiles_fields
+from schemas.errors import DataError
+from schemas.types import DataType
+
+_DAY_MS = 24 * 3600 * 1000
+_PIPELINE = 2_000  # merges sent in one round trip
+
+
+class TileWriter:
+    """Stores the tiles of one view.
+
+    Any number of writers may store any tiles any number of times in any order: of each tile the highest revision stays, and
+    of one revision the copy that came last. Tiles that end further than the retention before the newest one are dropped.
+    """
+
+    def __init__(
+        self,
+        view: ViewPlan,
+        client: Client,
+        *,
+        project: str = "tidemark",
+        slack_ms: int = _DAY_MS,
+        ttl_ms: int | None = None,
+    ) -> None:
+        """Prepare the constant parts.
+
+        Args:
+            view: Whose tiles.
+            client: From `connect`.
+            project: Feast's project, a part of every key.
+            slack_ms: How far back as-of reads may reach; tiles are kept for the longest window and this.
+            ttl_ms: After how long without a write a whole entity is forgotten; None: never.
+        """
+        self.view = view
+        self.retention_ms = view.longest_window_ms + slack_ms
+        self._client = client
+        self._codec = TileCodec(view=view)
+        self._keys = EntityKeys(view.keys, project)
+        self._merge = Script("merge_tiles")
+        self._frontiers = Frontiers(client, project=project)
+        self._constants = (*tiles_fields(view), self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0)
+
+    def write(self, tiles: pa.Table | pa.RecordBatch) -> int | None:
+        """Store tiles; when this returns they are readable and accounted for.
+
+        Args:
+            tiles: The view's key columns (no nulls), `tile_start` (timestamp or int64 ms), `revision` (int64) and the tile columns.
+
+        Returns:
+            The view's frontier in ms; None before its first closing.
+
+        Raises:
+            DataError: A tile start is not a multiple of the tile size.
+            ServiceError: Redis does not answer; nothing is accounted for that is not stored. Write the same tiles again.
+        """
+        if not tiles.num_rows:
+            return None
+        start = Values.of(tiles.column("tile_start"), DataType.TIMESTAMP).numbers
+        revision = Values.of(tiles.column("revision"), DataType.INT64).numbers
+        self._check(start)
+        keys = self._keys.of_all(zip(*(tiles.column(key.name).to_pylist() for key in self.view.keys), strict=True))
+        columns = {column.name: Values.of(tiles.column(column.name), column.type) for column in self.view.tile_columns}
+        records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
+        merges = [([key], [*self._constants, data]) for key, data in _by_key(keys, start, revision, records).items()]
+        for first in range(0, len(merges), _PIPELINE):
+            self._merge.run(self._client, merges[first : first + _PIPELINE])
+        stored: defaultdict[int, list[bytes]] = defaultdict(list)
+        for key, end in zip(keys, (start + self.view.tile_ms).tolist(), strict=True):
+            stored[end].append(key)
+        return self._frontiers.stored(self.view.name, stored)
+
+    def close(self, tile_end_ms: int, tiles: int) -> int | None:
+        """Account for a closing: all `tiles` tiles that end then have been sent. Returns the frontier in ms."""
+        return self._frontiers.closed(self.view.name, [(tile_end_ms, tiles)])
+
+    def frontier(self) -> int | None:
+        """Up to when all tiles are readable, in ms; None before the first closing."""
+        return self._frontiers.read([self.view.name])[self.view.name]
+
+    def _check(self, start_ms: Int64s) -> None:
+        off = start_ms[start_ms % self.view.tile_ms != 0]
+        if len(off):
+            raise DataError(f"view {self.view.name!r}: tile_start {off[0]} ms is not a multiple of the tile, {self.view.tile_ms} ms")
+
+
+def _by_key(keys: list[bytes], start_ms: Int64s, revision: Int64s, records: list[bytes]) -> dict[bytes, bytes]:
+    """Records joined per key in order of tile start; of one tile the highest revision, of that the last."""
+    winners: dict[bytes, dict[int, int]] = defaultdict(dict)
+    for row in np.argsort(revision, kind="stable").tolist():
+        winners[keys[row]][int(start_ms[row])] = row
+    return {key: b"".join(records[row] for _, row in sorted(rows.items())) for key, rows in winners.items()}
+
+
+def tile_schema(view: ViewPlan) -> pa.Schema:
+    """What `TileWriter.write` takes, as Arrow."""
+    own = [("tile_start", DataType.TIMESTAMP.arrow), ("revision", pa.int64())]
+    return pa.schema([(key.name, key.type.arrow) for key in view.keys] + own + [(c.name, c.type.arrow) for c in view.tile_columns])

@@ -1,0 +1,196 @@
+"""Predictions on the wire: columns in, one Avro single-object record `prediction` for each row out.
+
+Written column by column, which is several times as fast as a dictionary for each row; the tests read it back with fastavro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.errors import DefinitionError
+from schemas.record import Schema
+
+_FIELDS = (
+    "request_id",
+    "event_time",
+    "service",
+    "service_version",
+    "model",
+    "model_version",
+    "variant",
+    "shard",
+    "score",
+    "features",
+    "request",
+    "frontier",
+    "stale",
+    "stale_age_ms",
+    "unseen",
+    "scored_at",
+)
+_NULL, _BOOLEAN, _LONG, _DOUBLE, _STRING = b"\x00", b"\x02", b"\x04", b"\x06", b"\x08"  # branches of the maps' union
+_PRESENT = b"\x02"  # of a nullable field
+_END = b"\x00"  # no further block of a map or array
+_TRUE, _FALSE = b"\x01", b"\x00"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionEncoder:
+    """Encodes predictions of one service by one model.
+
+    Attributes:
+        schema: The built-in schema `prediction`.
+        service: Name of the service.
+        service_version: Fingerprint of its definitions.
+        model: Name of the model.
+        model_version: Which of its versions.
+        variant: Under which role of a rollout it answered.
+        shard: Of the model.
+    """
+
+    schema: Schema
+    service: str
+    service_version: str
+    model: str
+    model_version: str
+    variant: str = "champion"
+    shard: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a schema that this encoder was not written for."""
+        names = tuple(field["name"] for field in self.schema.avro["fields"])
+        if names != _FIELDS:
+            raise DefinitionError(
+                f"{self.schema.path}: the fields are {', '.join(names)}; inference/prediction.py writes {', '.join(_FIELDS)}"
+            )
+
+    @cached_property
+    def _head(self) -> bytes:
+        return b"\xc3\x01" + self.schema.fingerprint
+
+    @cached_property
+    def _versions(self) -> bytes:
+        texts = (self.service, self.service_version, self.model, self.model_version, self.variant)
+        return b"".join(map(_text, texts)) + _long(self.shard)
+
+    def encode(
+        self,
+        *,
+        request_id: Sequence[str],
+        event_time_ms: NDArray[np.int64],
+        score: NDArray[np.float64],
+        features: pa.Table,
+        request: pa.Table,
+        frontier_ms: Sequence[int | None],
+        stale: NDArray[np.bool_],
+        stale_age_ms: NDArray[np.int64],
+        unseen: Mapping[str, NDArray[np.bool_]],
+        scored_at_ms: int,
+    ) -> list[bytes]:
+        """One record for each of n rows, in order.
+
+        Args:
+            request_id: Of n.
+            event_time_ms: int64[n], as-of times.
+            score: float64[n].
+            features: n rows, columns in the order of the feature vector.
+            request: n rows, the request's own fields.
+            frontier_ms: Of n, oldest frontier of the service's views; None before the first.
+            stale: bool[n].
+            stale_age_ms: int64[n].
+            unseen: View → bool[n], whether its key was never seen.
+            scored_at_ms: Now.
+        """
+        n = len(score)
+        if n == 0:
+            return []
+        columns: list[Iterable[bytes]] = [
+            repeat(self._head, n),
+            map(_text, request_id),
+            map(_long, event_time_ms.tolist()),
+            repeat(self._versions, n),
+            _doubles(score, b""),
+            *_map(features),
+            *_map(request),
+            (_NULL if value is None else _PRESENT + _long(value) for value in frontier_ms),
+            (_TRUE if value else _FALSE for value in stale.tolist()),
+            map(_long, stale_age_ms.tolist()),
+            _names(unseen, n),
+            repeat(_long(scored_at_ms), n),
+        ]
+        return [b"".join(row) for row in zip(*columns, strict=True)]
+
+
+def _map(table: pa.Table) -> list[Iterable[bytes]]:
+    """Each row as an Avro map: one block with every column, then the end."""
+    if table.num_columns == 0:
+        return [repeat(_END, table.num_rows)]
+    entries = [_entries(name, table.column(name)) for name in table.column_names]
+    return [repeat(_long(table.num_columns), table.num_rows), *entries, repeat(_END, table.num_rows)]
+
+
+def _entries(name: str, column: pa.ChunkedArray[Any]) -> Iterable[bytes]:
+    """The map entries of one column: its name, the branch of the union, the value."""
+    key = _text(name)
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        column, kind = column.cast(pa.timestamp("ms", tz=kind.tz)).cast(pa.int64()), pa.int64()
+    if pa.types.is_floating(kind) and column.null_count == 0:
+        return _doubles(column.to_numpy().astype("<f8", copy=False), key + _DOUBLE)
+    absent, values = key + _NULL, column.to_pylist()
+    if pa.types.is_boolean(kind):
+        true, false = key + _BOOLEAN + _TRUE, key + _BOOLEAN + _FALSE
+        return [absent if value is None else true if value else false for value in values]
+    if pa.types.is_floating(kind):
+        present = iter(_doubles(column.drop_null().to_numpy(), key + _DOUBLE))
+        return [absent if value is None else next(present) for value in values]
+    prefix, write = (key + _LONG, _long) if pa.types.is_integer(kind) else (key + _STRING, _text)
+    known = {value: absent if value is None else prefix + write(value) for value in set(values)}
+    return [known[value] for value in values]
+
+
+def _doubles(values: NDArray[np.float64], prefix: bytes) -> list[bytes]:
+    raw = np.ascontiguousarray(values, dtype="<f8").tobytes()
+    return [prefix + raw[start : start + 8] for start in range(0, len(raw), 8)]
+
+
+def _names(flags: Mapping[str, NDArray[np.bool_]], n: int) -> Iterable[bytes]:
+    """Each row as an Avro array of the names whose flag is set."""
+    if not any(flag.any() for flag in flags.values()):
+        return repeat(_END, n)
+    names = [_text(name) for name in flags]
+    rows = zip(*(flag.tolist() for flag in flags.values()), strict=True)
+    return [_array([name for name, set_ in zip(names, row, strict=True) if set_]) for row in rows]
+
+
+def _array(items: list[bytes]) -> bytes:
+    return _long(len(items)) + b"".join(items) + _END if items else _END
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return _long(len(data)) + data
+
+
+def _long(value: int) -> bytes:
+    """Zigzag, then seven bits a byte, least significant first (Avro 1.12, Binary Encoding)."""
+    zigzag = (value << 1) ^ (value >> 63)
+    if zigzag < 0x80:
+        return _SMALL[zigzag]
+    out = bytearray()
+    while zigzag > 0x7F:
+        out.append(zigzag & 0x7F | 0x80)
+        zigzag >>= 7
+    out.append(zigzag)
+    return bytes(out)
+
+
+_SMALL = tuple(bytes((value,)) for value in range(0x80))

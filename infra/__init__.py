@@ -1,0 +1,1 @@
+"""Where it runs: settings, the embedded runtime, the Flink cluster. Imported only by `jobs`."""

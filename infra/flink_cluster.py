@@ -1,0 +1,189 @@
+"""The embedded Flink cluster: JobManager and TaskManager from the pip package, processes of their own, loopback only."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra import jars, log4j
+from infra.java import java_environment
+from infra.service import LOOPBACK, Ports, ServiceSpec
+from infra.settings import Settings
+from schemas.errors import SettingError
+
+_OPENED = [
+    "lang",
+    "net",
+    "io",
+    "nio",
+    "lang.reflect",
+    "text",
+    "time",
+    "util",
+    "util.concurrent",
+    "util.concurrent.atomic",
+    "util.concurrent.locks",
+]
+JVM_ACCESS = (
+    "--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED",
+    "--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
+    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+    *(f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in _OPENED),
+)
+"""What Flink's own start scripts open to it (its `env.java.opts.all`), less the compiler that only its tests use."""
+
+NO_LOGIN = {
+    "security.context.factory.classes": "org.apache.flink.runtime.security.contexts.NoOpSecurityContextFactory",
+    "security.module.factory.classes": "org.apache.flink.runtime.security.modules.JaasModuleFactory",
+}
+"""Hadoop is on the classpath for one class of the Parquet writer, not to log in anywhere: that fails for a user without a name."""
+
+_MEBI = 1 << 20
+_JOBMANAGER = {"heap": 448, "metaspace": 320}
+_TASKMANAGER = {"framework_heap": 128, "task_heap": 832, "managed": 512, "network": 128, "direct": 384, "metaspace": 512, "overhead": 256}
+
+
+def home() -> Path:
+    """FLINK_HOME: the pip package's own folder."""
+    found = importlib.util.find_spec("pyflink")
+    if found is None or found.origin is None:
+        raise SettingError("flink: the package apache-flink is not installed; run `make setup`, or set TIDEMARK_FLINK to a running cluster")
+    return Path(found.origin).parent
+
+
+def classpath(settings: Settings) -> str:
+    """The distribution's own libraries, then the connector and the formats."""
+    own = sorted((home() / "lib").glob("*.jar"))
+    return os.pathsep.join(map(str, (*own, *jars.classpath("flink", settings))))
+
+
+def environment(conf: Path) -> dict[str, str]:
+    """The environment that Flink's Java code reads, with this configuration folder."""
+    flink = home()
+    folders = {"FLINK_HOME": flink, "FLINK_CONF_DIR": conf, "FLINK_LIB_DIR": flink / "lib", "FLINK_OPT_DIR": flink / "opt"}
+    return java_environment() | {name: str(folder) for name, folder in folders.items()} | {"FLINK_PLUGINS_DIR": str(flink / "plugins")}
+
+
+def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec]:
+    """How to run the JobManager and the TaskManager.
+
+    Raises:
+        ServiceError: The fixed port is taken.
+        SettingError: Java, the jars or the package are missing and cannot be had.
+    """
+    folder = settings.home / "flink"
+    logs = settings.home / "logs"
+    rest = ports.claim("flink", settings.flink_port, "TIDEMARK_FLINK_PORT")
+    shutil.rmtree(folder / "tmp", ignore_errors=True)  # what a killed TaskManager left
+    for needed in (folder / "conf", folder / "tmp", logs, settings.home / "checkpoints"):
+        needed.mkdir(parents=True, exist_ok=True)
+    config = _configuration(settings, folder, rest, ports.claim("flink jobmanager"))
+    (folder / "conf" / "config.yaml").write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in config.items()))
+    environ = environment(folder / "conf")
+    jobmanager = _service(
+        "flink-jobmanager",
+        "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+        (
+            f"-Xmx{_JOBMANAGER['heap']}m",
+            "-Xms128m",
+            f"-XX:MaxMetaspaceSize={_JOBMANAGER['metaspace']}m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+        ),
+        (settings, folder, environ, rest),
+    )
+    heap = _TASKMANAGER["framework_heap"] + _TASKMANAGER["task_heap"]
+    direct = _TASKMANAGER["direct"] + _TASKMANAGER["network"]
+    taskmanager = _service(
+        "flink-taskmanager",
+        "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+        (
+            f"-Xmx{heap}m",
+            "-Xms256m",
+            f"-XX:MaxDirectMemorySize={direct}m",
+            f"-XX:MaxMetaspaceSize={_TASKMANAGER['metaspace']}m",
+            "-XX:+UseG1GC",
+        ),
+        (settings, folder, environ, rest),
+    )
+    return jobmanager, taskmanager
+
+
+def _service(name: str, main: str, options: tuple[str, ...], run: tuple[Settings, Path, Mapping[str, str], int]) -> ServiceSpec:
+    settings, folder, environ, rest = run
+    logs = settings.home / "logs"
+    java = (f"{environ['JAVA_HOME']}/bin/java", *options, *JVM_ACCESS, *log4j.options(folder / "conf", log=logs / f"{name}.log"))
+    wanted = 0 if name == "flink-jobmanager" else settings.flink_slots
+    return ServiceSpec(
+        name=name,
+        command=(*java, "-cp", classpath(settings), main, "--configDir", str(folder / "conf")),
+        environ=environ,
+        folder=folder,
+        port=rest,
+        port_setting="TIDEMARK_FLINK_PORT",
+        output=logs / f"{name}.out",
+        log=logs / f"{name}.log",
+        ready=lambda: _slots(rest) >= wanted,
+    )
+
+
+def _slots(rest: int) -> int:
+    """Task slots that the cluster has; -1 while its REST endpoint does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{rest}/overview", timeout=2.0) as answer:
+            return int(json.load(answer)["slots-total"])
+    except (OSError, ValueError, KeyError):
+        return -1
+
+
+def _configuration(settings: Settings, folder: Path, rest: int, rpc: int) -> Mapping[str, str | float | bool]:
+    checkpoints = settings.home / "checkpoints"
+    memory = {name: f"{size * _MEBI}b" for name, size in _TASKMANAGER.items()}
+    return {
+        "jobmanager.rpc.address": LOOPBACK,
+        "jobmanager.rpc.port": rpc,
+        "jobmanager.bind-host": LOOPBACK,
+        "taskmanager.host": LOOPBACK,
+        "taskmanager.bind-host": LOOPBACK,
+        "rest.address": LOOPBACK,
+        "rest.bind-address": LOOPBACK,
+        "rest.port": rest,
+        "rest.bind-port": str(rest),
+        # A jar uploaded through the page runs as this user; jobs come through `tidemark submit`.
+        "web.submit.enable": False,
+        **NO_LOGIN,
+        "io.tmp.dirs": str(folder / "tmp"),
+        "taskmanager.numberOfTaskSlots": settings.flink_slots,
+        # All sizes by name: the JVM is started without Flink's shell scripts, which would work them out in a JVM of their own.
+        "taskmanager.cpu.cores": float(settings.flink_slots),
+        "taskmanager.memory.framework.heap.size": memory["framework_heap"],
+        "taskmanager.memory.task.heap.size": memory["task_heap"],
+        "taskmanager.memory.managed.size": memory["managed"],
+        "taskmanager.memory.network.min": memory["network"],
+        "taskmanager.memory.network.max": memory["network"],
+        "taskmanager.memory.framework.off-heap.size": f"{128 * _MEBI}b",
+        "taskmanager.memory.task.off-heap.size": f"{(_TASKMANAGER['direct'] - 128) * _MEBI}b",
+        "taskmanager.memory.jvm-metaspace.size": memory["metaspace"],
+        "taskmanager.memory.jvm-overhead.min": memory["overhead"],
+        "taskmanager.memory.jvm-overhead.max": memory["overhead"],
+        "jobmanager.memory.heap.size": f"{_JOBMANAGER['heap'] * _MEBI}b",
+        # State is the open tiles and little else, so the heap holds it; it is written whole, and small, with each checkpoint.
+        "state.backend.type": "hashmap",
+        "execution.checkpointing.dir": checkpoints.as_uri(),
+        "execution.checkpointing.savepoint-dir": (settings.home / "savepoints").as_uri(),
+        "execution.checkpointing.interval": f"{settings.checkpoint_interval_ms}ms",
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        "execution.checkpointing.num-retained": 3,
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "1s",
+        "restart-strategy.exponential-delay.max-backoff": "30s",
+        "restart-strategy.exponential-delay.reset-backoff-threshold": "2min",
+        # One machine: a lost process is noticed, and its replacement used, within seconds.
+        "heartbeat.interval": 2_000,
+        "heartbeat.timeout": 12_000,
+    }

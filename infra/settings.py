@@ -1,0 +1,304 @@
+"""Every setting of Tidemark: environment `TIDEMARK_*` over `tidemark.toml` over defaults, checked when read.
+
+The only reader of the environment. Processes that Tidemark starts get the settings back through `Settings.environment()`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from schemas.errors import ServiceError, SettingError
+
+Delivery = Literal["at_least_once", "exactly_once"]
+Service = Literal["kafka", "redis", "flink"]
+
+_DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d)")
+_BYTES = {"": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+_SIZE = re.compile(r"(\d+)\s*(KB|MB|GB|)")
+_ADDRESS = re.compile(r"[^\s:,/]+:\d{1,5}(,[^\s:,/]+:\d{1,5})*")
+
+
+class _WrongValueError(ValueError):
+    """What a value should have been; the caller adds where it came from."""
+
+
+def _duration(value: object) -> int:
+    match = _DURATION.fullmatch(str(value).strip())
+    if match is None:
+        raise _WrongValueError("a duration such as 500ms, 90s, 5m, 36h or 1d")
+    return int(match[1]) * _DURATION_MS[match[2]]
+
+
+def _optional_duration(value: object) -> int | None:
+    return None if str(value).strip() == "never" else _long_duration(value)
+
+
+def _long_duration(value: object) -> int:
+    try:
+        return _duration(value)
+    except _WrongValueError:
+        raise _WrongValueError("a duration such as 90s, 36h or 30d, or never") from None
+
+
+def _positive_duration(value: object) -> int:
+    milliseconds = _duration(value)
+    if milliseconds == 0:
+        raise _WrongValueError("a duration above 0, such as 500ms or 10s")
+    return milliseconds
+
+
+def _size(value: object) -> int:
+    match = _SIZE.fullmatch(str(value).strip().upper())
+    if match is None or int(match[1]) == 0:
+        raise _WrongValueError("a size above 0, such as 1048576 or 1MB")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        text = str(value).strip()
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise _WrongValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _choice(*allowed: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in allowed:
+            raise _WrongValueError(" or ".join(allowed))
+        return str(value)
+
+    return parse
+
+
+def _servers(value: object) -> str:
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value.strip()):
+        raise _WrongValueError("host:port, or several with commas between")
+    return value.strip()
+
+
+def _url(*schemes: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise _WrongValueError(f"a URL such as {schemes[0]}://host:port")
+        return value.rstrip("/")
+
+    return parse
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str):
+        raise _WrongValueError("a path")
+    return Path(value).expanduser()
+
+
+def _setting(parse: Callable[[object], Any], *, default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"parse": parse, "doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a run of Tidemark is told from outside; `Settings.load()` reads it.
+
+    A field `x_ms` or `x_bytes` is set by `TIDEMARK_X` with a unit (`TIDEMARK_IDLE_TIMEOUT=10s`), any other field `x` by `TIDEMARK_X`;
+    in `tidemark.toml` the same names in lower case. A relative path in the file starts at the file's folder, elsewhere at the working directory.
+    """
+
+    home: Path = _setting(
+        _path, default=Path(".tidemark"), doc="folder of all state: endpoints, logs, Kafka and Valkey data, checkpoints, archive"
+    )
+    definitions: Path | None = _setting(_path, default=None, doc="folder of your definitions; the shipped example when not set")
+    schemas: Path | None = _setting(_path, default=None, doc="folder of your .avsc files; the shipped example's when not set")
+    jars: Path | None = _setting(_path, default=None, doc="folder of the Java libraries; inside the Python environment when not set")
+    maven: str | None = _setting(
+        _url("https", "http"), default=None, doc="URL of a mirror to fetch them from; Maven's central repository when not set"
+    )
+    python: str | None = _setting(str, default=None, doc="Python interpreter on the Flink workers; this one when not set")
+
+    kafka: str | None = _setting(_servers, default=None, doc="bootstrap servers; the embedded broker when not set")
+    redis: str | None = _setting(_url("redis", "rediss"), default=None, doc="URL of the online store; the embedded one when not set")
+    flink: str | None = _setting(
+        _url("http", "https"), default=None, doc="URL of the Flink cluster's REST endpoint; the embedded one when not set"
+    )
+    registry: str | None = _setting(
+        _url("http", "https"), default=None, doc="URL of a Confluent-compatible schema registry; none when not set"
+    )
+
+    kafka_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded broker; 0 takes a free one")
+    redis_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Valkey; 0 takes a free one")
+    flink_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Flink's REST endpoint and web UI; 0 takes a free one")
+    flink_slots: int = _setting(_whole(1, 256), default=12, doc="task slots of the embedded Flink cluster")
+    start_timeout_ms: int = _setting(
+        _positive_duration, default=90_000, doc="how long a service, or a submitted job's driver, may take to start"
+    )
+
+    partitions: int = _setting(_whole(1, 10_000), default=2, doc="partitions of topics that Tidemark creates")
+    replication: int = _setting(_whole(1, 10), default=1, doc="replicas of topics that Tidemark creates")
+    tiles_retention_ms: int | None = _setting(
+        _optional_duration, default=None, doc="how long tiles topics keep a tile, by its event time; or never"
+    )
+    parallelism: int = _setting(_whole(1, 10_000), default=1, doc="parallel subtasks of a submitted job")
+    checkpoint_interval_ms: int = _setting(
+        _positive_duration, default=10_000, doc="time between checkpoints; archive files become visible with each"
+    )
+    bundle_time_ms: int = _setting(_positive_duration, default=5, doc="longest wait for a batch of records at a Python operator")
+    bundle_size: int = _setting(_whole(1, 1_000_000), default=5_000, doc="most records in such a batch")
+    delivery: Delivery = _setting(
+        _choice(*get_args(Delivery)), default="at_least_once", doc="of predictions: at_least_once is faster, exactly_once uses transactions"
+    )
+
+    future_skew_ms: int = _setting(_duration, default=300_000, doc="how far ahead of the wall clock an event time may be")
+    idle_timeout_ms: int = _setting(
+        _positive_duration, default=10_000, doc="silence after which a partition no longer holds the watermark back"
+    )
+    max_record_bytes: int = _setting(_size, default=1 << 20, doc="largest record that the gate accepts")
+    tile_slack_ms: int = _setting(_duration, default=86_400_000, doc="how much longer than the longest window the online store keeps tiles")
+    online_ttl_ms: int | None = _setting(
+        _optional_duration, default=None, doc="silence after which an entity leaves the online store; or never"
+    )
+
+    @classmethod
+    def load(cls, *, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+        """Read the settings that are in force.
+
+        Args:
+            environ: The environment; the process's own by default.
+            folder: Where `tidemark.toml` may be and relative paths start; the working directory by default.
+
+        Raises:
+            SettingError: A value that is wrong or a name that nothing reads; all of them together.
+        """
+        environ = os.environ if environ is None else environ
+        folder = Path.cwd() if folder is None else folder.absolute()
+        problems: list[str] = []
+        values = _from_file(folder / "tidemark.toml", problems) | _from_environment(environ, folder, problems)
+        if problems:
+            raise SettingError("\n".join(problems))
+        loaded = cls(**values)
+        return loaded if loaded.home.is_absolute() else cls(**(values | {"home": folder / loaded.home}))
+
+    def environment(self) -> dict[str, str]:
+        """These settings as the environment of a child process, so that it needs neither the file nor the working directory."""
+        named = {_variable(item.name): _as_text(item.name, getattr(self, item.name)) for item in fields(self)}
+        return {name: text for name, text in named.items() if text is not None}
+
+    @property
+    def endpoints_file(self) -> Path:
+        """Where a running embedded runtime says how it is reached."""
+        return self.home / "endpoints.json"
+
+    @property
+    def runtime_lock(self) -> Path:
+        """The file whose lock an embedded runtime's supervisor holds while it lives."""
+        return self.home / "runtime.lock"
+
+    @property
+    def runtime_is_alive(self) -> bool:
+        """Whether an embedded runtime lives in this home, starting and ending included."""
+        try:
+            with self.runtime_lock.open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    @property
+    def kafka_servers(self) -> str:
+        """Kafka's bootstrap servers: the setting, else the embedded broker. Raises ServiceError when there is neither."""
+        return self.kafka or self._embedded("kafka")
+
+    @property
+    def redis_url(self) -> str:
+        """The online store's URL: the setting, else the embedded one. Raises ServiceError when there is neither."""
+        return self.redis or self._embedded("redis")
+
+    @property
+    def flink_url(self) -> str:
+        """Flink's REST endpoint: the setting, else the embedded cluster. Raises ServiceError when there is neither."""
+        return self.flink or self._embedded("flink")
+
+    def _embedded(self, service: Service) -> str:
+        advice = f"start it with `tidemark up`, or set {_variable(service)}"
+        try:
+            endpoint = str(json.loads(self.endpoints_file.read_text())[service])
+        except (OSError, ValueError, KeyError):
+            raise ServiceError(f"{service}: no embedded runtime in {self.home}; {advice}") from None
+        if self.runtime_lock.exists() and not self.runtime_is_alive:
+            raise ServiceError(f"{service}: the embedded runtime in {self.home} has ended without a goodbye; {advice}")
+        return endpoint
+
+
+def _variable(name: str) -> str:
+    return f"TIDEMARK_{_key(name).upper()}"
+
+
+def _key(name: str) -> str:
+    return name.removesuffix("_ms").removesuffix("_bytes")
+
+
+def _as_text(name: str, value: object) -> str | None:
+    if value is None:
+        return "never" if name.endswith("_ms") else None
+    return f"{value}ms" if name.endswith("_ms") else str(value)
+
+
+def _from_file(file: Path, problems: list[str]) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        read = tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+        problems.append(f"{file}: not readable as TOML: {fault}")
+        return {}
+    known = {_key(item.name): item for item in fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, given in read.items():
+        if name not in known:
+            problems.append(f"{file}: no setting is named {name!r}{_did_you_mean(name, known, cutoff=0.5)}")
+        elif isinstance(given, (dict, list, bool)):
+            problems.append(f"{file}: {name}: expected a string or a number, got {given!r}")
+        else:
+            _read(known[name].name, given, f"{file}: {name}", file.parent, values, problems)
+    return values
+
+
+def _from_environment(environ: Mapping[str, str], folder: Path, problems: list[str]) -> dict[str, Any]:
+    known = {_variable(item.name): item for item in fields(Settings)}
+    values: dict[str, Any] = {}
+    for name in sorted(environ):
+        if name in known:
+            if environ[name].strip():
+                _read(known[name].name, environ[name], name, folder, values, problems)
+        elif name.startswith("TIDEMARK_") and (hint := _did_you_mean(name, known, cutoff=0.9)):
+            # Names that resemble none are left alone: Kubernetes adds TIDEMARK_SERVICE_HOST and the like for a service of this name.
+            problems.append(f"{name}: no such setting{hint}")
+    return values
+
+
+def _read(name: str, given: object, where: str, folder: Path, values: dict[str, Any], problems: list[str]) -> None:
+    parse = Settings.__dataclass_fields__[name].metadata["parse"]
+    try:
+        value = parse(given)
+    except _WrongValueError as expected:
+        problems.append(f"{where}: expected {expected}, got {str(given)!r}")
+        return
+    values[name] = folder / value if isinstance(value, Path) else value
+
+
+def _did_you_mean(name: str, known: Mapping[str, object], *, cutoff: float) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"; did you mean {close[0]}?" if close else ""

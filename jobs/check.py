@@ -1,0 +1,45 @@
+"""`tidemark check`: compiles all definitions and shows what they declare; every problem is a line of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from features.catalog import load
+from features.compiler.plan import Plan
+from features.durations import show
+from infra.settings import Settings
+
+
+def command() -> None:
+    """Check the definitions (TIDEMARK_DEFINITIONS) against their schemas (TIDEMARK_SCHEMAS)."""
+    settings = Settings.load()
+    plan = load(settings.definitions, settings.schemas)
+    print(_table(_views(plan)))
+    if plan.services:
+        print(f"\n{_table(_services(plan))}")
+
+
+def _views(plan: Plan) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("VIEW", "SOURCE", "KEYS", "TILE", "DELAY", "WINDOWS", "FEATURES", "VERSION")]
+    for view in plan.views.values():
+        keys = ",".join(key.name for key in view.keys)
+        windows = ",".join(show(window) for window in sorted({feature.window_ms for feature in view.features}))
+        rows.append(
+            (view.name, view.source.name, keys, show(view.tile_ms), show(view.delay_ms), windows, str(len(view.features)), view.fingerprint)
+        )
+    return rows
+
+
+def _services(plan: Plan) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("SERVICE", "REQUEST", "VIEWS", "FEATURES", "VERSION", "LABEL")]
+    for service in plan.services.values():
+        label = "-" if service.label is None else service.label.value.text
+        rows.append(
+            (service.name, service.request.name, str(len(service.views)), str(len(service.feature_types)), service.fingerprint, label)
+        )
+    return rows
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,124 @@
+"""The command line `tidemark`: a table of commands, each imported when it is called, and one way to report errors."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import typer
+
+from schemas.errors import TidemarkError
+
+COMMANDS = {
+    "up": ("jobs.runtime:up", "Start the embedded runtime, or attach to it"),
+    "down": ("jobs.runtime:down", "End the embedded runtime; its data stays"),
+    "status": ("jobs.runtime:status", "Say what runs"),
+    "check": ("jobs.check:command", "Check all definitions"),
+    "compile": ("jobs.compile:command", "Show what definitions compile to"),
+    "submit": ("jobs.submit:submit", "Run a job on the Flink cluster: features, materialize, score"),
+    "jobs": ("jobs.submit:jobs", "List the jobs of the Flink cluster"),
+    "cancel": ("jobs.submit:cancel", "End a job; it can be resumed"),
+    "publish": ("jobs.publish:command", "Publish a Parquet file to a source's topic"),
+    "read": ("jobs.read:command", "Read a topic as JSON lines"),
+    "frontier": ("jobs.frontier:command", "Say up to when views are readable"),
+    "features": ("jobs.features_read:command", "Read a service's features online"),
+    "backfill": ("jobs.backfill:command", "Compute a service's features from history"),
+    "train": ("jobs.train:command", "Train a model on a backfill"),
+    "demo": ("jobs.demo:command", "Run the whole example"),
+}
+"""Name → (module:function with typer annotations, one line of help). A command is imported only when it is called: Feast alone costs 10 s."""
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0 done; 1 failed, or something differs; 2 wrong use, setting or definition; 3 a service; 4 data; 130 interrupted.
+    """
+    name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        print(f"tidemark {importlib.metadata.version('tidemark')}")
+        return 0
+    known = available()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "`tidemark --help` lists them"
+        print(f"tidemark: no command is named {name!r}; {hint}", file=sys.stderr)
+        return 2
+    module, _, function = COMMANDS[name][0].partition(":")
+    return guarded(lambda: run(getattr(importlib.import_module(module), function), rest, name=f"tidemark {name}"))
+
+
+def run(function: Callable[..., object], arguments: Sequence[str], *, name: str) -> int:
+    """Run a function that typer can read as a command; what it returns, if a whole number, is the exit code.
+
+    A function takes arguments that it does not declare when its attribute `context_settings` says so.
+    """
+    codes: list[int] = []
+
+    @functools.wraps(function)
+    def command(*args: object, **options: object) -> None:
+        try:
+            outcome = function(*args, **options)
+        except KeyboardInterrupt:  # ahead of typer, which would call it exit code 1
+            outcome = _INTERRUPTED
+        codes.append(outcome if isinstance(outcome, int) else 0)
+
+    application = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    application.command(context_settings={"help_option_names": ["-h", "--help"], **getattr(function, "context_settings", {})})(command)
+    try:
+        typer.main.get_command(application).main(args=list(arguments), prog_name=name)
+    except SystemExit as ended:
+        return codes[0] if codes else int(ended.code or 0)
+    return codes[0] if codes else 0
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """The one place where an error becomes a line on stderr and an exit code."""
+    try:
+        return action()
+    except TidemarkError as error:
+        print("\n".join(f"tidemark: {line}" for line in str(error).splitlines()), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone, as `| head` does: nothing is left to say, not even when Python flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def available() -> list[str]:
+    """The commands whose modules are installed, in the table's order."""
+    return [name for name, (target, _) in COMMANDS.items() if importlib.util.find_spec(target.partition(":")[0]) is not None]
+
+
+def _help() -> str:
+    lines = (f"  {name:<12} {COMMANDS[name][1]}" for name in available())
+    return "\n".join(
+        (
+            "Usage: tidemark COMMAND [OPTIONS]",
+            "",
+            "Real-time features and inference on streams.",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            "`tidemark COMMAND --help` tells more. Settings: environment TIDEMARK_* or tidemark.toml.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""`tidemark compile`: prints what definitions compile to: the logical plan, or one engine's rendering of it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from features.catalog import load
+from features.compiler.declarations import did_you_mean
+from features.compiler.plan import Plan, ViewPlan, describe_service, describe_view
+from infra.settings import Settings
+from schemas.errors import SettingError
+
+
+class Engine(StrEnum):
+    """What a plan can be rendered for."""
+
+    PLAN = "plan"
+    FLINK = "flink"
+    SPARK = "spark"
+    FEAST = "feast"
+
+
+def command(
+    view: Annotated[str | None, typer.Argument(help="One view; all when not given, with the services of the plan.")] = None,
+    engine: Annotated[Engine, typer.Option(help="What to render for.")] = Engine.PLAN,
+) -> None:
+    """Show what the definitions compile to."""
+    settings = Settings.load()
+    plan = load(settings.definitions, settings.schemas)
+    if view is not None and view not in plan.views:
+        raise SettingError(f'compile: no view "{view}"; {did_you_mean(view, plan.views)}')
+    chosen = list(plan.views.values()) if view is None else [plan.views[view]]
+    parts = [rendered(one, engine) for one in chosen]
+    if view is None and engine is Engine.PLAN:
+        parts += services(plan)
+    print("\n\n".join(parts))
+
+
+def rendered(view: ViewPlan, engine: Engine) -> str:
+    """One view for one engine, as text that a reviewer can read."""
+    if engine is Engine.PLAN:
+        return json.dumps(describe_view(view) | {"fingerprint": view.fingerprint}, indent=2)
+    render = importlib.import_module(f"features.compiler.{engine}").render
+    return str(render(view))
+
+
+def services(plan: Plan) -> list[str]:
+    """The services of a plan, as text."""
+    return [json.dumps(describe_service(service) | {"fingerprint": service.fingerprint}, indent=2) for service in plan.services.values()]

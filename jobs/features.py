@@ -1,0 +1,252 @@
+"""Events to tiles: the job of `tidemark submit features [SOURCE…]`.
+
+source topics ─raw bytes─▶ gate ─▶ dead letters · late · archive (Parquet) · `tidemark.tiles.<view>` · `tidemark.frontier`
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from pyflink.common import Configuration
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironment
+from pyflink.table.udf import FunctionContext, ScalarFunction, udf
+
+from features.catalog import load
+from features.compiler import flink
+from features.compiler.declarations import did_you_mean
+from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
+from infra.settings import Settings
+from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, HEADERS_BYTES, LARGEST_REQUEST_BYTES, patiently
+from jobs.topics import broker_setting, create
+from schemas.errors import SettingError
+from schemas.record import SHIPPED, SchemaSet
+from schemas.registry import Registry
+from schemas.wire import BAD, MARKER, Decoder
+
+WATERMARK_INTERVAL_MS = 50  # how often the source tells its watermark: a part of every tile's delay
+
+_TYPES = {
+    "TINYINT": DataTypes.TINYINT(),
+    "BIGINT": DataTypes.BIGINT(),
+    "DOUBLE": DataTypes.DOUBLE(),
+    "BOOLEAN": DataTypes.BOOLEAN(),
+    "STRING": DataTypes.STRING(),
+    "BYTES": DataTypes.BYTES(),
+}
+
+
+class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
+    """Raw messages → kind, reason and fields; lives in the Python worker, carrying the schemas that the job was submitted with."""
+
+    def __init__(self, *, source: SourcePlan, schemas: SchemaSet, settings: Settings) -> None:
+        """Keep what the worker needs; nothing is opened yet."""
+        self._source = source
+        self._schemas = schemas
+        self._settings = settings
+
+    def open(self, function_context: FunctionContext) -> None:
+        """Called by Flink before the first batch."""
+        self._log = logging.getLogger("tidemark")
+        self._decoder = decoder(self._source, self._schemas, self._settings)
+        group = function_context.get_metric_group()
+        self._counters = {name: group.counter(name) for name in ("messages", "markers", "dead_letters")}
+
+    def eval(self, body: pd.Series[Any]) -> pd.DataFrame:
+        """Called by Flink with each Arrow batch."""
+        bodies = body.tolist()
+        decoded = patiently(lambda: self._decoder.decode(bodies), log=self._log)
+        self._counters["messages"].inc(len(bodies))
+        for name, kind in (("markers", MARKER), ("dead_letters", BAD)):
+            self._counters[name].inc(int((decoded.kind == kind).sum()))
+        fields = {name: pd.Series(values, dtype=object) for name, values in decoded.columns.items()}
+        return pd.DataFrame({"_kind": decoded.kind, "_reason": pd.Series(decoded.reasons, dtype=object), **fields})
+
+
+def decoder(source: SourcePlan, schemas: SchemaSet, settings: Settings) -> Decoder:
+    """What reads the messages of a source.
+
+    Raises:
+        DefinitionError: The source's schema is not there or lacks a field.
+        SettingError: The registry's address is not one.
+    """
+    return Decoder(
+        schemas,
+        source.schema,
+        registry=None if settings.registry is None else Registry(settings.registry),
+        event_time=source.event_time,
+        required=() if source.id is None else (source.id,),
+        max_ahead_ms=settings.future_skew_ms,
+        max_bytes=settings.max_record_bytes,
+    )
+
+
+class Job:
+    """The tables, functions and statements of one run."""
+
+    def __init__(self, *, plan: Plan, sources: Sequence[SourcePlan], settings: Settings) -> None:
+        """Take what it is about; nothing is started yet."""
+        self._plan = plan
+        self._sources = sources
+        self._settings = settings
+        self._schemas = SchemaSet.load(settings.schemas or SHIPPED)
+        for source in sources:
+            decoder(source, self._schemas, settings)
+
+    def create_topics(self) -> None:
+        """Create what is missing. What is kept of history is kept whatever its timestamps, letters have room for the largest message.
+
+        Raises:
+            ServiceError: The broker does not answer or refuses.
+        """
+        settings = self._settings
+        room = int(broker_setting(settings.kafka_servers, "message.max.bytes")) + HEADERS_BYTES
+        forever = {"retention.ms": "-1"}
+        retention = -1 if settings.tiles_retention_ms is None else settings.tiles_retention_ms
+        views = [view for source in self._sources for view in self._plan.views_of(source.name)]
+        for names, config in (
+            ([source.topic for source in self._sources], forever),
+            ([topic for source in self._sources for topic in (source.dead_letter_topic, source.late_topic)], forever | {"max.message.bytes": str(room)}),
+            ([view.tiles_topic for view in views], {"retention.ms": str(retention)}),
+            ([FRONTIER_TOPIC], {"retention.ms": str(retention)}),
+        ):
+            create(settings.kafka_servers, names, partitions=settings.partitions, replication=settings.replication, config=config)
+
+    def submit(self) -> None:
+        """Start the job on the cluster that runs this driver."""
+        self.statements().execute()
+
+    def statements(self) -> StatementSet:
+        """Everything that the job writes, as one graph."""
+        configuration = Configuration()
+        for name, value in self._configuration().items():
+            configuration.set_string(name, value)
+        environment = StreamExecutionEnvironment.get_execution_environment(configuration)
+        self._tables = StreamTableEnvironment.create(environment)
+        self._tables.get_config().set_local_timezone("UTC")
+        self._written = self._tables.create_statement_set()
+        self._tables.execute_sql(flink.closings_table("closings", options=self._avro_sink(FRONTIER_TOPIC)))
+        for source in self._sources:
+            self._add_source(source, self._plan.views_of(source.name))
+        return self._written
+
+    def _add_source(self, source: SourcePlan, views: Sequence[ViewPlan]) -> None:
+        tables, sizes = self._tables, sorted({view.tile_ms for view in views})
+        skew = self._settings.future_skew_ms
+        tables.execute_sql(flink.raw_table(source, future_skew_ms=skew, options=self._raw_options(source)))
+        tables.create_temporary_function(flink.gate(source), self._gate(source))
+        columns = flink.checked_columns(source, sizes)
+        checked = self._stream(flink.gate_query(source, sizes, future_skew_ms=skew))
+        self._relation(flink.checked(source), checked, columns, time="_time")
+        for size in sizes:
+            self._relation(flink.beats(source, size), checked, columns, time=f"_beat_{size}")
+            counted = self._stream(flink.events_query(source, size))
+            self._relation(flink.events(source, size), counted, flink.events_columns(source), time="_time")
+
+        letters = {"value.format": "raw", "key.format": "raw", "key.fields": "_key", "value.fields-include": "EXCEPT_KEY"}
+        dead, late, archive = (f"{kind}_{source.name}" for kind in ("dead_letters", "late", "archive"))
+        tables.execute_sql(flink.letters_table(dead, options=self._sink(source.dead_letter_topic) | letters))
+        self._write(dead, flink.dead_letter_query(source))
+        tables.execute_sql(flink.archive_table(archive, source, options=self._archive_options(source)))
+        self._write(archive, flink.archive_query(source))
+        if views:
+            tables.execute_sql(flink.letters_table(late, options=self._sink(source.late_topic) | letters))
+            self._write(late, flink.late_query(source, views))
+        for view in views:
+            self._relation(flink.tiles(view), self._stream(flink.tile_query(view)), flink.tile_relation_columns(view), time="_closed")
+            sink = f"sink_{view.name}"
+            tables.execute_sql(flink.tiles_table(sink, view, options=self._avro_sink(view.tiles_topic)))
+            self._write(sink, flink.tile_sink_query(view))
+            self._write("closings", flink.closing_sink_query(view))
+
+    def _gate(self, source: SourcePlan) -> Any:
+        fields = [DataTypes.FIELD(name, _TYPES[type_]) for name, type_ in flink.gate_columns(source).items()]
+        return udf(Gate(source=source, schemas=self._schemas, settings=self._settings), result_type=DataTypes.ROW(fields), func_type="pandas")
+
+    def _stream(self, query: str) -> DataStream:
+        """Compute a relation once, as a stream: the planner neither looks through it nor prunes it differently for each reader."""
+        return self._tables.to_data_stream(self._tables.sql_query(query))
+
+    def _relation(self, name: str, stream: DataStream, columns: Mapping[str, str], *, time: str) -> None:
+        """Name a stream; watermarks are those that flow in it."""
+        schema = Schema.new_builder()
+        for column, type_ in columns.items():
+            schema.column(column, type_)
+        self._tables.create_temporary_view(name, self._tables.from_data_stream(stream, schema.watermark(time, "SOURCE_WATERMARK()").build()))
+
+    def _write(self, table: str, query: str) -> None:
+        self._written.add_insert_sql(f"INSERT INTO {flink.quote(table)}\n{query}")
+
+    def _raw_options(self, source: SourcePlan) -> dict[str, str]:
+        return {
+            "connector": "kafka",
+            "topic": source.topic,
+            "properties.bootstrap.servers": self._settings.kafka_servers,
+            "properties.group.id": f"tidemark.features.{source.name}",
+            "properties.auto.offset.reset": "earliest",
+            "scan.startup.mode": "group-offsets",
+            "scan.watermark.idle-timeout": f"{self._settings.idle_timeout_ms} ms",
+            "key.format": "raw",
+            "key.fields": "_key",
+            "value.format": "raw",
+            "value.fields-include": "EXCEPT_KEY",
+        }
+
+    def _sink(self, topic: str) -> dict[str, str]:
+        return {
+            "connector": "kafka",
+            "topic": topic,
+            "properties.bootstrap.servers": self._settings.kafka_servers,
+            "properties.acks": "all",
+            "properties.enable.idempotence": "true",
+            "properties.linger.ms": "5",
+            "properties.max.request.size": str(LARGEST_REQUEST_BYTES),
+            "sink.delivery-guarantee": "at-least-once",
+        }
+
+    def _avro_sink(self, topic: str) -> dict[str, str]:
+        keyed = {"key.format": "raw", "key.fields": "_key", "value.fields-include": "EXCEPT_KEY"}
+        return self._sink(topic) | keyed | {"value.format": "avro", "value.avro.timestamp_mapping.legacy": "false"}
+
+    def _archive_options(self, source: SourcePlan) -> dict[str, str]:
+        return {
+            "connector": "filesystem",
+            "path": (self._settings.home / "archive" / source.name).as_uri(),
+            "format": "parquet",
+            "parquet.utc-timezone": "true",
+            "parquet.write.int64.timestamp": "true",
+            "parquet.timestamp.time.unit": "millis",
+        }
+
+    def _configuration(self) -> dict[str, str]:
+        """What this job needs beside the configuration of the client that submits it."""
+        return {"execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS}ms", "pipeline.auto-watermark-interval": f"{WATERMARK_INTERVAL_MS}ms"}
+
+
+def chosen(plan: Plan, names: Sequence[str]) -> tuple[SourcePlan, ...]:
+    """The sources of these names; without names all that a view reads.
+
+    Raises:
+        SettingError: No such source.
+    """
+    for name in names:
+        if name not in plan.sources:
+            raise SettingError(f'features: no source "{name}"; {did_you_mean(name, plan.sources)}')
+    return tuple(plan.sources[name] for name in dict.fromkeys(names) or sorted(plan.sources) if names or plan.views_of(name))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The driver, run by Flink's client."""
+    parser = argparse.ArgumentParser(prog="tidemark submit features")
+    parser.add_argument("source", nargs="*", help="Sources by name; all that a view reads when none is given.")
+    names = parser.parse_args(arguments).source
+    settings = Settings.load()
+    plan = load(settings.definitions, settings.schemas)
+    job = Job(plan=plan, sources=chosen(plan, names), settings=settings)
+    job.create_topics()
+    job.submit()
+    return 0

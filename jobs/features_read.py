@@ -1,0 +1,75 @@
+"""`tidemark features SERVICE --requests IN.parquet --out OUT.parquet`: online features as of each request's event time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from features.catalog import load
+from features.compiler.plan import ServicePlan
+from inference.online.connection import connect
+from inference.online.reader import OnlineReader
+from infra.settings import Settings
+from schemas.errors import SettingError
+from schemas.record import SHIPPED, SchemaSet
+from schemas.table import conform
+
+_ROWS = 4096  # read from the store at a time
+
+
+def command(
+    service: Annotated[str, typer.Argument(help="A feature service of the definitions")],
+    requests: Annotated[Path, typer.Option(help="Parquet file of requests: the fields of the service's request schema")],
+    out: Annotated[Path, typer.Option(help="Where to write: request columns, features, frontier, stale")],
+) -> None:
+    """Read a service's features online, as of each request's event time."""
+    settings = Settings.load()
+    plan = service_named(service, settings)
+    reader = OnlineReader(plan, connect(settings.redis_url))
+    schemas = SchemaSet.load(settings.schemas or SHIPPED)
+    batches = (reader.read(batch).table for batch in read_requests(requests, plan, schemas))
+    first = next(batches)
+    try:
+        with pq.ParquetWriter(out, first.schema) as writer:
+            writer.write_table(first)
+            rows = first.num_rows
+            for table in batches:
+                writer.write_table(table)
+                rows += table.num_rows
+    except OSError as fault:
+        raise SettingError(f"{out}: cannot be written: {fault.strerror or fault}") from fault
+    print(f"{rows:,} rows, {len(plan.feature_types)} features: {out}")
+
+
+def service_named(name: str, settings: Settings) -> ServicePlan:
+    """A feature service of the definitions.
+
+    Raises:
+        SettingError: There is none of that name.
+    """
+    services = load(settings.definitions, settings.schemas).services
+    if name not in services:
+        raise SettingError(f'no feature service is named "{name}"; there are {", ".join(sorted(services)) or "none"}')
+    return services[name]
+
+
+def read_requests(file: Path, service: ServicePlan, schemas: SchemaSet) -> Iterator[pa.Table]:
+    """The requests of a file in the types of the request schema, some thousand rows at a time, at least once.
+
+    Raises:
+        SettingError: Not a Parquet file.
+        DataError: A column is missing, of another type, or null where it may not be.
+    """
+    try:
+        parquet = pq.ParquetFile(file)
+        batches = [pa.Table.from_batches([batch]) for batch in parquet.iter_batches(batch_size=_ROWS)]
+    except (OSError, pa.ArrowException) as fault:
+        raise SettingError(f"{file}: not readable as Parquet: {str(fault).splitlines()[0]}") from fault
+    schema = schemas.current(service.request.schema)
+    for batch in batches or [parquet.schema_arrow.empty_table()]:
+        yield conform(batch, schema, where=str(file))

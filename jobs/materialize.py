@@ -1,0 +1,80 @@
+"""Tiles and closings into the online store: the job of `tidemark submit materialize`.
+
+tiles topics, frontier topic ─▶ inference.materializer ─▶ Feast's layout in Redis, frontiers; what cannot be read ─▶ `<topic>.dlq`
+
+At least once, which is enough: writing a tile or taking in a closing again changes nothing. Without a checkpoint it reads the
+tiles topics from their beginning, so an empty store is rebuilt by submitting the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from features.catalog import load
+from features.compiler.plan import FRONTIER_TOPIC, ViewPlan
+from inference.materializer import Materializer
+from inference.online.connection import connect
+from inference.online.frontier import Frontiers
+from inference.online.store import TileWriter
+from infra.settings import Settings
+from jobs.pipeline import BatchFunction, Outcome, Pipeline
+from schemas.errors import DefinitionError
+from schemas.record import SHIPPED, SchemaSet
+
+
+class MaterializeFunction(BatchFunction):
+    """Raw tiles and closings → the store. Nothing is answered; what cannot be read is refused."""
+
+    metrics = ("tiles", "closings", "dead_letters")
+
+    def __init__(self, *, views: tuple[ViewPlan, ...], schemas: SchemaSet, settings: Settings) -> None:
+        """Keep what the worker needs; nothing is opened yet."""
+        self._views = views
+        self._schemas = schemas
+        self._settings = settings
+
+    def start(self) -> None:
+        """Connect to the store."""
+        redis = connect(self._settings.redis_url)
+        slack_ms, ttl_ms = self._settings.tile_slack_ms, self._settings.online_ttl_ms
+        writers = {view.name: TileWriter(view, redis, slack_ms=slack_ms, ttl_ms=ttl_ms) for view in self._views}
+        self._materializer = Materializer(views=self._views, writers=writers, frontiers=Frontiers(redis), schemas=self._schemas)
+
+    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
+        """Write a batch."""
+        stored = self._materializer.write(topics, bodies)
+        nothing = [None] * len(bodies)
+        refused = sum(reason is not None for reason in stored.reasons)
+        return Outcome(
+            keys=nothing,
+            values=nothing,
+            reasons=stored.reasons,
+            counts={"tiles": stored.tiles, "closings": stored.closings, "dead_letters": refused},
+        )
+
+
+def pipeline(settings: Settings) -> Pipeline:
+    """The job for all views of the definitions.
+
+    Raises:
+        TidemarkError: Definitions are wrong, or there is no view.
+    """
+    plan = load(settings.definitions, settings.schemas)
+    if not plan.views:
+        raise DefinitionError("materialize: the definitions declare no feature view; there is nothing to do")
+    views = tuple(plan.views[name] for name in sorted(plan.views))
+    return Pipeline(
+        name="materialize",
+        topics=(*(view.tiles_topic for view in views), FRONTIER_TOPIC),
+        answers=None,
+        function=MaterializeFunction(views=views, schemas=SchemaSet.load(settings.schemas or SHIPPED), settings=settings),
+        from_earliest=True,
+    )
+
+
+def main() -> None:
+    """The driver, run by `jobs.driver` inside Flink's client."""
+    settings = Settings.load()
+    job = pipeline(settings)
+    job.create_topics(settings, retention_ms=settings.tiles_retention_ms)
+    job.submit(settings)

@@ -1,0 +1,241 @@
+"""The shape of `jobs/score` and `jobs/materialize`: raw records in, one Arrow function, records or dead letters out.
+
+topics ─raw bytes─▶ BatchFunction (one Python worker for each subtask) ─▶ one Kafka sink: answers, and refused bytes to `<topic>.dlq`
+
+Raw, so that no record can kill the job; one function, so that a worker holds one model and one connection; one sink that picks the topic
+record by record, so that the function is evaluated once and answers and dead letters are in the same transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pandas as pd
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import DataTypes, StreamTableEnvironment
+from pyflink.table.udf import FunctionContext, ScalarFunction, udf
+
+from features.compiler.flink import text, with_options
+from infra.settings import Settings
+from jobs.topics import broker_setting, create
+from schemas.errors import ServiceError
+
+Result = TypeVar("Result")
+
+PATIENCE_MS = 60_000  # how long a batch waits for a service before the task fails and Flink restarts it from the last checkpoint
+
+CHECKPOINT_TIMEOUT_MS = 180_000
+LARGEST_REQUEST_BYTES = 1 << 27  # of the producer: whatever a topic let in must fit into its dead letters
+HEADERS_BYTES = 1 << 16  # how much longer a dead letter may be than the record
+
+_DEAD_LETTER_HEADERS = """MAP_UNION(COALESCE(`_headers`, MAP['reason', CAST('' AS BYTES)]), MAP[
+    'reason', CAST(`_result`.`reason` AS BYTES),
+    'source_topic', CAST(`_topic` AS BYTES),
+    'source_partition', CAST(CAST(`_partition` AS STRING) AS BYTES),
+    'source_offset', CAST(CAST(`_offset` AS STRING) AS BYTES)
+  ])"""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
+_RESULT = DataTypes.ROW(
+    [
+        DataTypes.FIELD("key", DataTypes.BYTES()),
+        DataTypes.FIELD("value", DataTypes.BYTES()),
+        DataTypes.FIELD("reason", DataTypes.STRING()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a function makes of n records: an answer (key and value), a reason to refuse it, or neither."""
+
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    reasons: Sequence[str | None]
+    counts: Mapping[str, int] = field(default_factory=dict)  # added to the metrics of these names
+
+
+class BatchFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
+    """A stateful function over batches of raw records; lives in the Python worker."""
+
+    metrics: tuple[str, ...] = ()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Load and connect, once in each worker. A ServiceError is tried again like one of `process`."""
+
+    @abstractmethod
+    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
+        """Answer a batch; called again with the same batch after a ServiceError, so it must be idempotent until it returns."""
+
+    def open(self, function_context: FunctionContext) -> None:
+        """Called by Flink before the first batch."""
+        self._log = logging.getLogger("tidemark")
+        group = function_context.get_metric_group()
+        self._counters = {name: group.counter(name) for name in self.metrics}
+        patiently(self.start, log=self._log)
+
+    def eval(self, topic: pd.Series[str], body: pd.Series[Any]) -> pd.DataFrame:
+        """Called by Flink with each Arrow batch."""
+        topics, bodies = topic.tolist(), body.tolist()
+        outcome = patiently(lambda: self.process(topics, bodies), log=self._log)
+        for name, count in outcome.counts.items():
+            if count:
+                self._counters[name].inc(count)
+        return pd.DataFrame({"key": list(outcome.keys), "value": list(outcome.values), "reason": list(outcome.reasons)}, dtype=object)
+
+
+def patiently(action: Callable[[], Result], *, log: logging.Logger, patience_ms: int = PATIENCE_MS) -> Result:
+    """Do it, again and again while a service does not answer, with growing pauses.
+
+    Raises:
+        ServiceError: It did not answer for that long.
+    """
+    deadline = time.monotonic() + patience_ms / 1000
+    pause = _FIRST_PAUSE_S
+    waiting = False
+    while True:
+        try:
+            result = action()
+        except ServiceError as fault:
+            if time.monotonic() + pause > deadline:
+                log.error("gave up after %d s, the task restarts from the last checkpoint: %s", patience_ms // 1000, fault)
+                raise
+            if not waiting:
+                log.warning("waiting up to %d s: %s", patience_ms // 1000, fault)
+                waiting = True
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        else:
+            if waiting:
+                log.warning("it answers again, nothing was lost")
+            return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """One job of this shape.
+
+    Attributes:
+        name: Of the job: its consumer group and transactions go by it.
+        topics: What it reads, from the first record that no earlier run of the job has committed.
+        answers: Where values go; None when there are none.
+        function: What is done.
+        transactions_ms: How long a Kafka transaction may stay open; None writes at least once, without transactions.
+        from_earliest: Read all of the topics anew when there is no checkpoint, rather than from the committed offsets.
+    """
+
+    name: str
+    topics: tuple[str, ...]
+    answers: str | None
+    function: BatchFunction
+    transactions_ms: int | None = None
+    from_earliest: bool = False
+
+    @property
+    def dead_letters(self) -> tuple[str, ...]:
+        """Where refused records go, a topic for each that is read."""
+        return tuple(f"{topic}.dlq" for topic in self.topics)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Every topic that it writes."""
+        return self.dead_letters if self.answers is None else (self.answers, *self.dead_letters)
+
+    def create_topics(self, settings: Settings, *, retention_ms: int | None = None) -> None:
+        """Create what is missing: what has the time of events is kept whatever that is, dead letters have room for the largest record.
+
+        Args:
+            settings: Of the new topics.
+            retention_ms: How long records that are read are kept, by their own time; None: for ever.
+
+        Raises:
+            ServiceError: The broker does not answer or refuses.
+        """
+        room = int(broker_setting(settings.kafka_servers, "message.max.bytes")) + HEADERS_BYTES
+        forever, kept = {"retention.ms": "-1"}, {"retention.ms": str(-1 if retention_ms is None else retention_ms)}
+        for names, config in (
+            (self.topics, kept),
+            (self.dead_letters, forever | {"max.message.bytes": str(room)}),
+            (() if self.answers is None else (self.answers,), {}),
+        ):
+            create(settings.kafka_servers, names, partitions=settings.partitions, replication=settings.replication, config=config)
+
+    def tables(self, servers: str) -> tuple[str, str]:
+        """The DDL of the source and of the sink."""
+        shared = {
+            "connector": "kafka",
+            "properties.bootstrap.servers": servers,
+            "key.format": "raw",
+            "key.fields": "_key",
+            "value.format": "raw",
+            "value.fields-include": "EXCEPT_KEY",
+        }
+        incoming = {
+            "topic": ";".join(self.topics),
+            "properties.group.id": f"tidemark.{self.name}",
+            "scan.startup.mode": "earliest-offset" if self.from_earliest else "group-offsets",
+            "properties.auto.offset.reset": "earliest",
+        }
+        outgoing = {"topic": ";".join(self.written), "properties.linger.ms": "0", "properties.max.request.size": str(LARGEST_REQUEST_BYTES)}
+        delivery = {"sink.delivery-guarantee": "at-least-once"}
+        if self.transactions_ms is not None:
+            delivery = {
+                "sink.delivery-guarantee": "exactly-once",
+                "sink.transactional-id-prefix": f"tidemark.{self.name}",
+                "properties.transaction.timeout.ms": str(self.transactions_ms),
+            }
+        source = f"""CREATE TABLE `incoming` (
+  `_key` BYTES,
+  `_body` BYTES,
+  `_headers` MAP<STRING, BYTES> METADATA FROM 'headers' VIRTUAL,
+  `_topic` STRING NOT NULL METADATA FROM 'topic' VIRTUAL,
+  `_partition` INT NOT NULL METADATA FROM 'partition' VIRTUAL,
+  `_offset` BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL,
+  `_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
+) WITH (
+{with_options(shared | incoming)}
+)"""
+        sink = f"""CREATE TABLE `outgoing` (
+  `_key` BYTES,
+  `_body` BYTES,
+  `_topic` STRING NOT NULL METADATA FROM 'topic',
+  `_headers` MAP<STRING, BYTES> METADATA FROM 'headers',
+  `_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'
+) WITH (
+{with_options(shared | outgoing | delivery)}
+)"""
+        return source, sink
+
+    @property
+    def insert(self) -> str:
+        """The job itself.
+
+        A dead letter keeps the record's key, bytes, headers and time, and says where it was; an answer has the time of its writing.
+        """
+        answers = "CAST(NULL AS STRING)" if self.answers is None else text(self.answers)
+        return f"""INSERT INTO `outgoing`
+SELECT
+  CASE WHEN `_result`.`reason` IS NULL THEN `_result`.`key` ELSE `_key` END,
+  CASE WHEN `_result`.`reason` IS NULL THEN `_result`.`value` ELSE `_body` END,
+  CASE WHEN `_result`.`reason` IS NULL THEN {answers} ELSE `_topic` || '.dlq' END,
+  CASE WHEN `_result`.`reason` IS NOT NULL THEN {_DEAD_LETTER_HEADERS} END,
+  CASE WHEN `_result`.`reason` IS NOT NULL THEN GREATEST(`_time`, TO_TIMESTAMP_LTZ(0, 3)) END
+FROM (SELECT `process_batch`(`_topic`, `_body`) AS `_result`, * FROM `incoming`)
+WHERE `_result`.`reason` IS NOT NULL OR `_result`.`value` IS NOT NULL"""
+
+    def submit(self, settings: Settings) -> None:
+        """Start the job on the cluster that runs this driver."""
+        configuration = Configuration()
+        configuration.set_string("execution.checkpointing.timeout", f"{CHECKPOINT_TIMEOUT_MS}ms")
+        environment = StreamExecutionEnvironment.get_execution_environment(configuration)
+        tables = StreamTableEnvironment.create(environment)
+        tables.create_temporary_function("process_batch", udf(self.function, result_type=_RESULT, func_type="pandas"))
+        for table in self.tables(settings.kafka_servers):
+            tables.execute_sql(table)
+        tables.execute_sql(self.insert)

@@ -1,0 +1,285 @@
+"""`tidemark publish`: a Parquet file's events into a source's topic, in event-time order, as a replay or as fast as it goes.
+
+The record timestamp is the event time, which is what watermarks are made from.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from confluent_kafka import KafkaError, KafkaException, Producer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from features import catalog
+from features.compiler.plan import Plan, SourcePlan
+from infra.settings import Settings
+from jobs import topics
+from schemas.errors import DataError, ServiceError, SettingError
+from schemas.record import SHIPPED, Schema, SchemaSet
+from schemas.table import conform
+from schemas.wire import Encoder, marker
+
+CHUNK = 5_000
+_LARGEST_BYTES = 64 << 20  # what is too large is the broker's to say
+_DELIVER_WITHIN_S = 60.0
+_SILENT = logging.getLogger("tidemark.librdkafka")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+
+
+class Publisher:
+    """An idempotent producer for one source's topic; use as a context manager.
+
+    Every fault of delivery is raised by the next call, or at the latest by `flush`.
+    """
+
+    def __init__(
+        self,
+        servers: str,
+        topic: str,
+        schema: Schema,
+        *,
+        event_time: str,
+        id_field: str | None = None,
+        deliver_within_s: float = _DELIVER_WITHIN_S,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            servers: Kafka's bootstrap servers.
+            topic: Where to; must be there.
+            schema: What records are written as.
+            event_time: The field whose value becomes the record timestamp.
+            id_field: The field whose value becomes the Kafka key; none without it.
+            deliver_within_s: How long a record may stay undelivered before it counts as failed.
+        """
+        self._servers = servers
+        self._topic = topic
+        self._schema = schema
+        self._event_time = event_time
+        self._id = id_field
+        self._encoder = Encoder(schema)
+        self._sent = 0
+        self._fault: KafkaError | None = None
+        self._deliver_within_s = deliver_within_s
+        self._producer = Producer(
+            {
+                "bootstrap.servers": servers,
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "compression.type": "lz4",
+                "linger.ms": 5,
+                "message.max.bytes": _LARGEST_BYTES,
+                "message.timeout.ms": int(deliver_within_s * 1000),
+                "delivery.report.only.error": True,
+            },
+            logger=_SILENT,
+        )
+
+    def __enter__(self) -> Self:
+        """Nothing to do: the producer connects by itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Deliver what is left, or drop it when something has failed."""
+        if kind is None:
+            self.flush()
+        else:
+            self._producer.purge()
+
+    def publish(self, table: pa.Table, *, speed: float | None = None, progress: Callable[[int], None] | None = None) -> int:
+        """Send all rows in event-time order; rows of one time in the table's order.
+
+        Args:
+            table: With the schema's columns; others are ignored.
+            speed: Event time per wall time: 60 sends an hour in a minute. As fast as it goes when None.
+            progress: Told after each chunk how many rows it had.
+
+        Returns:
+            How many records were sent; `flush` waits until they are delivered.
+
+        Raises:
+            DataError: The columns do not fit the schema, or a record is refused by the broker.
+            ServiceError: The broker does not answer.
+        """
+        table = conform(table, self._schema, where="table")
+        times = np.asarray(table[self._event_time].cast(pa.int64()))
+        order = np.argsort(times, kind="stable")
+        clock = _Clock(speed, int(times[order[0]])) if speed is not None and len(order) else None
+        for start in range(0, len(order), CHUNK):
+            part = table.take(pa.array(order[start : start + CHUNK]))
+            columns = {name: _plain(part[name]) for name in part.column_names}
+            moments: list[int] = columns[self._event_time]
+            keys = [None] * len(part) if self._id is None else [None if key is None else str(key) for key in columns[self._id]]
+            for body, key, moment in zip(self._encoder.batch(columns), keys, moments, strict=True):
+                while clock is not None and (early_s := clock.early_s(moment)) > 0:
+                    self._producer.poll(min(early_s, 0.5))
+                    self._check()
+                self.send(body, timestamp_ms=moment, key=key)
+            self._producer.poll(0)
+            self._check()
+            if progress is not None:
+                progress(len(part))
+        return len(order)
+
+    def send(self, body: bytes | None, *, timestamp_ms: int, key: str | None = None, partition: int | None = None) -> None:
+        """Send any bytes as they are.
+
+        Args:
+            body: The message's value; None is a tombstone.
+            timestamp_ms: The record timestamp. Kafka has none before 1970-01-01T00:00:00.001Z; earlier ones become that.
+            key: The Kafka key.
+            partition: Where to; by the key when None.
+        """
+        place = {} if partition is None else {"partition": partition}
+        while True:
+            try:
+                self._producer.produce(self._topic, body, key, timestamp=max(timestamp_ms, 1), on_delivery=self._delivered, **place)  # type: ignore[arg-type]
+            except BufferError:
+                self._producer.poll(0.1)
+                self._check()
+            except KafkaException as error:
+                raise self._refusal(error.args[0]) from error
+            else:
+                self._sent += 1
+                return
+
+    def marker(self, event_time_ms: int, *, final: bool = False) -> int:
+        """Send a marker to every partition: all up to this time has been published. Returns how many."""
+        try:
+            partitions = self._producer.list_topics(self._topic, timeout=self._deliver_within_s).topics[self._topic].partitions
+        except KafkaException as error:
+            raise self._refusal(error.args[0]) from error
+        for partition in partitions:
+            self.send(marker(event_time_ms, final), timestamp_ms=event_time_ms, partition=partition)
+        return len(partitions)
+
+    def flush(self) -> None:
+        """Wait until everything sent is delivered.
+
+        Raises:
+            DataError: A record is refused by the broker.
+            ServiceError: The broker does not answer.
+        """
+        while self._producer.flush(0.5):
+            self._check()
+        self._check()
+
+    def _delivered(self, error: KafkaError | None, _: Any) -> None:
+        if error is not None and self._fault is None:
+            self._fault = error
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            self._producer.purge()
+            raise self._refusal(self._fault)
+
+    def _refusal(self, error: KafkaError) -> DataError | ServiceError:
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            limits = "message.max.bytes of the broker, max.message.bytes of the topic"
+            return DataError(f"topic {self._topic}: a record is larger than the broker takes ({limits})")
+        if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+            return ServiceError(f"topic {self._topic}: the broker {self._servers} does not have it")
+        waited = f" within {self._deliver_within_s:g} s" if error.code() == KafkaError._MSG_TIMED_OUT else f" ({error.str()})"
+        advice = "is it running? See `tidemark status`, or set TIDEMARK_KAFKA"
+        return ServiceError(f"kafka {self._servers}: records for topic {self._topic} were not delivered{waited}; {advice}")
+
+
+class _Clock:
+    """Maps event time to the wall clock of a replay."""
+
+    def __init__(self, speed: float, first_ms: int) -> None:
+        self._speed = speed
+        self._first_ms = first_ms
+        self._started = time.monotonic()
+
+    def early_s(self, moment_ms: int) -> float:
+        """How long until a moment is due."""
+        return self._started + (moment_ms - self._first_ms) / 1000 / self._speed - time.monotonic()
+
+
+def command(
+    source: Annotated[str, typer.Argument(help="A source or request of the definitions, e.g. departures.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="Its columns are the schema's fields; times are UTC.")],
+    speed: Annotated[
+        float | None, typer.Option(help="Event time per wall time: 60 plays an hour in a minute; as fast as it goes when left out.")
+    ] = None,
+    end_marker: Annotated[
+        bool, typer.Option("--marker/--no-marker", help="End with a marker per partition, which closes the last tiles.")
+    ] = True,
+) -> None:
+    """Publish a Parquet file's rows to a source's topic, in event-time order."""
+    if speed is not None and not 0 < speed < float("inf"):
+        raise SettingError(f"publish: --speed {speed:g} is not a speed; allowed: above 0, e.g. 1 for real time, 60 for an hour in a minute")
+    settings = Settings.load()
+    plan = catalog.load(settings.definitions, settings.schemas)
+    target = source_named(plan, source)
+    schema = SchemaSet.load(settings.schemas or SHIPPED).current(target.schema)
+    table = conform(_read(file, schema), schema, where=str(file))
+    servers = settings.kafka_servers
+    topics.create(servers, [target.topic], partitions=settings.partitions, replication=settings.replication, config={"retention.ms": "-1"})
+    started = time.monotonic()
+    with Publisher(servers, target.topic, schema, event_time=target.event_time, id_field=target.id) as publisher:
+        count = _publish(publisher, table, target.topic, speed)
+        publisher.flush()
+        took_s = time.monotonic() - started
+        said = f"published {count:,} records to topic {target.topic} in {took_s:.1f} s ({count / max(took_s, 1e-3):,.0f}/s)"
+        if end_marker and count:
+            until_ms = closing_ms(plan, target, newest_ms=int(np.asarray(table[target.event_time].cast(pa.int64())).max()))
+            partitions = publisher.marker(until_ms, final=True)
+            said += f", and an end marker to {'its partition' if partitions == 1 else f'each of {partitions} partitions'}"
+    print(said)
+
+
+def source_named(plan: Plan, name: str) -> SourcePlan:
+    """A source by its name.
+
+    Raises:
+        SettingError: There is none; with the nearest name.
+    """
+    if name in plan.sources:
+        return plan.sources[name]
+    near = get_close_matches(name, plan.sources, n=1)
+    raise SettingError(
+        f'publish: no source "{name}"; ' + (f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(plan.sources))}")
+    )
+
+
+def closing_ms(plan: Plan, source: SourcePlan, *, newest_ms: int) -> int:
+    """The earliest marker time that closes the tiles of the newest event in all views, and so makes no later tile's event late."""
+    ends = [(newest_ms // view.tile_ms + 1) * view.tile_ms for view in plan.views_of(source.name)]
+    return max([newest_ms + 1, *ends]) - 1 + source.lateness_ms
+
+
+def _publish(publisher: Publisher, table: pa.Table, topic: str, speed: float | None) -> int:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(topic, total=len(table))
+        return publisher.publish(table, speed=speed, progress=lambda rows: bar.advance(task, rows))
+
+
+def _read(file: Path, schema: Schema) -> pa.Table:
+    if not file.exists():
+        raise SettingError(f"publish: {file}: no such file")
+    try:
+        wanted = set(schema.columns)
+        return pq.read_table(file, columns=[name for name in pq.ParquetDataset(file).schema.names if name in wanted])
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file}: not readable as Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _plain(column: pa.ChunkedArray[Any]) -> list[Any]:
+    """Python values; timestamps in ms."""
+    return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()

@@ -1,0 +1,147 @@
+"""Requests scored as they come: the job of `tidemark submit score SERVICE --model DIR`.
+
+requests topic ─▶ inference.scorer ─▶ `<service>.predictions`, keyed by request id; malformed requests ─▶ `<requests topic>.dlq`
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference.model import LoadedModel
+from inference.model import load as load_model
+
+from features.compiler.plan import ServicePlan
+from inference.online.connection import connect
+from inference.online.reader import OnlineReader
+from inference.prediction import PredictionEncoder
+from inference.scorer import Scorer
+from infra.settings import Settings
+from jobs.features_read import service_named
+from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline
+from jobs.topics import broker_setting
+from schemas.errors import SettingError
+from schemas.record import SHIPPED, SchemaSet
+from schemas.registry import Registry
+from schemas.wire import Decoder
+
+RESTART_MS = 120_000  # what a lost worker, its replacement and the restore may take
+
+
+class ScoreFunction(BatchFunction):
+    """Raw requests → predictions. Carries the plan that it was submitted with; the worker loads the model and connects."""
+
+    metrics = ("predictions", "dead_letters", "stale", "unseen")
+
+    def __init__(self, *, service: ServicePlan, schemas: SchemaSet, settings: Settings, model: Path, model_version: str) -> None:
+        """Keep what the worker needs; nothing is opened yet."""
+        self._service = service
+        self._schemas = schemas
+        self._settings = settings
+        self._model = model
+        self._model_version = model_version
+
+    def start(self) -> None:
+        """Load the model, which must still be the one that was submitted, and connect to the store."""
+        model = load_model(self._model)
+        if model.version != self._model_version:
+            raise SettingError(
+                f"{self._model}: holds model version {model.version}, but the job was submitted with {self._model_version}; submit it again"
+            )
+        self._scorer = scorer(self._service, self._schemas, self._settings, model)
+
+    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
+        """Answer a batch of requests."""
+        answers = self._scorer.answer(bodies)
+        return Outcome(
+            keys=answers.ids,
+            values=answers.values,
+            reasons=answers.reasons,
+            counts={
+                "predictions": answers.predictions,
+                "dead_letters": answers.dead_letters,
+                "stale": answers.stale,
+                "unseen": answers.unseen,
+            },
+        )
+
+
+def scorer(service: ServicePlan, schemas: SchemaSet, settings: Settings, model: LoadedModel) -> Scorer:
+    """Put the parts together for one service."""
+    request = service.request
+    if request.id is None:
+        raise SettingError(f'{service.name}: its request source "{request.name}" declares no id; a prediction needs one: Source(id=…)')
+    decoder = Decoder(
+        schemas,
+        request.schema,
+        registry=None if settings.registry is None else Registry(settings.registry),
+        event_time=request.event_time,
+        required=(request.id,),
+        max_ahead_ms=settings.future_skew_ms,
+        max_bytes=settings.max_record_bytes,
+    )
+    encoder = PredictionEncoder(
+        schema=schemas.current("prediction"),
+        service=service.name,
+        service_version=service.fingerprint,
+        model=model.name,
+        model_version=model.version,
+    )
+    return Scorer(service=service, decoder=decoder, reader=OnlineReader(service, connect(settings.redis_url)), model=model, encoder=encoder)
+
+
+def pipeline(settings: Settings, *, service: str, model: Path) -> Pipeline:
+    """The job for one service and one model, checked as far as that goes without the cluster.
+
+    Raises:
+        TidemarkError: Definitions, service, model or settings that cannot work; one clear line.
+    """
+    plan = service_named(service, settings)
+    loaded = load_model(model.absolute())
+    if loaded.service != plan.name or loaded.service_version != plan.fingerprint:
+        made_for = f"service {loaded.service} version {loaded.service_version}"
+        raise SettingError(
+            f"{model}: the model was made for {made_for}, but the definitions say {plan.name} version {plan.fingerprint}; train it again"
+        )
+    schemas = SchemaSet.load(settings.schemas or SHIPPED)
+    scorer(plan, schemas, settings, loaded)
+    return Pipeline(
+        name=f"score-{plan.name}",
+        topics=(plan.request.topic,),
+        answers=plan.predictions_topic,
+        function=ScoreFunction(service=plan, schemas=schemas, settings=settings, model=model.absolute(), model_version=loaded.version),
+        transactions_ms=transaction_timeout_ms(settings) if settings.delivery == "exactly_once" else None,
+    )
+
+
+def transaction_timeout_ms(settings: Settings) -> int:
+    """How long Kafka may keep a transaction open: the longest that the broker allows.
+
+    A transaction is open from one checkpoint to the end of the next, and over a restart; one that the broker ends in between is lost.
+
+    Raises:
+        ServiceError: The broker does not answer.
+        SettingError: The broker's longest is too short.
+    """
+    needed = settings.checkpoint_interval_ms + CHECKPOINT_TIMEOUT_MS + RESTART_MS
+    allowed = int(broker_setting(settings.kafka_servers, "transaction.max.timeout.ms"))
+    if needed > allowed:
+        raise SettingError(
+            f"TIDEMARK_DELIVERY: exactly_once needs transactions of {needed // 1000} s (a checkpoint interval, its completion, a restart), "
+            f"but the broker's transaction.max.timeout.ms is {allowed // 1000} s; "
+            "raise that, lower TIDEMARK_CHECKPOINT_INTERVAL, or use at_least_once"
+        )
+    return allowed
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The driver, run by `jobs.driver` inside Flink's client."""
+    parser = argparse.ArgumentParser(prog="tidemark submit score")
+    parser.add_argument("service")
+    parser.add_argument("--model", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    settings = Settings.load()
+    job = pipeline(settings, service=given.service, model=given.model)
+    job.create_topics(settings)
+    job.submit(settings)

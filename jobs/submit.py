@@ -1,0 +1,75 @@
+"""`tidemark submit | jobs | cancel`: streaming jobs on the Flink cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Annotated
+
+import typer
+
+from infra import flink
+from infra.settings import Settings
+from schemas.errors import ServiceError, SettingError
+
+STREAMING = ("features", "materialize", "score")
+"""The modules of this package that are Flink jobs."""
+
+_Url = Annotated[str | None, typer.Option("--flink", help="REST endpoint of a cluster, instead of the embedded one.")]
+
+
+def submit(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help=f"Which: {', '.join(STREAMING)}.")],
+    flink_url: _Url = None,
+    name: Annotated[str | None, typer.Option(help="Of the job on the cluster; the job's and its arguments' names by default.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start without the state of the newest checkpoint.")] = False,
+    parallelism: Annotated[int | None, typer.Option(min=1, help="Parallel subtasks.")] = None,
+) -> None:
+    """Run a job on the Flink cluster; it resumes from its newest checkpoint. All other arguments go to the job.
+
+    Raises:
+        SettingError: There is no such job.
+        ServiceError: The cluster does not answer, or the job did not get to run.
+    """
+    if job not in STREAMING:
+        raise SettingError(f"no job is named {job!r}; there are {', '.join(STREAMING)}")
+    settings = _settings(flink_url)
+    if parallelism is not None:
+        settings = dataclasses.replace(settings, parallelism=parallelism)
+    named = "-".join((job, *itertools.takewhile(lambda argument: not argument.startswith("-"), context.args)))
+    job_id = flink.submit(f"jobs.{job}", context.args, name=name or named, settings=settings, fresh=fresh)
+    print(f"{name or named} {job_id}")
+
+
+submit.context_settings = {"allow_extra_args": True, "ignore_unknown_options": True}  # type: ignore[attr-defined] # jobs.cli.run reads it
+
+
+def jobs(flink_url: _Url = None) -> None:
+    """List the jobs of the cluster: name, id, state, tasks that run, restarts, newest checkpoint."""
+    listed = flink.Cluster(_settings(flink_url).flink_url).jobs()
+    rows = [("NAME", "ID", "STATE", "TASKS", "RESTARTS", "CHECKPOINT")]
+    rows += [(job.name, job.id, job.state, f"{job.tasks[0]}/{job.tasks[1]}", str(job.restarts), job.checkpoint or "-") for job in listed]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def cancel(job: Annotated[str, typer.Argument(help="Its name or id.")], flink_url: _Url = None) -> None:
+    """End a job; submitting it again resumes it.
+
+    Raises:
+        ServiceError: The cluster does not answer, or no such job runs.
+    """
+    cluster = flink.Cluster(_settings(flink_url).flink_url)
+    running = [each for each in cluster.jobs() if each.state not in flink.ENDED]
+    found = next((each for each in running if job in (each.name, each.id)), None)
+    if found is None:
+        raise ServiceError(f"no job {job!r} runs; there are {', '.join(each.name for each in running) or 'none'}")
+    cluster.cancel(found.id)
+    print(f"{found.name} {found.id} cancelled")
+
+
+def _settings(flink_url: str | None) -> Settings:
+    settings = Settings.load()
+    return settings if flink_url is None else dataclasses.replace(settings, flink=flink_url.rstrip("/"))

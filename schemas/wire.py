@@ -1,0 +1,272 @@
+"""Records on the wire ↔ columns: Avro single-object encoding, Confluent's Avro framing, or JSON, told apart record by record.
+
+Used by the gate of `jobs/features` and by whoever reads or writes a topic. A record never raises: it is refused with a reason.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+from numpy.typing import NDArray
+
+from schemas.avro_columns import Incompatible, Reader, compile_reader
+from schemas.avro_cursor import Column, Rows
+from schemas.errors import DefinitionError
+from schemas.json_columns import read_json
+from schemas.record import Schema, SchemaSet
+from schemas.registry import Registry, UnknownSchema
+from schemas.single_object import HEADER_BYTES, SINGLE_OBJECT, Encoder, encode, marker, read_object
+from schemas.types import DataType
+
+__all__ = ["BAD", "MARKER", "OK", "SINGLE_OBJECT", "Decoded", "Decoder", "Encoder", "encode", "marker", "read_object"]
+
+OK, MARKER, BAD = 0, 1, 2
+MEBIBYTE = 1 << 20
+_CONFLUENT_HEADER = 5  # 00 and the schema id, big endian
+_YEAR_1_MS = -62_135_596_800_000
+_YEAR_10000_MS = 253_402_300_800_000
+
+
+def now_ms() -> int:
+    """The wall clock in ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What a batch of n messages holds.
+
+    Attributes:
+        kind: int8[n]: 0 a record, 1 a marker, 2 refused.
+        reasons: Why a record is refused, `code: detail`; None for the others.
+        columns: Every field of the current schema in order → n values; None where null, marker or refused; timestamps in ms.
+    """
+
+    kind: NDArray[np.int8]
+    reasons: list[str | None]
+    columns: dict[str, list[Any]]
+
+
+class Decoder:
+    """Reads the messages of one source as its current schema."""
+
+    def __init__(
+        self,
+        schema_set: SchemaSet,
+        name: str,
+        *,
+        registry: Registry | None = None,
+        event_time: str,
+        required: tuple[str, ...] = (),
+        max_ahead_ms: int,
+        max_bytes: int = MEBIBYTE,
+        now_ms: Callable[[], int] = now_ms,
+    ) -> None:
+        """Prepare for every known version of the schema.
+
+        Args:
+            schema_set: Where fingerprints are looked up.
+            name: The source's schema.
+            registry: For Confluent's framing; without one such records are refused.
+            event_time: The field of the event's time.
+            required: Further fields that may not be null.
+            max_ahead_ms: How far event time may be ahead of the clock.
+            max_bytes: The largest message that is looked into.
+            now_ms: The clock.
+
+        Raises:
+            DefinitionError: No such schema, or field.
+        """
+        self.schema = schema_set.current(name)
+        for field in (event_time, *required):
+            if field not in self.schema.columns:
+                raise DefinitionError(f'{self.schema.path}: no field "{field}"; there are {", ".join(self.schema.columns)}')
+        if self.schema.columns[event_time] is not DataType.TIMESTAMP:
+            raise DefinitionError(
+                f'{self.schema.path}: field "{event_time}" is {self.schema.columns[event_time]}; event time is timestamp-millis'
+            )
+        self._schemas = schema_set
+        self._registry = registry
+        self._event_time = event_time
+        self._required = dict.fromkeys((event_time, *required))
+        self._max_ahead_ms = max_ahead_ms
+        self._max_bytes = max_bytes
+        self._now_ms = now_ms
+        self._own = {schema.fingerprint: schema for schema in schema_set.versions(name)}
+        self._marker = schema_set.current("watermark")
+        self._readers: dict[bytes | int, tuple[Reader, bool] | str] = {}
+
+    def decode(self, bodies: Sequence[bytes | None]) -> Decoded:
+        """Read a batch.
+
+        Args:
+            bodies: n message values, as they are in Kafka; None is a tombstone.
+
+        Returns:
+            One kind, reason and value of each column per message, in order.
+
+        Raises:
+            ServiceError: The registry does not answer. Nothing else is raised for whatever the messages hold.
+        """
+        count = len(bodies)
+        batch = _Batch(self.schema, count)
+        groups: dict[bytes | int | None, list[int]] = {}
+        for row, body in enumerate(bodies):
+            if not body:
+                batch.refuse(row, "tombstone: the message has no value" if body is None else "empty: the message has no bytes")
+            elif len(body) > self._max_bytes:
+                batch.refuse(row, f"too-large: {len(body)} bytes; allowed: {self._max_bytes}")
+            else:
+                key = _format(body)
+                if isinstance(key, str):
+                    batch.refuse(row, key)
+                else:
+                    groups.setdefault(key, []).append(row)
+        for key, members in groups.items():
+            rows = np.array(members, dtype=np.int64)
+            messages = [bodies[row] or b"" for row in members] if len(members) < count else bodies
+            if key is None:
+                self._keep(batch, rows, *read_json(messages, self.schema))  # type: ignore[arg-type]  # no None is left
+                continue
+            found = self._reader(key)
+            if isinstance(found, str):
+                for row in members:
+                    batch.refuse(row, found)
+                continue
+            reader, is_marker = found
+            lengths = np.fromiter(map(len, messages), dtype=np.int64, count=len(members))  # type: ignore[arg-type]
+            ends = np.cumsum(lengths)
+            starts = ends - lengths + (_CONFLUENT_HEADER if isinstance(key, int) else HEADER_BYTES)
+            columns, faults = reader.read(b"".join(messages), starts, ends)  # type: ignore[arg-type]
+            if is_marker:
+                batch.mark(rows, faults)
+            else:
+                self._keep(batch, rows, columns, faults)
+        return batch.decoded()
+
+    def _keep(self, batch: _Batch, rows: Rows, columns: dict[str, Column], faults: list[str | None]) -> None:
+        good = np.array([fault is None for fault in faults], dtype=bool)
+        for field in self.schema.fields:
+            values, present = columns[field.name].values, good & ~columns[field.name].nulls
+            if field.name in self._required:
+                _fault(faults, good & ~present, f'missing: field "{field.name}" is null', values)
+            if field.type is DataType.FLOAT64 and not field.non_finite_allowed:
+                _fault(faults, present & ~np.isfinite(values), f'non-finite: field "{field.name}" is {{}}', values)
+            elif field.type is DataType.TIMESTAMP:
+                if field.name == self._event_time:
+                    ahead = f"future: {field.name} {{}} is more than {self._max_ahead_ms / 1000:g} s ahead of the clock"
+                    _fault(faults, present & (values > self._now_ms() + self._max_ahead_ms), ahead, values, show=_time)
+                outside = present & ((values < _YEAR_1_MS) | (values >= _YEAR_10000_MS))
+                _fault(faults, outside, f'out-of-range: field "{field.name}": {{}} ms is not in the years 1 to 9999', values)
+        batch.keep(rows, columns, faults)
+
+    def _reader(self, key: bytes | int) -> tuple[Reader, bool] | str:
+        """How records with this fingerprint or schema id are read (and whether they are markers), or why they are refused."""
+        if key not in self._readers:
+            if isinstance(key, int):
+                try:
+                    self._readers[key] = self._registered(key)
+                except UnknownSchema as error:
+                    return f"unknown-schema: id {key}: {error}"  # not kept: the registry may learn it
+            else:
+                found = self._known(key)
+                if isinstance(found, str):
+                    return found  # not kept: there are 2⁶⁴ of them
+                self._readers[key] = found
+        return self._readers[key]
+
+    def _registered(self, schema_id: int) -> tuple[Reader, bool] | str:
+        if self._registry is None:
+            return f"unknown-schema: id {schema_id}: no registry is set (TIDEMARK_REGISTRY)"
+        writer = self._registry.schema(schema_id)
+        if bytes.fromhex(fingerprint(to_parsing_canonical_form(dict(writer)), "CRC-64-AVRO")) == self._marker.fingerprint:
+            return compile_reader(writer, self._marker), True
+        try:
+            return compile_reader(writer, self.schema), False
+        except Incompatible as error:
+            return f'incompatible-schema: id {schema_id} cannot be read as "{self.schema.name}": {error}'
+
+    def _known(self, print_: bytes) -> tuple[Reader, bool] | str:
+        if print_ in self._own:
+            return compile_reader(self._own[print_].avro, self.schema), False  # checked when the set was loaded
+        if print_ == self._marker.fingerprint:
+            return compile_reader(self._marker.avro, self._marker), True
+        other = self._schemas.by_fingerprint(print_)
+        if other is None:
+            return f'unknown-fingerprint: {print_.hex()} is no version of "{self.schema.name}"'
+        return f'unknown-fingerprint: {print_.hex()} is schema "{other.name}", expected "{self.schema.name}"'
+
+
+class _Batch:
+    """Collects what the groups of a batch yield, in message order."""
+
+    def __init__(self, schema: Schema, count: int) -> None:
+        self._schema = schema
+        self._count = count
+        self._kind = np.full(count, BAD, dtype=np.int8)
+        self._reasons: list[str | None] = [None] * count
+        self._columns: dict[str, list[Any]] = {}
+
+    def refuse(self, row: int, reason: str) -> None:
+        self._reasons[row] = reason
+
+    def mark(self, rows: Rows, faults: list[str | None]) -> None:
+        self._settle(rows, faults, MARKER)
+
+    def keep(self, rows: Rows, columns: dict[str, Column], faults: list[str | None]) -> None:
+        bad = self._settle(rows, faults, OK)
+        for field in self._schema.fields:
+            column = columns[field.name]
+            values = column.values.tolist()
+            for index in np.flatnonzero(column.nulls | bad).tolist():
+                values[index] = None
+            if len(rows) == self._count:
+                self._columns[field.name] = values
+            else:
+                whole = self._columns.setdefault(field.name, [None] * self._count)
+                for row, value in zip(rows.tolist(), values, strict=True):
+                    whole[row] = value
+
+    def decoded(self) -> Decoded:
+        columns = {field.name: self._columns.get(field.name) or [None] * self._count for field in self._schema.fields}
+        return Decoded(kind=self._kind, reasons=self._reasons, columns=columns)
+
+    def _settle(self, rows: Rows, faults: list[str | None], kind: int) -> NDArray[np.bool_]:
+        bad = np.array([fault is not None for fault in faults], dtype=bool)
+        self._kind[rows[~bad]] = kind
+        for index in np.flatnonzero(bad).tolist():
+            self._reasons[rows[index]] = faults[index]
+        return bad
+
+
+def _format(body: bytes) -> bytes | int | str | None:
+    """The writer's fingerprint or schema id, None for JSON, or why it is none of them."""
+    first = body[0]
+    if first == 0xC3 and body[1:2] == b"\x01":
+        return body[2:HEADER_BYTES] if len(body) >= HEADER_BYTES else "truncated: the Avro header ends early"
+    if first == 0:
+        return int.from_bytes(body[1:_CONFLUENT_HEADER], "big") if len(body) >= _CONFLUENT_HEADER else "truncated: the schema id ends early"
+    if first in b"{ \t\r\n":
+        return None
+    return f"unknown-format: first byte {first:02x}; allowed: Avro single-object (c3 01), Confluent Avro (00) or JSON"
+
+
+def _fault(
+    faults: list[str | None], rows: NDArray[np.bool_], reason: str, values: NDArray[Any], *, show: Callable[[int], str] = str
+) -> None:
+    for row in np.flatnonzero(rows).tolist():
+        if faults[row] is None:
+            faults[row] = reason.format(show(values[row]))
+
+
+def _time(ms: int) -> str:
+    ms = int(ms)
+    if not _YEAR_1_MS <= ms < _YEAR_10000_MS:
+        return f"{ms} ms"
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

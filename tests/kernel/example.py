@@ -1,0 +1,199 @@
+"""One view with every aggregation, its questions for the oracle, and a plain builder of its tiles from events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.compiler.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
+from features.expression import Expression, parse
+from features.kernel import Tiles
+from schemas.types import DataType
+from tests.oracle import Question
+
+TILE_MS = 60_000
+DELAY_MS = 7_000
+WINDOWS_MS = {"1m": TILE_MS, "5m": 5 * TILE_MS, "3h": 180 * TILE_MS}
+
+COLUMNS = {
+    "key": DataType.STRING,
+    "t": DataType.TIMESTAMP,
+    "x": DataType.FLOAT64,
+    "i": DataType.INT64,
+    "word": DataType.STRING,
+    "flag": DataType.BOOLEAN,
+    "at": DataType.TIMESTAMP,
+    "seq": DataType.INT64,
+}
+NULLABLE = frozenset({"x", "i", "word", "flag", "at", "seq"})
+
+SOURCE = SourcePlan(
+    name="events",
+    topic="events",
+    schema="event",
+    columns=COLUMNS,
+    nullable=NULLABLE,
+    event_time="t",
+    lateness_ms=5_000,
+    id=None,
+    dedupe_ms=None,
+    trusted=False,
+)
+
+
+def expression(text: str) -> Expression:
+    """An expression over the example's events."""
+    return parse(text, COLUMNS, NULLABLE, where="example")
+
+
+def _partial(
+    kind: PartialKind, column: str | None, *, where: str | None = None, tie: str | None = None, as_double: bool = False
+) -> Partial:
+    input_ = None if column is None else expression(column)
+    kind_type = DataType.INT64 if kind is PartialKind.COUNT else DataType.FLOAT64
+    own = kind is not PartialKind.COUNT and kind is not PartialKind.MOMENTS and not as_double and input_ is not None
+    name = "_".join(
+        str(part)
+        for part in (kind, column, "double" if as_double else None, "where" if where else None, "by" if tie else None, tie)
+        if part
+    )
+    return Partial(
+        name=name,
+        kind=kind,
+        input=input_,
+        where=None if where is None else expression(where),
+        tie=None if tie is None else expression(tie),
+        type=COLUMNS[column] if own and column else kind_type,
+    )
+
+
+Make = tuple[str, Finish, tuple[Partial, ...], DataType, str | None, bool, str | None]
+
+
+def _made() -> list[Make]:
+    """(aggregation, finish, partials, type, column, whether filtered, tie) of every feature, before windows."""
+    kind = PartialKind
+    made: list[Make] = [
+        ("Count", Finish.VALUE, (_partial(kind.COUNT, None),), DataType.INT64, None, False, None),
+        ("Count", Finish.VALUE, (_partial(kind.COUNT, None, where="i > 0"),), DataType.INT64, None, True, None),
+    ]
+    for column in ("x", "i", "word", "flag", "at"):
+        type_ = COLUMNS[column]
+        made.append(("Count", Finish.VALUE, (_partial(kind.COUNT, column),), DataType.INT64, column, False, None))
+        if type_.is_numeric:
+            made.append(("Sum", Finish.VALUE, (_partial(kind.SUM, column),), type_, column, False, None))
+            mean = (_partial(kind.SUM, column, as_double=True), _partial(kind.COUNT, column))
+            made.append(("Mean", Finish.MEAN, mean, DataType.FLOAT64, column, False, None))
+            moments = (_partial(kind.MOMENTS, column),)
+            made.append(("Variance", Finish.VARIANCE, moments, DataType.FLOAT64, column, False, None))
+            made.append(("StdDev", Finish.STDDEV, moments, DataType.FLOAT64, column, False, None))
+            made.append(("Sum", Finish.VALUE, (_partial(kind.SUM, column, where="i > 0"),), type_, column, True, None))
+        for name, edge in (("Min", kind.MIN), ("Max", kind.MAX), ("First", kind.FIRST), ("Last", kind.LAST)):
+            made.append((name, Finish.VALUE, (_partial(edge, column),), type_, column, False, None))
+            if edge in (kind.FIRST, kind.LAST):
+                made.append((name, Finish.VALUE, (_partial(edge, column, tie="seq"),), type_, column, False, "seq"))
+    return made
+
+
+def _pick(column: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda event: event[column]
+
+
+def _positive(event: Mapping[str, Any]) -> bool | None:
+    return None if event["i"] is None else event["i"] > 0
+
+
+def _build() -> tuple[ViewPlan, list[Question]]:
+    features, questions, partials = [], [], {}
+    for label, window_ms in WINDOWS_MS.items():
+        for aggregation, finish, parts, type_, column, filtered, tie in _made():
+            name = "_".join(
+                part for part in (aggregation.lower(), column, "where" if filtered else None, "by_seq" if tie else None, label) if part
+            )
+            features.append(WindowFeature(name=name, finish=finish, partials=parts, window_ms=window_ms, type=type_, text=name))
+            value, where, by = _pick(column) if column else None, _positive if filtered else None, _pick(tie) if tie else None
+            questions.append(Question(name=name, aggregation=aggregation, window_ms=window_ms, value=value, where=where, tie=by))
+            partials |= {part.name: part for part in parts}
+    view = ViewPlan(
+        name="everything",
+        entity="key",
+        keys=(Column(name="key", type=DataType.STRING),),
+        source=SOURCE,
+        tile_ms=TILE_MS,
+        delay_ms=DELAY_MS,
+        where=None,
+        partials=tuple(partials.values()),
+        features=tuple(features),
+    )
+    return view, questions
+
+
+VIEW, QUESTIONS = _build()
+
+
+def build_tiles(view: ViewPlan, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tiles as plain rows: key, tile_start and the tile columns; events grouped and looped over one by one."""
+    groups: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
+    for event in events:
+        groups[event["key"], event["t"] // view.tile_ms * view.tile_ms].append(event)
+    rows = []
+    for (key, start), members in groups.items():
+        row: dict[str, Any] = {"key": key, "tile_start": start}
+        for partial in view.partials:
+            row |= _partial_of(partial, members)
+        rows.append(row)
+    return rows
+
+
+def _partial_of(partial: Partial, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    if partial.where is not None:
+        events = [event for event in events if _positive(event)]
+    if partial.input is None:
+        return {partial.name: len(events)}
+    column = partial.input.columns[0]
+    events = [event for event in events if event[column] is not None]
+    values = [event[column] for event in events]
+    if partial.kind is PartialKind.COUNT:
+        return {partial.name: len(values)}
+    if not values:
+        return dict.fromkeys((c.name for c in partial.columns), None)
+    match partial.kind:
+        case PartialKind.SUM:
+            if partial.type is DataType.INT64:
+                return {partial.name: (sum(values) + 2**63) % 2**64 - 2**63}
+            return {partial.name: sum(float(value) for value in values)}
+        case PartialKind.MIN:
+            return {partial.name: min(values)}
+        case PartialKind.MAX:
+            return {partial.name: max(values)}
+        case PartialKind.MOMENTS:
+            pivot = float(values[0])
+            off = [float(value) - pivot for value in values]
+            names = [c.name for c in partial.columns]
+            return dict(zip(names, (len(off), pivot, sum(off), sum(d * d for d in off)), strict=True))
+    tie = None if partial.tie is None else partial.tie.columns[0]
+    pick = min if partial.kind is PartialKind.FIRST else max
+    best = pick(events, key=lambda e: (e["t"], tie is not None and e[tie] is not None, (tie and e[tie]) or 0, e[column]))
+    own = {} if tie is None else {f"{partial.name}__tie": best[tie]}
+    return {f"{partial.name}__at": best["t"], **own, partial.name: best[column]}
+
+
+def tile_table(view: ViewPlan, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows of `build_tiles` as Arrow: key columns, tile_start (int64 ms) and the tile columns."""
+    schema = (
+        [(key.name, key.type.arrow) for key in view.keys]
+        + [("tile_start", pa.int64())]
+        + [(c.name, c.type.arrow) for c in view.tile_columns]
+    )
+    return pa.table({name: pa.array([row[name] for row in rows], type=type_) for name, type_ in schema})
+
+
+def as_tiles(view: ViewPlan, rows: Sequence[Mapping[str, Any]], owners: Mapping[str, int]) -> Tiles:
+    """Rows of `build_tiles` as the kernel's input."""
+    table = tile_table(view, rows)
+    owner = np.array([owners[row["key"]] for row in rows], dtype=np.int64)
+    return Tiles.of(view, owner=owner, start_ms=table["tile_start"].to_numpy(), table=table)

@@ -1,0 +1,155 @@
+"""The oracle: what every feature means, as naive nested loops over raw events, in exact arithmetic.
+
+It shares no code with the product: no tiles, no numpy, no SQL. Engines and the kernel are compared with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+Event = Mapping[str, Any]
+Pick = Callable[[Event], Any]
+
+_INT64 = 1 << 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One feature: an aggregation, named as in the vocabulary, over one window; `value` None counts events."""
+
+    name: str
+    aggregation: str
+    window_ms: int
+    value: Pick | None = None
+    where: Pick | None = None
+    tie: Pick | None = None
+
+
+def answers(
+    questions: Sequence[Question],
+    events: Sequence[Event],
+    *,
+    time: str,
+    belongs: Callable[[Event], bool],
+    as_of_ms: int,
+    tile_ms: int,
+    delay_ms: int,
+) -> dict[str, Any]:
+    """The value of every question for one entity as of one time; events in any order."""
+    boundary = (as_of_ms - delay_ms) // tile_ms * tile_ms
+    result = {}
+    for question in questions:
+        seen = []
+        for event in events:
+            inside = boundary - question.window_ms <= event[time] < boundary
+            wanted = question.where is None or question.where(event) is True
+            filled = question.value is None or question.value(event) is not None
+            if belongs(event) and inside and wanted and filled:
+                seen.append(event)
+        result[question.name] = aggregate(question, seen, time)
+    return result
+
+
+def aggregate(question: Question, events: Sequence[Event], time: str) -> Any:
+    """One aggregation of the events that count."""
+    if question.aggregation == "Count":
+        return len(events)
+    assert question.value is not None
+    values = [question.value(event) for event in events]
+    if question.aggregation == "Sum":
+        return total(values)
+    if not values:
+        return None
+    match question.aggregation:
+        case "Mean":
+            return as_double(exact_sum(values) / len(values))
+        case "Min":
+            return plain(min(values))
+        case "Max":
+            return plain(max(values))
+        case "First":
+            return plain(min(_ordered(question, events, time))[-1])
+        case "Last":
+            return plain(max(_ordered(question, events, time))[-1])
+        case "Variance":
+            variance = sample_variance(values)
+            return None if variance is None else as_double(variance)
+        case "StdDev":
+            variance = sample_variance(values)
+            return None if variance is None else math.sqrt(as_double(variance))
+    raise AssertionError(question.aggregation)
+
+
+def _ordered(question: Question, events: Sequence[Event], time: str) -> list[tuple[Any, ...]]:
+    """(event time, declared tie with null smallest, value) of each event: first is the smallest, last the largest."""
+    assert question.value is not None
+    rows: list[tuple[Any, ...]] = []
+    for event in events:
+        tie = None if question.tie is None else question.tie(event)
+        rows.append((event[time], tie is not None, 0 if tie is None else tie, question.value(event)))
+    return rows
+
+
+def total(values: Sequence[Any]) -> int | float:
+    """A sum: integers wrap as 64-bit ones do, doubles are exactly rounded; 0 for nothing."""
+    if all(isinstance(value, int) for value in values):
+        wrapped: int = sum(values) % _INT64
+        return wrapped - _INT64 if wrapped >= _INT64 // 2 else wrapped
+    return as_double(exact_sum(values))
+
+
+def exact_sum(values: Sequence[Any]) -> Fraction:
+    """The sum without any rounding."""
+    return sum((Fraction(value) for value in values), Fraction(0))
+
+
+def sample_variance(values: Sequence[Any]) -> Fraction | None:
+    """Σ(x − mean)² / (n − 1), exactly; null below two values."""
+    if len(values) < 2:
+        return None
+    mean = exact_sum(values) / len(values)
+    return sum(((Fraction(value) - mean) ** 2 for value in values), Fraction(0)) / (len(values) - 1)
+
+
+def as_double(value: Fraction) -> float:
+    """The nearest double; infinity beyond the largest."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def plain(value: Any) -> Any:
+    """−0.0 as 0.0, everything else as it is."""
+    return value + 0.0 if isinstance(value, float) else value
+
+
+def without_repeats(events: Sequence[Event], *, id: str, time: str, fields: Sequence[str]) -> list[Event]:
+    """Of the events with one id and one event time only the smallest copy, field by field in schema order, nulls first."""
+    kept = []
+    for i, event in enumerate(events):
+        wins = True
+        for j, other in enumerate(events):
+            if i != j and event[id] == other[id] and event[time] == other[time]:
+                mine, theirs = _copy_order(event, fields), _copy_order(other, fields)
+                if theirs < mine or (theirs == mine and j < i):
+                    wins = False
+        if wins:
+            kept.append(event)
+    return kept
+
+
+def _copy_order(event: Event, fields: Sequence[str]) -> list[tuple[Any, ...]]:
+    return [(False, 0) if event[field] is None else (True, event[field]) for field in fields]
+
+
+def in_time(event: Event, *, time: str, tile_ms: int, watermark_ms: int | None) -> bool:
+    """Whether an event counts as served: its tile `[s, e)` was still open, e − 1 > watermark."""
+    if watermark_ms is None:
+        return True
+    end = event[time] // tile_ms * tile_ms + tile_ms
+    return bool(end - 1 > watermark_ms)

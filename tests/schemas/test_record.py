@@ -1,0 +1,139 @@
+"""Schema files: what they may hold, and that every fault is named in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from schemas.errors import DefinitionError, SettingError
+from schemas.record import BUILT_IN, SchemaSet, parse
+from schemas.types import DataType
+from tests.schemas.conftest import READING_2, TIME, write
+
+SHIPPED = Path(__file__).parents[2] / "schemas"
+
+
+def record(*fields: object, name: str = "thing") -> dict[str, object]:
+    return {"type": "record", "name": name, "fields": list(fields)}
+
+
+def test_types_nullability_and_defaults_are_read() -> None:
+    schema = parse(READING_2, name="reading")
+    assert schema.columns == {
+        "event_time": DataType.TIMESTAMP,
+        "sensor": DataType.STRING,
+        "count": DataType.INT64,
+        "value": DataType.FLOAT64,
+        "raw": DataType.FLOAT64,
+        "active": DataType.BOOLEAN,
+        "colour": DataType.STRING,
+        "note": DataType.STRING,
+        "seen": DataType.TIMESTAMP,
+    }
+    assert schema.nullable == {"note", "seen"}
+    fields = {field.name: field for field in schema.fields}
+    assert (fields["value"].has_default, fields["raw"].default, fields["note"].has_default, fields["note"].default) == (
+        False,
+        0.5,
+        True,
+        None,
+    )
+    assert (fields["raw"].non_finite_allowed, fields["value"].non_finite_allowed) == (True, False)
+    assert (fields["colour"].symbols, fields["colour"].unknown_symbol) == (("red", "green"), "red")
+    assert schema.arrow.field("seen") == pa.field("seen", pa.timestamp("ms", tz="UTC"))
+
+
+def test_fingerprint_is_the_specifications() -> None:
+    """The Rabin fingerprint of the canonical form, computed here from the specification's own table-free definition."""
+    schema = parse(record({"name": "x", "type": TIME, "doc": "stripped"}), name="thing")
+    canonical = b'{"name":"thing","type":"record","fields":[{"name":"x","type":"long"}]}'
+    empty = value = 0xC15D213AA4D7A795
+    for octet in canonical:
+        value ^= octet
+        for _ in range(8):
+            value = (value >> 1) ^ (empty if value & 1 else 0)
+    assert schema.fingerprint == value.to_bytes(8, "little")
+
+
+def test_shipped_schemas_load_and_built_in_ones_are_always_there() -> None:
+    shipped = SchemaSet.load(SHIPPED)
+    assert set(shipped.names) == {path.stem for path in SHIPPED.glob("*.avsc")}
+    assert SchemaSet.load().names == tuple(sorted(BUILT_IN))
+    prediction = shipped.current("prediction")
+    assert shipped.by_fingerprint(prediction.fingerprint) is prediction
+    assert prediction.columns["score"] is DataType.FLOAT64
+    assert "features" not in prediction.columns  # a map: only for the codec
+
+
+def test_versions_are_ordered_by_number(tmp_path: Path) -> None:
+    for version in (10, 2, 1):
+        fields = [{"name": f"f{number}", "type": "int", "default": 0} for number in range(version)]
+        write(tmp_path, "thing.avsc" if version == 1 else f"thing.v{version}.avsc", record(*fields))
+    schemas = SchemaSet.load(tmp_path)
+    assert [schema.version for schema in schemas.versions("thing")] == [1, 2, 10]
+    assert schemas.current("thing").version == 10
+
+
+def test_unknown_name_tells_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=r'no schema "predicton" .*did you mean "prediction"\?'):
+        SchemaSet.load().current("predicton")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([{"name": "a", "type": "bytes"}], r'thing\.avsc: field "a" is bytes; allowed: int, long, .*timestamp-millis'),
+        ([{"name": "a", "type": {"type": "array", "items": "int"}}], r'field "a" is array; allowed'),
+        ([{"name": "a", "type": {"type": "long", "logicalType": "timestamp-micros"}}], r'field "a" is timestamp-micros; allowed'),
+        ([{"name": "a", "type": ["null", "int", "string"]}], r'field "a" is a union of .*; allowed'),
+        ([{"name": "a", "type": "int", "default": "x"}], r"Default value <x> must match schema type: int"),
+        ([{"name": "a", "type": "int", "default": True}], r'field "a" has default true'),
+        ([{"name": "a", "type": "int", "non_finite": True}], r'field "a" has a wrong "non_finite"; allowed: true on a float or double'),
+        ([{"name": "a", "type": "int"}, {"name": "A", "type": "int"}], r'field "A" is there twice \(as "a"\)'),
+        ([{"name": "a-b", "type": "int"}], r"a-b"),
+        ([{"name": "a", "type": "nothing"}], r"not an Avro schema: UnknownType"),
+        ([], r"the record has no field"),
+    ],
+)
+def test_what_cannot_be_a_field_is_refused_in_one_line(tmp_path: Path, fields: list[object], message: str) -> None:
+    write(tmp_path, "thing.avsc", record(*fields))
+    with pytest.raises(DefinitionError, match=message) as caught:
+        SchemaSet.load(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_all_faults_of_all_files_come_together(tmp_path: Path) -> None:
+    write(tmp_path, "one.avsc", record({"name": "a", "type": "bytes"}, {"name": "b", "type": "bytes"}))
+    write(tmp_path, "two.avsc", "{")
+    write(tmp_path, "three-3.avsc", record({"name": "a", "type": "int"}))
+    write(tmp_path, "four.avsc", '"string"')
+    with pytest.raises(DefinitionError) as caught:
+        SchemaSet.load(tmp_path)
+    assert len(caught.value.problems) == 5
+
+
+def test_a_version_that_cannot_read_the_older_one_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "thing.avsc", record({"name": "a", "type": "string"}))
+    write(tmp_path, "thing.v2.avsc", record({"name": "a", "type": "string"}, {"name": "b", "type": "int"}))
+    write(tmp_path, "thing.v3.avsc", record({"name": "a", "type": "double"}, {"name": "b", "type": "int", "default": 0}))
+    with pytest.raises(DefinitionError) as caught:
+        SchemaSet.load(tmp_path)
+    assert [problem.split("thing.v3.avsc: ")[1] for problem in caught.value.problems] == [
+        'records of version 1 cannot be read as version 3: field "a": expected float64, got string',
+        'records of version 2 cannot be read as version 3: field "a": expected float64, got string',
+    ]
+
+
+def test_a_built_in_name_cannot_mean_something_else(tmp_path: Path) -> None:
+    write(tmp_path, "watermark.avsc", record({"name": "a", "type": "int"}, name="watermark"))
+    with pytest.raises(DefinitionError, match=r'schema "watermark" version 1 is already in .*give it another name'):
+        SchemaSet.load(tmp_path)
+    write(tmp_path, "watermark.avsc", (SHIPPED / "watermark.avsc").read_text())
+    assert SchemaSet.load(tmp_path).names == tuple(sorted(BUILT_IN))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"nowhere is not a folder; TIDEMARK_SCHEMAS"):
+        SchemaSet.load(tmp_path / "nowhere")

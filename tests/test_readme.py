@@ -1,0 +1,88 @@
+"""The README tells the truth: its view compiles, its settings are those that are read, its clients work on the real broker."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from features.catalog import load
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+SETTINGS = re.compile(r"(<!-- settings: [^\n]*-->\n).*?(<!-- /settings -->)", re.DOTALL)
+
+
+def _files() -> dict[str, str]:
+    """Code blocks introduced by the name of a file of the folder `team/`."""
+    return dict(re.findall(r"`(team/[\w./]+)`:\n\n```\w+\n(.*?)```", README.read_text(), re.DOTALL))
+
+
+def snippet(name: str) -> str:
+    """A code block under a comment that names it."""
+    found = re.search(rf"<!-- snippet: {name} -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_first_feature_view_compiles(tmp_path: Path) -> None:
+    for name, content in _files().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    plan = load(tmp_path / "team/definitions", tmp_path / "team/schemas")
+    assert [feature.name for feature in plan.views["card_activity"].features] == ["payments_1h", "large_1h", "amount_mean_24h", "amount_max_24h"]
+
+
+def _settings_table() -> str:
+    rows = ["| Setting | Default | What it is |", "|---|---|---|"]
+    defaults = Settings().environment()
+    for item in fields(Settings):
+        name = f"TIDEMARK_{item.name.removesuffix('_ms').removesuffix('_bytes').upper()}"
+        default = defaults.get(name)
+        rows.append(f"| `{name}` | {f'`{_shown(default)}`' if default else ''} | {item.metadata['doc']} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shown(value: str) -> str:
+    """A duration in the largest unit that fits."""
+    if not value.endswith("ms"):
+        return value
+    milliseconds = int(value.removesuffix("ms"))
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if milliseconds and milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return value
+
+
+def test_the_settings_are_those_that_are_read() -> None:
+    text = README.read_text()
+    expected = SETTINGS.sub(lambda found: found[1] + _settings_table() + found[2], text)
+    if os.environ.get("UPDATE_GOLDEN"):
+        README.write_text(expected)
+    assert text == expected, "run with UPDATE_GOLDEN=1 to write the table anew"
+
+
+def test_links_lead_somewhere() -> None:
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README.read_text()) if "://" not in target]
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["publish", "read"])
+def test_a_client_is_under_fifteen_lines(name: str) -> None:
+    assert len([line for line in snippet(name).splitlines() if line.strip()]) < 15
+
+
+def run_snippet(name: str, home: Path, folder: Path) -> str:
+    """Run a client of the README as its reader would, but for the folder of the runtime; returns what it printed."""
+    (folder / "schemas").symlink_to(ROOT / "schemas")
+    (folder / ".tidemark").symlink_to(home)
+    done = subprocess.run([sys.executable, "-c", snippet(name)], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
