@@ -146,10 +146,11 @@ def _import_package(package: str, folder: Path) -> None:
 
 
 def _variables(path: Path, module: ModuleType) -> Iterator[_Variable]:
-    imports = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.ImportFrom | ast.Import)]
-    names = {alias.asname or alias.name for node in imports for alias in node.names}
+    nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    imported = {alias.asname or alias.name for node in nodes if isinstance(node, ast.ImportFrom | ast.Import) for alias in node.names}
+    assigned = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for name, value in vars(module).items():
-        yield _Variable(name=name, file=shown(path), value=value, imported=name in names or "*" in names)
+        yield _Variable(name=name, file=shown(path), value=value, imported=name in imported or ("*" in imported and name not in assigned))
 
 
 def _import_faults(error: BaseException, folder: Path, package: str, path: Path) -> list[str]:
@@ -158,7 +159,7 @@ def _import_faults(error: BaseException, folder: Path, package: str, path: Path)
     inside = [place for place in places if place[0].is_relative_to(folder)]
     file, line = inside[-1] if inside else (path, None)
     if isinstance(error, SyntaxError) and error.filename:
-        file, line = Path(error.filename), error.lineno
+        return [f"{shown(Path(error.filename))}:{error.lineno}: {type(error).__name__}: {error.msg}"]
     at = f"{shown(file)}:{line}" if line else shown(file)
     if isinstance(error, DefinitionError):
         return [f"{at}: {problem}" for problem in error.problems]

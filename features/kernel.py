@@ -5,7 +5,7 @@ The result for a row depends only on that row's own tiles, in time order, whatev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,17 +53,19 @@ def fold(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) ->
     Returns:
         Feature name → array of m, in the view's order.
     """
+    return fold_counting(view, tiles, owner=owner, boundary_ms=boundary_ms)[0]
+
+
+def fold_counting(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) -> tuple[dict[str, pa.Array[Any]], Int64s]:
+    """As `fold`, and how many tiles the view's longest window has for every row (int64[m]): 0 where it is empty."""
     index = _Index.of(view, tiles)
-    pieces = [_fold(view, tiles, index, owner[rows], boundary_ms[rows]) for rows in index.batches(owner, boundary_ms)]
-    if len(pieces) == 1:
-        return pieces[0]
-    return {feature.name: pa.concat_arrays([piece[feature.name] for piece in pieces]) for feature in view.features}
-
-
-def covered(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) -> Int64s:
-    """How many tiles the view's longest window has for every row; arguments as of `fold`."""
-    low, high = _Index.of(view, tiles).ranges(owner, boundary_ms, view.longest_window_ms)
-    return high - low
+    longest = index.ranges(owner, boundary_ms, view.longest_window_ms)
+    batches = _batches(longest[1] - longest[0])
+    if len(batches) == 1:
+        return _fold(view, tiles, index, owner, boundary_ms, longest), longest[1] - longest[0]
+    pieces = [_fold(view, tiles, index, owner[rows], boundary_ms[rows], (longest[0][rows], longest[1][rows])) for rows in batches]
+    columns = {feature.name: pa.concat_arrays([piece[feature.name] for piece in pieces]) for feature in view.features}
+    return columns, longest[1] - longest[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,38 +138,41 @@ class _Index:
 
     def ranges(self, owner: Int64s, boundary_ms: Int64s, window_ms: int) -> tuple[Int64s, Int64s]:
         """Where each row's window begins and ends among the sorted tiles."""
-        end = np.clip(boundary_ms, self.first, self.last + self.view.tile_ms + window_ms)
-        low = np.searchsorted(self.composite, owner * self.span + self._position(end - window_ms))
-        high = np.searchsorted(self.composite, owner * self.span + self._position(end))
+        end = np.minimum(np.maximum(boundary_ms, self.first), self.last + self.view.tile_ms + window_ms)
+        base = owner * self.span
+        low = np.searchsorted(self.composite, base + self._position(end - window_ms))
+        high = np.searchsorted(self.composite, base + self._position(end))
         return low, high
 
     def _position(self, time_ms: Int64s) -> Int64s:
         if self.starts is not None:
             return np.searchsorted(self.starts, time_ms)
-        return np.clip(-((self.first - time_ms) // self.view.tile_ms), 0, self.span - 1)
+        return np.minimum(np.maximum(-((self.first - time_ms) // self.view.tile_ms), 0), self.span - 1)
 
-    def window(self, owner: Int64s, boundary_ms: Int64s, window_ms: int) -> _Window:
-        low, high = self.ranges(owner, boundary_ms, window_ms)
+    def window(self, low: Int64s, high: Int64s) -> _Window:
+        """Gather the tiles of the given ranges."""
+        size = len(low)
         lengths = high - low
         filled = np.flatnonzero(lengths)
         low, lengths = low[filled], lengths[filled]
         offsets = np.cumsum(lengths) - lengths
         flat = np.repeat(low - offsets, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
         tile = flat if self.order is None else self.order[flat]
-        return _Window(size=len(owner), filled=filled, lengths=lengths, offsets=offsets, flat=flat, tile=tile)
+        return _Window(size=size, filled=filled, lengths=lengths, offsets=offsets, flat=flat, tile=tile)
 
-    def batches(self, owner: Int64s, boundary_ms: Int64s) -> Iterator[slice]:
-        """Slices of rows whose windows together stay within the memory bound; one empty slice for no rows."""
-        low, high = self.ranges(owner, boundary_ms, self.view.longest_window_ms)
-        ends = np.cumsum(high - low)
-        begin = 0
-        while True:
-            done = int(ends[begin - 1]) if begin else 0
-            end = max(begin + 1, int(np.searchsorted(ends, done + _CHUNK_ELEMENTS, side="right")))
-            yield slice(begin, end)
-            begin = end
-            if begin >= len(owner):
-                return
+
+def _batches(lengths: Int64s) -> list[slice]:
+    """Slices of rows whose windows together stay within the memory bound; one slice for no rows."""
+    ends = np.cumsum(lengths)
+    if not len(ends) or ends[-1] <= _CHUNK_ELEMENTS:
+        return [slice(0, len(ends))]
+    batches, begin = [], 0
+    while begin < len(ends):
+        done = int(ends[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, done + _CHUNK_ELEMENTS, side="right")))
+        batches.append(slice(begin, end))
+        begin = end
+    return batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,8 +186,13 @@ class _Moments:
 _Merged = Values | _Moments
 
 
-def _fold(view: ViewPlan, tiles: Tiles, index: _Index, owner: Int64s, boundary_ms: Int64s) -> dict[str, pa.Array[Any]]:
-    windows = {size: index.window(owner, boundary_ms, size) for size in {feature.window_ms for feature in view.features}}
+def _fold(
+    view: ViewPlan, tiles: Tiles, index: _Index, owner: Int64s, boundary_ms: Int64s, longest: tuple[Int64s, Int64s]
+) -> dict[str, pa.Array[Any]]:
+    windows = {view.longest_window_ms: index.window(*longest)}
+    for feature in view.features:
+        if feature.window_ms not in windows:
+            windows[feature.window_ms] = index.window(*index.ranges(owner, boundary_ms, feature.window_ms))
     merged: dict[tuple[str, int], _Merged] = {}
     result = {}
     with np.errstate(all="ignore"):

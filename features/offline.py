@@ -56,7 +56,7 @@ class Folder:
         return pa.table(values, schema=self.schema)
 
 
-def _owners(tiles: list[pa.ChunkedArray], requests: list[pa.ChunkedArray]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _owners(tiles: list[pa.ChunkedArray[Any]], requests: list[pa.ChunkedArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """One number per distinct key: for the tiles, and for the requests (−1 where a part is null)."""
     n = len(tiles[0])
     number: NDArray[np.int64] = np.zeros(n + len(requests[0]), dtype=np.int64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -61,6 +61,7 @@ class Operation:
 
 
 _FINITE = "CASE WHEN ABS({0}) <= 1.7976931348623157E308 THEN {0} END"
+_EPOCH = datetime(1970, 1, 1)
 _ZERO = pa.scalar(0.0)
 
 
@@ -213,7 +214,7 @@ def _literal(node: Node, dialect: Dialect) -> str:
             return _double(float(value or 0.0), dialect)
         case DataType.TIMESTAMP:
             if dialect == "text":
-                return f"TIMESTAMP '{datetime.fromtimestamp(int(value or 0) / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}'"
+                return f"TIMESTAMP '{(_EPOCH + timedelta(milliseconds=int(value or 0))).isoformat(' ', 'milliseconds')}'"
             return f"TO_TIMESTAMP_LTZ(CAST({value} AS BIGINT), 3)" if dialect == "flink" else f"TIMESTAMP_MILLIS({value}L)"
         case _:
             return _string(str(value), dialect)

@@ -25,10 +25,12 @@ from features.values import Int64s, Values
 from schemas.errors import DataError
 from schemas.types import DataType
 
+Packed = bytes | memoryview
+
 NOTHING_DROPPED = -(1 << 63)
 ALL_TIME = (-(1 << 63), (1 << 63) - 1)
 
-_HEADER = struct.Struct("<qq8s")
+_HEADER = np.dtype([("kept_from", "<i8"), ("newest_end", "<i8"), ("layout", "<u8")])
 _RECORD = struct.Struct("<Iqq")
 _FORMATS = {DataType.INT64: "<i8", DataType.TIMESTAMP: "<i8", DataType.FLOAT64: "<f8", DataType.BOOLEAN: "u1"}
 
@@ -92,9 +94,9 @@ class TileCodec:
 
     def value(self, records: Sequence[bytes], *, newest_end_ms: int, kept_from_ms: int = NOTHING_DROPPED) -> bytes:
         """A packed value of records that are sorted by tile start."""
-        return _HEADER.pack(kept_from_ms, newest_end_ms, self.layout) + b"".join(records)
+        return struct.pack("<qq", kept_from_ms, newest_end_ms) + self.layout + b"".join(records)
 
-    def unpack(self, packed: Sequence[bytes | None], *, since_ms: int = ALL_TIME[0], before_ms: int = ALL_TIME[1]) -> Unpacked:
+    def unpack(self, packed: Sequence[Packed | None], *, since_ms: int = ALL_TIME[0], before_ms: int = ALL_TIME[1]) -> Unpacked:
         """Read packed values; `None` has no tiles.
 
         A value of another layout (the definition has changed since) has no tiles either, and says that it dropped them all.
@@ -108,23 +110,20 @@ class TileCodec:
             DataError: A value is damaged.
         """
         kept_from = np.full(len(packed), NOTHING_DROPPED, dtype=np.int64)
-        owners, bodies = [], []
-        for number, value in enumerate(packed):
-            if value is None:
-                continue
-            if len(value) < _HEADER.size:
-                raise self._damaged(f"{len(value)} bytes are less than the header")
-            kept, newest_end, layout = _HEADER.unpack_from(value)
-            if layout != self.layout:
-                kept_from[number] = max(kept, newest_end)
-                continue
-            kept_from[number] = kept
-            owners.append(number)
-            bodies.append(value[_HEADER.size :])
+        owners = np.array([number for number, value in enumerate(packed) if value is not None], dtype=np.int64)
+        values = [value for value in packed if value is not None]
+        headers = np.frombuffer(
+            b"".join([value[: _HEADER.itemsize] for value in values]).ljust(len(values) * _HEADER.itemsize), dtype=_HEADER
+        )
+        if any(len(value) < _HEADER.itemsize for value in values):
+            raise self._damaged(f"one is less than its header of {_HEADER.itemsize} bytes")
+        own = headers["layout"] == np.frombuffer(self.layout, dtype="<u8")
+        kept_from[owners] = np.where(own, headers["kept_from"], np.maximum(headers["kept_from"], headers["newest_end"]))
+        bodies = [value[_HEADER.itemsize :] for value, mine in zip(values, own.tolist(), strict=True) if mine]
         read = self._unpack_varying if self.record is None else self._unpack_fixed
-        return Unpacked(tiles=read(np.array(owners, dtype=np.int64), bodies, since_ms, before_ms), kept_from_ms=kept_from)
+        return Unpacked(tiles=read(owners[own], bodies, since_ms, before_ms), kept_from_ms=kept_from)
 
-    def _unpack_fixed(self, owners: Int64s, bodies: Sequence[bytes], since_ms: int, before_ms: int) -> Tiles:
+    def _unpack_fixed(self, owners: Int64s, bodies: Sequence[Packed], since_ms: int, before_ms: int) -> Tiles:
         assert self.record is not None
         width = self.record.itemsize
         sizes = np.fromiter(map(len, bodies), dtype=np.int64, count=len(bodies))
@@ -147,7 +146,7 @@ class TileCodec:
             columns[column.name] = Values(numbers=np.ascontiguousarray(records[f"c{number}"]), valid=valid)
         return Tiles(owner=owner, start_ms=start, columns=columns)
 
-    def _unpack_varying(self, owners: Int64s, bodies: Sequence[bytes], since_ms: int, before_ms: int) -> Tiles:
+    def _unpack_varying(self, owners: Int64s, bodies: Sequence[Packed], since_ms: int, before_ms: int) -> Tiles:
         owner, starts = [], []
         cells: list[list[Any]] = [[] for _ in self.view.tile_columns]
         for number, body in zip(owners.tolist(), bodies, strict=True):
@@ -170,14 +169,14 @@ class TileCodec:
             columns[column.name] = Values.of(pa.array(cell, type=type_), column.type)
         return Tiles(owner=np.array(owner, dtype=np.int64), start_ms=np.array(starts, dtype=np.int64), columns=columns)
 
-    def _read_payload(self, payload: bytes, cells: list[list[Any]]) -> None:
+    def _read_payload(self, payload: Packed, cells: list[list[Any]]) -> None:
         offset = self._bitmap_bytes
         for number, column in enumerate(self.view.tile_columns):
             value: Any
             match column.type:
                 case DataType.STRING:
                     (length,) = struct.unpack_from("<I", payload, offset)
-                    value = payload[offset + 4 : offset + 4 + length].decode()
+                    value = str(payload[offset + 4 : offset + 4 + length], "utf-8")
                     offset += 4 + length
                 case DataType.BOOLEAN:
                     value = bool(payload[offset])

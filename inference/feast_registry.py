@@ -1,14 +1,17 @@
 """Registers a plan in Feast, so that any Feast client with Tidemark installed reads the same features from the same bytes.
 
 `get_online_features` needs the entity's keys and `as_of_ms` in every row; times are int64 ms since the epoch, since Feast's own
-hold whole seconds. The answer carries no staleness; the view's frontier is a feature of `<view>__frontier`. The registry file holds pickled code: whoever can write it can run code in
+hold whole seconds. The answer carries no staleness; the view's frontier is a feature of `<view>__frontier`. The registry file holds code: whoever can write it can run code in
 every client that reads it.
 """
 
 from __future__ import annotations
 
+import pickle
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -80,8 +83,8 @@ def connection_string(redis: str) -> str:
     url = urlsplit(redis if "://" in redis else f"redis://{redis}")
     options = {
         "db": url.path.strip("/") or None,
-        "username": None if url.username is None else unquote(url.username),
-        "password": None if url.password is None else unquote(url.password),
+        "username": unquote(url.username) if url.username else None,
+        "password": unquote(url.password) if url.password else None,
         "ssl": "true" if url.scheme == "rediss" else None,
     }
     return ",".join([f"{url.hostname}:{url.port or 6379}", *(f"{name}={value}" for name, value in options.items() if value is not None)])
@@ -110,7 +113,7 @@ def _objects(plan: Plan, folder: Path) -> list[Any]:
         tiles = stored(TILES.format(view=view.name), keys, DataType.BYTES, f"packed tiles of {view.name}")
         frontier = stored(FRONTIER.format(view=view.name), {}, DataType.INT64, f"time (ms) up to which {view.name} is complete")
         outputs = {feature.name: feature.type for feature in view.features}
-        on_demand[view.name] = _on_demand(view.name, fields(outputs), [tiles, frontier, as_of], _folding(view), outputs, view.fingerprint)
+        on_demand[view.name] = _on_demand(view.name, fields(outputs), [tiles, frontier, as_of], _source("fold_rows", view))
         objects += [tiles, frontier, on_demand[view.name]]
     for service in plan.services.values():
         sources = [on_demand[view.name] for view in service.views]
@@ -118,7 +121,7 @@ def _objects(plan: Plan, folder: Path) -> list[Any]:
             name = REQUEST.format(service=service.name)
             outputs = {feature.name: feature.expression.type for feature in service.request_features}
             inputs: list[Any] = [RequestSource(name=name, schema=fields(_request_fields(service)))]
-            request = _on_demand(name, fields(outputs), inputs, _computing(service), outputs, service.fingerprint)
+            request = _on_demand(name, fields(outputs), inputs, _source("compute_rows", service))
             objects.append(request)
             sources = [request, *sources]
         objects.append(FeatureService(name=service.name, features=sources, tags={"fingerprint": service.fingerprint}))
@@ -131,17 +134,11 @@ def _value_type(type_: DataType) -> Any:
     return ValueType.INT64 if type_ is DataType.INT64 else ValueType.STRING
 
 
-def _on_demand(
-    name: str,
-    schema: list[Any],
-    sources: list[Any],
-    function: FunctionType,
-    outputs: Mapping[str, DataType],
-    version: str,
-) -> Any:
+def _on_demand(name: str, schema: list[Any], sources: list[Any], source: str) -> Any:
     """An on-demand view in Python mode: pandas would turn integers with nulls into doubles."""
     from feast.on_demand_feature_view import OnDemandFeatureView
     from feast.transformation.python_transformation import PythonTransformation
+    from feast.transformation.udf_rehydrate import resolve_udf
 
     class Declared(PythonTransformation):
         """Feast would run the function on made-up bytes to guess the types that are declared anyway."""
@@ -149,14 +146,14 @@ def _on_demand(
         def infer_features(self, random_input: Any, singleton: bool | None = False) -> Any:
             return schema
 
-    # The fingerprint makes Feast see a changed definition: it compares only the bytecode of functions.
+    function = resolve_udf(udf_string=source)
+    assert isinstance(function, FunctionType)
     return OnDemandFeatureView(
         name=name,
         schema=schema,
         sources=sources,
         mode="python",
-        feature_transformation=Declared(udf=function, udf_string=""),
-        tags={"fingerprint": version},
+        feature_transformation=Declared(udf=function, udf_string=source),
     )
 
 
@@ -167,38 +164,50 @@ def _request_fields(service: ServicePlan) -> dict[str, DataType]:
     return {name: service.request.columns[name] for name in read if name not in keys}
 
 
-def _folding(view: ViewPlan) -> FunctionType:
-    def features_as_of(inputs: Inputs) -> dict[str, list[Any]]:
-        return fold_rows(view, inputs)
+def _source(body: str, plan: ViewPlan | ServicePlan) -> str:
+    """The text of an on-demand view: Feast 0.67 keeps text and runs it in the client.
 
-    assert isinstance(features_as_of, FunctionType)
-    return features_as_of
+    (It would fall back to a pickle of the function, which the dill that Beam pins cannot read on Python 3.11.) The plan's
+    fingerprint makes a changed definition a changed text, by which Feast tells them apart.
+    """
+    pickled = b64encode(pickle.dumps(plan)).decode()
+    return f'''def on_demand(inputs):
+    """{plan.name}, version {plan.fingerprint}."""
+    from inference.feast_registry import {body}
+
+    return {body}("{pickled}", inputs)
+'''
 
 
-def _computing(service: ServicePlan) -> FunctionType:
-    def request_features(inputs: Inputs) -> dict[str, list[Any]]:
-        return compute_rows(service, inputs)
-
-    assert isinstance(request_features, FunctionType)
-    return request_features
+@lru_cache(maxsize=256)
+def _restored(pickled: str) -> Any:
+    return pickle.loads(b64decode(pickled))
 
 
-def fold_rows(view: ViewPlan, inputs: Inputs) -> dict[str, list[Any]]:
+def fold_rows(pickled: str, inputs: Inputs) -> dict[str, list[Any]]:
     """The body of a view's on-demand view: packed tiles, frontier and as-of of each row → its features."""
+    view: ViewPlan = _restored(pickled)
     rows = len(inputs[AS_OF])
     frontier = np.array([ALL_TIME[0] if value is None else value for value in inputs[FRONTIER.format(view=view.name)]], dtype=np.int64)
     wanted = view.boundary_ms(np.array(inputs[AS_OF], dtype=np.int64))
     boundary = np.minimum(wanted, np.maximum(frontier, ALL_TIME[0] + view.tile_ms) // view.tile_ms * view.tile_ms)
     read = TileCodec(view=view).unpack([value or None for value in inputs[TILES.format(view=view.name)]])
     columns = fold(view, read.tiles, owner=np.arange(rows, dtype=np.int64), boundary_ms=boundary)
-    return {name: _plain(column) for name, column in columns.items()}
+    return _named(view.name, {name: _plain(column) for name, column in columns.items()})
 
 
-def compute_rows(service: ServicePlan, inputs: Inputs) -> dict[str, list[Any]]:
+def compute_rows(pickled: str, inputs: Inputs) -> dict[str, list[Any]]:
     """The body of a service's request view: request fields of each row → its request features."""
+    service: ServicePlan = _restored(pickled)
     read = sorted({name for feature in service.request_features for name in feature.expression.columns})
     table = pa.table({name: _column(inputs[name], service.request.columns[name]) for name in read})
-    return {feature.name: _plain(feature.expression.evaluate(table)) for feature in service.request_features}
+    features = {feature.name: _plain(feature.expression.evaluate(table)) for feature in service.request_features}
+    return _named(REQUEST.format(service=service.name), features)
+
+
+def _named(view: str, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Under short and full names: in Python mode Feast does not add the prefix for `full_feature_names` itself."""
+    return columns | {f"{view}__{name}": column for name, column in columns.items()}
 
 
 def _column(values: Sequence[Any], type_: DataType) -> pa.Array[Any]:

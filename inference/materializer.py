@@ -74,8 +74,8 @@ class Materializer:
         reasons: list[str | None] = [None] * len(bodies)
         by_topic: dict[str, list[int]] = {}
         for row, (topic, body) in enumerate(zip(topics, bodies, strict=True)):
-            if body is None:
-                reasons[row] = "tombstone: the message has no value"
+            if not body:
+                reasons[row] = "tombstone: the message has no value" if body is None else "empty: the message has no bytes"
             else:
                 by_topic.setdefault(topic, []).append(row)
         tiles = closings = 0

@@ -45,7 +45,7 @@ NO_LOGIN = {
 
 _MEBI = 1 << 20
 _JOBMANAGER = {"heap": 448, "metaspace": 320}
-_TASKMANAGER = {"framework_heap": 128, "task_heap": 832, "managed": 512, "network": 128, "direct": 384, "metaspace": 512, "overhead": 256}
+_TASKMANAGER = {"framework_heap": 128, "task_heap": 832, "managed": 3072, "network": 128, "direct": 384, "metaspace": 512, "overhead": 256}
 
 
 def home() -> Path:

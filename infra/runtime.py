@@ -94,7 +94,9 @@ def exclusive(settings: Settings, *, patience_s: float = 2.0) -> Iterator[bool]:
 
 def running(settings: Settings) -> RuntimeState | None:
     """The state of the runtime that is alive in this home and serves; nothing when none does."""
-    return RuntimeState.read(settings) if settings.runtime_is_alive and settings.endpoints_file.exists() else None
+    state = RuntimeState.read(settings) if settings.runtime_is_alive else None
+    # The lock may be held by one that is only just starting, beside the state that a killed one left.
+    return state if state is not None and state.endpoints and _supervisor(state) is not None else None
 
 
 def start(settings: Settings, *, detach: bool) -> tuple[RuntimeState, subprocess.Popen[bytes] | None]:

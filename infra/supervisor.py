@@ -120,6 +120,7 @@ def main(arguments: Sequence[str]) -> int:
         if not ours:
             _tell(report, {"taken": True})
             return 0
+        settings.endpoints_file.unlink(missing_ok=True)
         if (last := RuntimeState.read(settings)) is not None:
             sweep(last.mark)  # of a supervisor that was killed
         supervisor = Supervisor(settings=settings, mark=os.environ.setdefault(MARK, uuid.uuid4().hex))

@@ -43,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done; 1 failed, or something differs; 2 wrong use, setting or definition; 3 a service; 4 data; 130 interrupted.
     """
-    name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
+    return guarded(lambda: _dispatch(*([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])))
+
+
+def _dispatch(name: str, *rest: str) -> int:
     if name in ("-h", "--help"):
         print(_help())
         return 0
@@ -57,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tidemark: no command is named {name!r}; {hint}", file=sys.stderr)
         return 2
     module, _, function = COMMANDS[name][0].partition(":")
-    return guarded(lambda: run(getattr(importlib.import_module(module), function), rest, name=f"tidemark {name}"))
+    return run(getattr(importlib.import_module(module), function), rest, name=f"tidemark {name}")
 
 
 def run(function: Callable[..., object], arguments: Sequence[str], *, name: str) -> int:
@@ -66,28 +69,33 @@ def run(function: Callable[..., object], arguments: Sequence[str], *, name: str)
     A function takes arguments that it does not declare when its attribute `context_settings` says so.
     """
     codes: list[int] = []
+    raised: list[BaseException] = []
 
     @functools.wraps(function)
     def command(*args: object, **options: object) -> None:
         try:
             outcome = function(*args, **options)
-        except KeyboardInterrupt:  # ahead of typer, which would call it exit code 1
-            outcome = _INTERRUPTED
-        codes.append(outcome if isinstance(outcome, int) else 0)
+        except (KeyboardInterrupt, BrokenPipeError) as error:  # kept from typer, for which both are exit code 1
+            raised.append(error)
+        else:
+            codes.append(outcome if isinstance(outcome, int) else 0)
 
     application = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     application.command(context_settings={"help_option_names": ["-h", "--help"], **getattr(function, "context_settings", {})})(command)
     try:
         typer.main.get_command(application).main(args=list(arguments), prog_name=name)
     except SystemExit as ended:
-        return codes[0] if codes else int(ended.code or 0)
-    return codes[0] if codes else 0
+        codes.append(int(ended.code or 0))
+    if raised:
+        raise raised[0]
+    return codes[0]
 
 
 def guarded(action: Callable[[], int]) -> int:
     """The one place where an error becomes a line on stderr and an exit code."""
     try:
-        return action()
+        code = action()
+        sys.stdout.flush()
     except TidemarkError as error:
         print("\n".join(f"tidemark: {line}" for line in str(error).splitlines()), file=sys.stderr)
         return error.exit_code
@@ -97,6 +105,7 @@ def guarded(action: Callable[[], int]) -> int:
         # The reader has gone, as `| head` does: nothing is left to say, not even when Python flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    return code
 
 
 def available() -> list[str]:

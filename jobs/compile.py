@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from enum import StrEnum
 from typing import Annotated
@@ -10,8 +9,9 @@ from typing import Annotated
 import typer
 
 from features.catalog import load
+from features.compiler import feast, flink, spark
 from features.compiler.declarations import did_you_mean
-from features.compiler.plan import Plan, ViewPlan, describe_service, describe_view
+from features.compiler.plan import ServicePlan, ViewPlan, describe_service, describe_view
 from infra.settings import Settings
 from schemas.errors import SettingError
 
@@ -36,19 +36,30 @@ def command(
         raise SettingError(f'compile: no view "{view}"; {did_you_mean(view, plan.views)}')
     chosen = list(plan.views.values()) if view is None else [plan.views[view]]
     parts = [rendered(one, engine) for one in chosen]
-    if view is None and engine is Engine.PLAN:
-        parts += services(plan)
+    if view is None:
+        parts += [text for service in plan.services.values() if (text := rendered_service(service, engine)) is not None]
     print("\n\n".join(parts))
 
 
 def rendered(view: ViewPlan, engine: Engine) -> str:
     """One view for one engine, as text that a reviewer can read."""
-    if engine is Engine.PLAN:
-        return json.dumps(describe_view(view) | {"fingerprint": view.fingerprint}, indent=2)
-    render = importlib.import_module(f"features.compiler.{engine}").render
-    return str(render(view))
+    match engine:
+        case Engine.FLINK:
+            return flink.render(view).rstrip()
+        case Engine.SPARK:
+            return f"-- tiles of {view.name}\n{spark.tile_query(view, as_known=False)};"
+        case Engine.FEAST:
+            return feast.describe_view(view).rstrip()
+        case Engine.PLAN:
+            return json.dumps(describe_view(view) | {"fingerprint": view.fingerprint}, indent=2)
 
 
-def services(plan: Plan) -> list[str]:
-    """The services of a plan, as text."""
-    return [json.dumps(describe_service(service) | {"fingerprint": service.fingerprint}, indent=2) for service in plan.services.values()]
+def rendered_service(service: ServicePlan, engine: Engine) -> str | None:
+    """One service, where the engine has such a thing."""
+    match engine:
+        case Engine.FEAST:
+            return feast.describe_service(service).rstrip()
+        case Engine.PLAN:
+            return json.dumps(describe_service(service) | {"fingerprint": service.fingerprint}, indent=2)
+        case _:
+            return None

@@ -129,7 +129,8 @@ class Job:
         self._tables = StreamTableEnvironment.create(environment)
         self._tables.get_config().set_local_timezone("UTC")
         self._written = self._tables.create_statement_set()
-        self._tables.execute_sql(flink.closings_table("closings", options=self._avro_sink(FRONTIER_TOPIC)))
+        # One subtask, so that the closings of a view stay in order.
+        self._tables.execute_sql(flink.closings_table("closings", options=self._avro_sink(FRONTIER_TOPIC) | {"sink.parallelism": "1"}))
         for source in self._sources:
             self._add_source(source, self._plan.views_of(source.name))
         return self._written

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import typer
 
 from features.catalog import load
-from features.compiler.plan import ServicePlan
+from features.compiler.plan import Plan, ServicePlan
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from infra.settings import Settings
@@ -29,7 +29,7 @@ def command(
 ) -> None:
     """Read a service's features online, as of each request's event time."""
     settings = Settings.load()
-    plan = service_named(service, settings)
+    plan = service_named(service, load(settings.definitions, settings.schemas))
     reader = OnlineReader(plan, connect(settings.redis_url))
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
     batches = (reader.read(batch).table for batch in read_requests(requests, plan, schemas))
@@ -46,16 +46,15 @@ def command(
     print(f"{rows:,} rows, {len(plan.feature_types)} features: {out}")
 
 
-def service_named(name: str, settings: Settings) -> ServicePlan:
+def service_named(name: str, plan: Plan) -> ServicePlan:
     """A feature service of the definitions.
 
     Raises:
         SettingError: There is none of that name.
     """
-    services = load(settings.definitions, settings.schemas).services
-    if name not in services:
-        raise SettingError(f'no feature service is named "{name}"; there are {", ".join(sorted(services)) or "none"}')
-    return services[name]
+    if name not in plan.services:
+        raise SettingError(f'no feature service is named "{name}"; there are {", ".join(sorted(plan.services)) or "none"}')
+    return plan.services[name]
 
 
 def read_requests(file: Path, service: ServicePlan, schemas: SchemaSet) -> Iterator[pa.Table]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import SettingError
+from infra.settings import Settings
+from schemas.errors import SettingError, TidemarkError
 
 MINUTE_MS = 60_000
 DAY_MINUTES = 1_440
@@ -212,3 +214,17 @@ def _write(table: pa.Table, scratch_parent: Path, folder: Path) -> None:
         os.replace(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def main() -> int:
+    """`python -m jobs.flights`: write the example's data into the home, and say where it is."""
+    print(ensure(Settings.load().home / "data").events.parent)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except TidemarkError as error:
+        print(f"tidemark: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from features.catalog import load
-from features.compiler.plan import FRONTIER_TOPIC, ViewPlan
+from features.compiler.plan import FRONTIER_TOPIC, Plan, ViewPlan
 from inference.materializer import Materializer
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.store import TileWriter
 from infra.settings import Settings
+from jobs import topics
 from jobs.pipeline import BatchFunction, Outcome, Pipeline
 from schemas.errors import DefinitionError
 from schemas.record import SHIPPED, SchemaSet
@@ -53,13 +54,12 @@ class MaterializeFunction(BatchFunction):
         )
 
 
-def pipeline(settings: Settings) -> Pipeline:
-    """The job for all views of the definitions.
+def pipeline(settings: Settings, plan: Plan) -> Pipeline:
+    """The job for all views of a plan.
 
     Raises:
-        TidemarkError: Definitions are wrong, or there is no view.
+        DefinitionError: There is no view.
     """
-    plan = load(settings.definitions, settings.schemas)
     if not plan.views:
         raise DefinitionError("materialize: the definitions declare no feature view; there is nothing to do")
     views = tuple(plan.views[name] for name in sorted(plan.views))
@@ -75,6 +75,7 @@ def pipeline(settings: Settings) -> Pipeline:
 def main() -> None:
     """The driver, run by `jobs.driver` inside Flink's client."""
     settings = Settings.load()
-    job = pipeline(settings)
-    job.create_topics(settings, retention_ms=settings.tiles_retention_ms)
+    plan = load(settings.definitions, settings.schemas)
+    job = pipeline(settings, plan)
+    topics.ensure(settings, plan)
     job.submit(settings)

@@ -23,7 +23,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
 from features.compiler.flink import text, with_options
 from infra.settings import Settings
-from jobs.topics import broker_setting, create
+from jobs.topics import HEADERS_BYTES as HEADERS_BYTES
 from schemas.errors import ServiceError
 
 Result = TypeVar("Result")
@@ -32,7 +32,6 @@ PATIENCE_MS = 60_000  # how long a batch waits for a service before the task fai
 
 CHECKPOINT_TIMEOUT_MS = 180_000
 LARGEST_REQUEST_BYTES = 1 << 27  # of the producer: whatever a topic let in must fit into its dead letters
-HEADERS_BYTES = 1 << 16  # how much longer a dead letter may be than the record
 
 _DEAD_LETTER_HEADERS = """MAP_UNION(COALESCE(`_headers`, MAP['reason', CAST('' AS BYTES)]), MAP[
     'reason', CAST(`_result`.`reason` AS BYTES),
@@ -146,25 +145,6 @@ class Pipeline:
     def written(self) -> tuple[str, ...]:
         """Every topic that it writes."""
         return self.dead_letters if self.answers is None else (self.answers, *self.dead_letters)
-
-    def create_topics(self, settings: Settings, *, retention_ms: int | None = None) -> None:
-        """Create what is missing: what has the time of events is kept whatever that is, dead letters have room for the largest record.
-
-        Args:
-            settings: Of the new topics.
-            retention_ms: How long records that are read are kept, by their own time; None: for ever.
-
-        Raises:
-            ServiceError: The broker does not answer or refuses.
-        """
-        room = int(broker_setting(settings.kafka_servers, "message.max.bytes")) + HEADERS_BYTES
-        forever, kept = {"retention.ms": "-1"}, {"retention.ms": str(-1 if retention_ms is None else retention_ms)}
-        for names, config in (
-            (self.topics, kept),
-            (self.dead_letters, forever | {"max.message.bytes": str(room)}),
-            (() if self.answers is None else (self.answers,), {}),
-        ):
-            create(settings.kafka_servers, names, partitions=settings.partitions, replication=settings.replication, config=config)
 
     def tables(self, servers: str) -> tuple[str, str]:
         """The DDL of the source and of the sink."""

@@ -5,7 +5,6 @@ The record timestamp is the event time, which is what watermarks are made from.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -33,9 +32,6 @@ from schemas.wire import Encoder, marker
 CHUNK = 5_000
 _LARGEST_BYTES = 64 << 20  # what is too large is the broker's to say
 _DELIVER_WITHIN_S = 60.0
-_SILENT = logging.getLogger("tidemark.librdkafka")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
 
 
 class Publisher:
@@ -83,8 +79,8 @@ class Publisher:
                 "message.max.bytes": _LARGEST_BYTES,
                 "message.timeout.ms": int(deliver_within_s * 1000),
                 "delivery.report.only.error": True,
-            },
-            logger=_SILENT,
+                "log_level": 0,  # faults are raised
+            }
         )
 
     def __enter__(self) -> Self:
@@ -117,8 +113,10 @@ class Publisher:
         times = np.asarray(table[self._event_time].cast(pa.int64()))
         order = np.argsort(times, kind="stable")
         clock = _Clock(speed, int(times[order[0]])) if speed is not None and len(order) else None
+        if not np.array_equal(order, np.arange(len(order))):
+            table = table.take(order)
         for start in range(0, len(order), CHUNK):
-            part = table.take(pa.array(order[start : start + CHUNK]))
+            part = table.slice(start, CHUNK)
             columns = {name: _plain(part[name]) for name in part.column_names}
             moments: list[int] = columns[self._event_time]
             keys = [None] * len(part) if self._id is None else [None if key is None else str(key) for key in columns[self._id]]
@@ -274,12 +272,19 @@ def _read(file: Path, schema: Schema) -> pa.Table:
     if not file.exists():
         raise SettingError(f"publish: {file}: no such file")
     try:
-        wanted = set(schema.columns)
-        return pq.read_table(file, columns=[name for name in pq.ParquetDataset(file).schema.names if name in wanted])
+        layout = pq.ParquetDataset(file).schema
+        conform(layout.empty_table(), schema, where=str(file))  # before the rows are read, and with all its names for a hint
+        return pq.read_table(file, columns=[name for name in layout.names if name in schema.columns])
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{file}: not a Parquet file, or a damaged one") from error
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file}: not readable as Parquet: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{file}: not readable: {str(error).splitlines()[0]}") from error
 
 
 def _plain(column: pa.ChunkedArray[Any]) -> list[Any]:
     """Python values; timestamps in ms."""
-    return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    if column.null_count and not pa.types.is_string(column.type):
+        return column.to_pylist()  # numpy would make doubles of integers
+    return list(column.to_numpy().tolist())  # ten times as fast; null strings are None there too

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import logging
 import math
 import sys
 import time
@@ -34,9 +33,6 @@ _ANSWER_S = 10.0
 _POLL_S = 0.2
 _SILENCE_S = 30.0
 _TILES = "tidemark.tiles."
-_SILENT = logging.getLogger("tidemark.librdkafka")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
 
 Record = dict[str, Any]
 
@@ -55,6 +51,7 @@ def messages(servers: str, topic: str, *, start: str = "beginning", most: int | 
         ServiceError: The broker does not answer.
         SettingError: No such topic, or no such start.
     """
+    since_ms = None if start in ("beginning", "end") else instant_ms(start)
     consumer = Consumer(
         {
             "bootstrap.servers": servers,
@@ -63,11 +60,11 @@ def messages(servers: str, topic: str, *, start: str = "beginning", most: int | 
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
-        },
-        logger=_SILENT,
+            "log_level": 0,  # faults are raised
+        }
     )
     try:
-        places = _places(consumer, servers, topic, start)
+        places = _places(consumer, servers, topic, OFFSET_END if start == "end" else OFFSET_BEGINNING, since_ms)
         consumer.assign(places)
         open_ends = {place.partition for place in places}
         count, heard = 0, time.monotonic()
@@ -193,7 +190,7 @@ def command(
     sys.stdout.flush()
 
 
-def _places(consumer: Consumer, servers: str, topic: str, start: str) -> list[TopicPartition]:
+def _places(consumer: Consumer, servers: str, topic: str, offset: int, since_ms: int | None) -> list[TopicPartition]:
     """Where to begin in each partition."""
     try:
         known = consumer.list_topics(timeout=_ANSWER_S).topics
@@ -204,9 +201,8 @@ def _places(consumer: Consumer, servers: str, topic: str, start: str) -> list[To
                 f"read: no topic {topic}; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(mine) or 'none yet'}")
             )
         partitions = sorted(known[topic].partitions)
-        if start in ("beginning", "end"):
-            return [TopicPartition(topic, partition, OFFSET_BEGINNING if start == "beginning" else OFFSET_END) for partition in partitions]
-        since_ms = instant_ms(start)
+        if since_ms is None:
+            return [TopicPartition(topic, partition, offset) for partition in partitions]
         return consumer.offsets_for_times([TopicPartition(topic, partition, since_ms) for partition in partitions], timeout=_ANSWER_S)
     except KafkaException as error:
         advice = "is it running? See `tidemark status`, or set TIDEMARK_KAFKA"

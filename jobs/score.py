@@ -12,12 +12,14 @@ from pathlib import Path
 from inference.model import LoadedModel
 from inference.model import load as load_model
 
+from features.catalog import load
 from features.compiler.plan import ServicePlan
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder
 from inference.scorer import Scorer
 from infra.settings import Settings
+from jobs import topics
 from jobs.features_read import service_named
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline
 from jobs.topics import broker_setting
@@ -91,13 +93,12 @@ def scorer(service: ServicePlan, schemas: SchemaSet, settings: Settings, model: 
     return Scorer(service=service, decoder=decoder, reader=OnlineReader(service, connect(settings.redis_url)), model=model, encoder=encoder)
 
 
-def pipeline(settings: Settings, *, service: str, model: Path) -> Pipeline:
+def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
     """The job for one service and one model, checked as far as that goes without the cluster.
 
     Raises:
-        TidemarkError: Definitions, service, model or settings that cannot work; one clear line.
+        TidemarkError: A model or settings that cannot work; one clear line.
     """
-    plan = service_named(service, settings)
     loaded = load_model(model.absolute())
     if loaded.service != plan.name or loaded.service_version != plan.fingerprint:
         made_for = f"service {loaded.service} version {loaded.service_version}"
@@ -142,6 +143,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--model", type=Path, required=True)
     given = parser.parse_args(arguments)
     settings = Settings.load()
-    job = pipeline(settings, service=given.service, model=given.model)
-    job.create_topics(settings)
+    plan = load(settings.definitions, settings.schemas)
+    job = pipeline(settings, service_named(given.service, plan), model=given.model)
+    topics.ensure(settings, plan)
     job.submit(settings)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,11 +40,20 @@ def submit(
     if parallelism is not None:
         settings = dataclasses.replace(settings, parallelism=parallelism)
     named = "-".join((job, *itertools.takewhile(lambda argument: not argument.startswith("-"), context.args)))
-    job_id = flink.submit(f"jobs.{job}", context.args, name=name or named, settings=settings, fresh=fresh)
+    job_id = flink.submit(f"jobs.{job}", _located(context.args), name=name or named, settings=settings, fresh=fresh)
     print(f"{name or named} {job_id}")
 
 
 submit.context_settings = {"allow_extra_args": True, "ignore_unknown_options": True}  # type: ignore[attr-defined] # jobs.cli.run reads it
+
+
+def _located(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the paths among the options' values made absolute: the driver does not run in this folder."""
+    before = ["", *arguments]
+    return [
+        str(Path(argument).absolute()) if option.startswith("--") and Path(argument).exists() else argument
+        for option, argument in zip(before, arguments, strict=False)
+    ]
 
 
 def jobs(flink_url: _Url = None) -> None:

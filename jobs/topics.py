@@ -7,9 +7,38 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]  # not marked as exports
 
+from features.compiler.plan import FRONTIER_TOPIC, Plan
+from infra.settings import Settings
 from schemas.errors import ServiceError
 
-_ANSWER_S = 15.0
+HEADERS_BYTES = 1 << 16
+"""How much longer a dead letter may be than the record that it keeps."""
+
+_ANSWER_S = 8.0
+_UNBOUNDED_MS = str(2**63 - 1)
+# History is published with its own times: Kafka would delete it within minutes, and refuse what lies ahead before the gate could say why.
+_ANY_TIME = {"retention.ms": "-1", "message.timestamp.before.max.ms": _UNBOUNDED_MS, "message.timestamp.after.max.ms": _UNBOUNDED_MS}
+
+
+def ensure(settings: Settings, plan: Plan) -> None:
+    """Create every topic of a plan that is not there: sources, their dead letters and late events, tiles, frontier, predictions.
+
+    Raises:
+        ServiceError: The broker does not answer within 10 s, or refuses.
+    """
+    servers = settings.kafka_servers
+    letters = _ANY_TIME | {"max.message.bytes": str(int(broker_setting(servers, "message.max.bytes")) + HEADERS_BYTES)}
+    kept = {"retention.ms": str(-1 if settings.tiles_retention_ms is None else settings.tiles_retention_ms)}
+    sources, views, services = plan.sources.values(), plan.views.values(), plan.services.values()
+    late = [source.late_topic for source in sources if plan.views_of(source.name)]
+    for topics, config in (
+        ([source.topic for source in sources], _ANY_TIME),
+        ([*(source.dead_letter_topic for source in sources), *late], letters),
+        ([*(view.tiles_topic for view in views), FRONTIER_TOPIC], _ANY_TIME | kept),
+        ([*(f"{topic}.dlq" for topic in (*(view.tiles_topic for view in views), FRONTIER_TOPIC))], letters),
+        ([service.predictions_topic for service in services], _ANY_TIME),
+    ):
+        create(servers, topics, partitions=settings.partitions, replication=settings.replication, config=config)
 
 
 def create(servers: str, topics: Iterable[str], *, partitions: int, replication: int, config: Mapping[str, str] | None = None) -> None:
@@ -27,6 +56,8 @@ def create(servers: str, topics: Iterable[str], *, partitions: int, replication:
     """
     admin = _admin(servers)
     wanted = [NewTopic(name, num_partitions=partitions, replication_factor=replication, config=dict(config or {})) for name in topics]
+    if not wanted:
+        return
     for name, created in admin.create_topics(wanted, operation_timeout=_ANSWER_S, request_timeout=_ANSWER_S).items():
         try:
             created.result()
@@ -52,7 +83,7 @@ def broker_setting(servers: str, name: str) -> str:
 
 def _admin(servers: str) -> AdminClient:
     """A client of a broker that answers."""
-    admin = AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": 10_000, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": int(_ANSWER_S * 1000), "log_level": 0})
     try:
         admin.list_topics(timeout=_ANSWER_S)
     except KafkaException as fault:

@@ -34,18 +34,18 @@ def conform(table: pa.Table, schema: Schema, *, where: str) -> pa.Table:
         where: For messages: the file.
 
     Raises:
-        DataError: Every column that is missing, of another type, or with nulls where none are allowed; a line each.
+        DataError: In one line, every column that is missing, of another type, or with nulls where none are allowed.
     """
     columns: list[pa.ChunkedArray[Any]] = []
     problems: list[str] = []
     for field in schema.fields:
         found = _column(table, field)
         if isinstance(found, str):
-            problems.append(f'{where}: column "{field.name}" {found}')
+            problems.append(f'column "{field.name}" {found}')
         else:
             columns.append(found)
     if problems:
-        raise DataError("\n".join(problems))
+        raise DataError(f"{where}: {'; '.join(problems)}")
     return pa.table(columns, schema=schema.arrow)
 
 
@@ -58,8 +58,7 @@ def _column(table: pa.Table, field: Field) -> pa.ChunkedArray[Any] | str:
         if field.has_default or field.nullable:
             return pa.chunked_array([pa.array([field.default] * len(table), type=field.type.arrow)])
         near = get_close_matches(field.name, table.column_names, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(table.column_names) or 'none'}"
-        return f"is missing; {hint}"
+        return f'is missing (did you mean "{near[0]}"?)' if near else f"is missing (expected {field.type.arrow})"
     column = table[field.name]
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)

@@ -13,6 +13,11 @@ import pytest
 
 from features.catalog import load
 from infra.settings import Settings
+from jobs import topics
+from jobs.publish import Publisher
+from jobs.read import messages
+from schemas.record import SHIPPED, SchemaSet
+from schemas.wire import OK, Decoder, encode
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -36,7 +41,12 @@ def test_the_first_feature_view_compiles(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     plan = load(tmp_path / "team/definitions", tmp_path / "team/schemas")
-    assert [feature.name for feature in plan.views["card_activity"].features] == ["payments_1h", "large_1h", "amount_mean_24h", "amount_max_24h"]
+    assert [feature.name for feature in plan.views["card_activity"].features] == [
+        "payments_1h",
+        "large_1h",
+        "amount_mean_24h",
+        "amount_max_24h",
+    ]
 
 
 def _settings_table() -> str:
@@ -86,3 +96,29 @@ def run_snippet(name: str, home: Path, folder: Path) -> str:
     done = subprocess.run([sys.executable, "-c", snippet(name)], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.e2e
+def test_the_publishing_client_writes_what_the_gate_accepts(settings: Settings, tmp_path: Path) -> None:
+    topics.create(settings.kafka_servers, ["departures"], partitions=1, replication=1)
+    run_snippet("publish", settings.home, tmp_path)
+    (message,) = messages(settings.kafka_servers, "departures")
+    body = message.value()
+    assert body is not None
+    schemas = SchemaSet.load(SHIPPED)
+    decoded = Decoder(schemas, "departure", event_time="event_time", max_ahead_ms=300_000).decode([body])
+    assert decoded.kind.tolist() == [OK]
+    assert decoded.columns["dest"] == ["IAH"]
+    assert message.timestamp()[1] == decoded.columns["event_time"][0]
+    assert message.key() == b"UA-1"
+
+
+@pytest.mark.e2e
+def test_the_reading_client_reads_predictions(settings: Settings, tmp_path: Path) -> None:
+    topics.create(settings.kafka_servers, ["flight_delay.predictions"], partitions=1, replication=1)
+    schema = SchemaSet.load(SHIPPED).current("prediction")
+    verdict = {"request_id": "UA-1", "service": "flight_delay", "service_version": "1", "model": "m", "model_version": "1", "variant": "champion"}
+    numbers = {"event_time": 1, "shard": 0, "score": 0.12345, "frontier": 1, "stale": True, "stale_age_ms": 5, "scored_at": 2}
+    with Publisher(settings.kafka_servers, "flight_delay.predictions", schema, event_time="event_time") as publisher:
+        publisher.send(encode(schema, verdict | numbers | {"features": {"x": 1.5}, "request": {}, "unseen": []}), timestamp_ms=1)
+    assert run_snippet("read", settings.home, tmp_path) == "UA-1 0.123 stale\n"

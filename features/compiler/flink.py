@@ -424,14 +424,14 @@ def _base(partial: Partial, inputs: _Inputs) -> list[str]:
             # The smallest value is a pivot near the data, and the same however the events arrive.
             return [
                 f"COUNT({column}) AS {quote(f'{partial.name}__n')}",
-                f"CAST(MIN({column}) AS DOUBLE) AS {quote(f'{partial.name}__pivot')}",
+                f"MIN({column}) AS {quote(f'{partial.name}__pivot')}",
             ]
         case _:
             return []
 
 
 def _around_pivot(partial: Partial, inputs: _Inputs) -> list[str]:
-    distance = f"(CAST(`i`.{inputs.of(partial)} AS DOUBLE) - `b`.{quote(f'{partial.name}__pivot')})"
+    distance = f"(`i`.{inputs.of(partial)} - `b`.{quote(f'{partial.name}__pivot')})"
     return [f"SUM({distance}) AS {quote(f'{partial.name}__s1')}", f"SUM({distance} * {distance}) AS {quote(f'{partial.name}__s2')}"]
 
 

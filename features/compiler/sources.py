@@ -13,8 +13,8 @@ from schemas.record import BUILT_IN, Schema, SchemaSet
 from schemas.types import DataType
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}")
-RESERVED_FIELDS = frozenset({"watermark_ms"})
-"""The archive keeps these beside the fields of an event."""
+_RESERVED_FIELDS = frozenset({"day", "window_end", "window_start", "window_time"})
+"""With all that begin with an underscore: columns that jobs and the archive's folders put beside the fields of an event."""
 
 
 def analyse_sources(definitions: Definitions, schemas: SchemaSet, problems: Problems) -> dict[int, SourcePlan]:
@@ -99,7 +99,8 @@ def _source(declared: Declared, source: Source, schemas: SchemaSet, problems: Pr
 
 def _field_faults(source: Source, schema: Schema) -> list[str]:
     owner = f'schema "{schema.name}"'
-    faults = [f'{owner} has a field "{name}", which is reserved; rename it' for name in schema.columns if name in RESERVED_FIELDS]
+    reserved = [name for name in schema.columns if name.startswith("_") or name.lower() in _RESERVED_FIELDS]
+    faults = [f'{owner} has a field "{name}", a name that is reserved for the pipeline; rename the field' for name in reserved]
     roles: list[tuple[str, str, tuple[DataType, ...], str]] = [("event_time", source.event_time, (DataType.TIMESTAMP,), "timestamp-millis")]
     if source.id is not None:
         roles.append(("id", source.id, (DataType.STRING, DataType.INT64), "string or int64"))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
 
-WATERMARK = "watermark_ms"
+WATERMARK = "_watermark_ms"
 """BIGINT: the watermark of its partition when the event arrived, as the archive keeps it; null where unknown, which counts as in time."""
 
 
 def tile_query(view: ViewPlan, as_known: bool) -> str:
     """The tiles of a view.
 
-    It reads a relation named as the source: every field of its schema (integers BIGINT, timestamps TIMESTAMP), and `watermark_ms` BIGINT.
+    It reads a relation named as the source: every field of its schema (integers BIGINT, timestamps TIMESTAMP), and `_watermark_ms` BIGINT.
 
     Args:
         view: Its plan.

@@ -113,7 +113,7 @@ def hmget_many(client: Client, groups: Sequence[tuple[Sequence[bytes], Sequence[
         return replies
 
     with answering(client):
-        connection = client.connection_pool.get_connection("HMGET")
+        connection = client.connection_pool.get_connection()
         done = False
         try:
             answer: list[list[list[bytes | None]]] = connection.retry.call_with_retry(ask, lambda _: connection.disconnect())

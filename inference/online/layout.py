@@ -43,7 +43,11 @@ class EntityKeys:
 
     def of_all(self, entities: Iterable[Sequence[Any]]) -> list[bytes]:
         """The keys of many."""
-        return [self.of(values) for values in entities]
+        if self._types != [DataType.STRING]:
+            return [self.of(values) for values in entities]
+        prefix, suffix, size = self._prefix, self._suffix, struct.Struct("<II").pack
+        texts = [text.encode() for (text,) in entities]
+        return [b"%b%b%b%b" % (prefix, size(_STRING, len(text)), text, suffix) for text in texts]
 
 
 def frontier_key(project: str) -> bytes:
@@ -65,14 +69,14 @@ def _fields(name: str) -> tuple[bytes, bytes]:
     return struct.pack("<I", mmh3.hash(f"{name}:{name}", signed=False)), f"_ts:{name}".encode()
 
 
-def packed_of(value: bytes | None) -> bytes | None:
-    """The bytes inside a ValueProto; None for null or absent."""
+def packed_of(value: bytes | None) -> memoryview | None:
+    """The bytes inside a ValueProto, not copied; None for null or absent."""
     if not value:
         return None
     begin = 2
     while value[begin - 1] & 0x80:
         begin += 1
-    return value[begin:]
+    return memoryview(value)[begin:]
 
 
 def int64_of(value: bytes | None) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.compiler.plan import Column, ServicePlan, ViewPlan
-from features.kernel import covered, fold
+from features.kernel import fold_counting
 from features.packing import ALL_TIME, TileCodec, Unpacked
 from features.values import Bools, Int64s, Values
 from inference.online.connection import Client, hmget_many
@@ -92,8 +92,8 @@ class OnlineReader:
                 packed = [packed_of(answer[position]) for answer in answers]
                 boundary, behind = _served_boundary(view, as_of.numbers, frontiers[view.name])
                 read, window = self._unpack(view, packed, boundary)
-                features |= fold(view, read.tiles, owner=owner, boundary_ms=boundary)
-                tiles[view.name] = covered(view, read.tiles, owner=owner, boundary_ms=boundary)
+                columns, tiles[view.name] = fold_counting(view, read.tiles, owner=owner, boundary_ms=boundary)
+                features |= columns
                 unseen[view.name] = np.array([value is None for value in [*packed, None]], dtype=np.bool_)[owner]
                 kept_from = np.append(read.kept_from_ms, ALL_TIME[0])[owner]
                 stale |= (behind > 0) | (window < kept_from)
@@ -101,7 +101,7 @@ class OnlineReader:
         table = self._table(requests, features, _least(frontiers.values()), stale)
         return Served(table=table, stale_age_ms=age, unseen=unseen, tiles=tiles)
 
-    def _unpack(self, view: ViewPlan, packed: Sequence[bytes | None], boundary: Int64s) -> tuple[Unpacked, Int64s]:
+    def _unpack(self, view: ViewPlan, packed: Sequence[memoryview | None], boundary: Int64s) -> tuple[Unpacked, Int64s]:
         """The tiles that any row can need, and where each row's longest window begins."""
         begin = np.maximum(boundary, ALL_TIME[0] + view.longest_window_ms) - view.longest_window_ms
         since, before = (int(begin.min()), int(boundary.max())) if len(boundary) else (0, 0)
@@ -115,7 +115,7 @@ class OnlineReader:
             columns[feature.name] = feature.expression.evaluate(requests)
         for view in self.service.views:
             columns |= {feature.name: features[feature.name] for feature in view.features}
-        columns["frontier"] = pa.array([frontier] * requests.num_rows, type=pa.int64()).cast(DataType.TIMESTAMP.arrow)
+        columns["frontier"] = pa.array([frontier] * requests.num_rows, type=DataType.TIMESTAMP.arrow)
         columns["stale"] = pa.array(stale)
         return pa.table(columns)
 
@@ -123,9 +123,18 @@ class OnlineReader:
 def _distinct(requests: pa.Table | pa.RecordBatch, keys: Sequence[Column]) -> tuple[Int64s, list[tuple[Any, ...]]]:
     """The distinct entities of the requests, and which of them each row asks for; −1 where a key is null."""
     seen: dict[tuple[Any, ...], int] = {}
-    rows = zip(*(requests.column(key.name).to_pylist() for key in keys), strict=True)
+    rows = zip(*(_python(requests.column(key.name)) for key in keys), strict=True)
     owner = [-1 if None in values else seen.setdefault(values, len(seen)) for values in rows]
     return np.array(owner, dtype=np.int64), list(seen)
+
+
+def _python(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> list[Any]:
+    """As `to_pylist`, several times faster."""
+    if pa.types.is_integer(column.type) and column.null_count:
+        return column.to_pylist()  # numpy would make doubles of them
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
+    return values
 
 
 def _served_boundary(view: ViewPlan, as_of_ms: Int64s, frontier: int | None) -> tuple[Int64s, Int64s]:

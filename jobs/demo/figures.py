@@ -158,7 +158,7 @@ def calibration_figure(scored: pd.DataFrame) -> str:
 def latency_figure(latency_ms: Floats) -> str:
     """How long a request waited for its prediction, on a logarithmic scale."""
     low, high = max(float(latency_ms.min()) * 0.9, 1.0), float(latency_ms.max()) * 1.1
-    edges = np.geomspace(low, high, 37)
+    edges = np.geomspace(low, high, 61)
     counts, _ = np.histogram(latency_ms, edges)
     ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000) if low <= t <= high]
     marks: list[Mark] = [Bars(edges=edges, heights=counts.astype(np.float64), style="live")]
@@ -167,8 +167,8 @@ def latency_figure(latency_ms: Floats) -> str:
     titles = [f"{_milliseconds(a)} to {_milliseconds(b)}" for a, b in pairwise(edges)]
     return _figure(
         Panel(
-            width=500,
-            height=300,
+            width=1060,
+            height=230,
             margin=(26, 14, 46, 62),
             x=Axis(low=low, high=high, ticks=ticks, format=_milliseconds, label="request published → prediction read", log=True),
             y=Axis(
@@ -186,7 +186,9 @@ def latency_figure(latency_ms: Floats) -> str:
 
 
 def _figure(panel: Panel) -> str:
-    return f'<div class="chart">{panel.svg()}</div>'
+    """A wide one scrolls where the page is narrow."""
+    wide = panel.width > 600
+    return f'<div class="scroll"><div class="chart wide">{panel.svg()}</div></div>' if wide else f'<div class="chart">{panel.svg()}</div>'
 
 
 def _hover(x: Floats, titles: Sequence[str], rows: Sequence[tuple[str, str, Sequence[str]]]) -> Hover:

@@ -111,8 +111,17 @@ class Replay:
             self._publish(source, self._with_repeats(table.filter(pc.invert(held))))
         self._mark(end_ms)
         self._wait(end_ms)
-        self._ask(_between(self._requests, self._service.request.event_time, start_ms, end_ms))
+        self._ask(self.requests_between(start_ms, end_ms))
         return self.tally.events + len(self.tally.asked_ns) - before
+
+    def size(self, start_ms: int, end_ms: int) -> int:
+        """How many records there are to publish in `[start, end)`, repeats aside."""
+        events = sum(len(_between(self._events[name], source.event_time, start_ms, end_ms)) for name, source in self._sources.items())
+        return events + len(self.requests_between(start_ms, end_ms))
+
+    def requests_between(self, start_ms: int, end_ms: int) -> pa.Table:
+        """The requests of `[start, end)`."""
+        return _between(self._requests, self._service.request.event_time, start_ms, end_ms)
 
     def close(self, end_ms: int) -> None:
         """Publish what is still held back, and deliver everything."""
@@ -213,7 +222,7 @@ class _BadProducer:
                 else:
                     self._tally.bad[str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)] = kind
 
-            self._producer.produce(topic, fault.body, timestamp=timestamp_ms, on_delivery=delivered)  # type: ignore[arg-type]  # None is a tombstone
+            self._producer.produce(topic, fault.body, timestamp=timestamp_ms, on_delivery=delivered)
         if self._producer.flush(30.0) or refused:
             raise ServiceError(
                 f"kafka {self._servers}: bad records could not be published: {refused[0].str() if refused else 'no answer within 30 s'}"

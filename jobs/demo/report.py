@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from jobs.demo.chart import Floats
 from jobs.demo.figures import ZONE, airport_day, calibration_figure, latency_figure, roc_figure, stormiest_day
@@ -32,7 +33,8 @@ class Findings:
 
     Attributes:
         summary: As written to `report.json`.
-        scored: The predictions: request, features, `score`, `static_score`, `stale`, `happened` (null where nothing arrived).
+        served: The predictions as they are written to `predictions.parquet`.
+        scored: The same as a frame, and more: request, features, `score`, `static_score`, `stale`, `happened` (null where nothing arrived).
         parity: Feature by feature.
         faults: By kind.
         late: Events that came behind the watermark, as found in the late topics.
@@ -42,6 +44,7 @@ class Findings:
     """
 
     summary: Mapping[str, Any]
+    served: pa.Table
     scored: pd.DataFrame
     parity: Parity
     faults: Sequence[FaultCount]
@@ -56,7 +59,7 @@ def page(findings: Findings) -> str:
     summary = findings.summary
     local = findings.scored["event_time"].dt.tz_convert(ZONE)
     first, last = local.min(), local.max()
-    body = [_tiles(findings), _day(findings), _quality(findings), _proof(findings), _faults(findings)]
+    body = [_tiles(findings), _day(findings), _quality(findings), _latency(findings), _proof(findings), _faults(findings)]
     template = Template(files("jobs.demo").joinpath("page.html").read_text(encoding="utf-8"))
     versions = " · ".join(f"<b>{escape(name)}</b> {escape(str(version))}" for name, version in summary["versions"].items())
     return template.substitute(
@@ -122,17 +125,24 @@ def _proof(findings: Findings) -> str:
     return f'<section><h2>Online is offline</h2><p class="note">{note}</p><div class="scroll"><table>{head}{rows}</table></div></section>'
 
 
+def _latency(findings: Findings) -> str:
+    p50, p99 = (findings.summary["latency_ms"][name] for name in ("p50", "p99"))
+    note = f"Measured by a reader of the predictions topic while the replay ran: half within {p50:,.0f} ms, 99 of 100 within {p99:,.0f} ms."
+    return f'<section><h2>From request to prediction</h2><p class="note">{note}</p>{latency_figure(findings.latency_ms)}</section>'
+
+
 def _faults(findings: Findings) -> str:
     rows = "".join(
-        f"<tr><td>{escape(f.kind)}</td><td class=n>{f.injected}</td><td class='n {'ok' if f.found == f.injected else 'wrong'}'>{f.found}</td><td><code>{escape(f.reason)}</code></td></tr>"
+        f"<tr><td>{escape(f.kind)}</td><td class=n>{f.injected}</td><td class='n {'ok' if f.found == f.injected else 'wrong'}'>{f.found}</td>"
+        f"<td><code>{escape(f.reason)}</code></td></tr>"
         for f in findings.faults
     )
     head = "<tr><th>what went wrong</th><th class=n>put in</th><th class=n>found</th><th>reason given</th></tr>"
-    note = f"Mixed into the streams on purpose; nothing stopped. {findings.late:,} events came behind the watermark and went to the late topics; {findings.repeats:,} were sent twice and counted once."
-    return (
-        f'<div class="pair"><section><h2>Bad records</h2><p class="note">{note}</p><div class="scroll"><table class="faults">{head}{rows}</table></div></section>'
-        f'<section><h2>From request to prediction</h2><p class="note">Measured by a reader of the predictions topic while the replay ran.</p>{latency_figure(findings.latency_ms)}</section></div>'
+    note = (
+        f"Mixed into the streams on purpose; nothing stopped. {findings.late:,} events came behind the watermark and went to the late topics; "
+        f"{findings.repeats:,} were sent twice and counted once."
     )
+    return f'<section><h2>Bad records</h2><p class="note">{note}</p><div class="scroll"><table>{head}{rows}</table></div></section>'
 
 
 def _share(part: int, whole: int) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -76,7 +78,7 @@ def arithmetic(sign: str, left: Naive, right: Naive) -> Naive:
             DataType.FLOAT64,
             lambda row: all_known(lambda a, b: None if float(b) == 0 else float(a) / float(b), left.inside(row), right.inside(row)),
         )
-    operation = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}[sign]
+    operation: Callable[[Any, Any], Any] = {"+": operator.add, "-": operator.sub, "*": operator.mul}[sign]
     if left.type is right.type is DataType.INT64:
         return Naive(text, DataType.INT64, lambda row: all_known(lambda a, b: wrap(operation(a, b)), left.of(row), right.of(row)))
     return Naive(
@@ -92,7 +94,7 @@ def comparison(sign: str, left: Naive, right: Naive) -> Naive:
             a, b = a.encode(), b.encode()
         elif left.type is not right.type:
             a, b = float(a), float(b)
-        return {"=": a == b, "<>": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[sign]
+        return bool({"=": a == b, "<>": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[sign])
 
     return Naive(f"({left.text}) {sign} ({right.text})", DataType.BOOLEAN, lambda row: all_known(compare, left.of(row), right.of(row)))
 
@@ -200,6 +202,7 @@ def leaves(type_: DataType) -> st.SearchStrategy[Naive]:
     return st.one_of(columns, columns, constant(type_))
 
 
+@cache
 def expressions(type_: DataType, depth: int) -> st.SearchStrategy[Naive]:
     """Any expression of one type."""
     if depth == 0:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from features.expression import Expression, parse
@@ -17,7 +17,7 @@ from schemas.types import DataType
 from tests.features.naive_expressions import COLUMNS, Naive, Row, anything, rows
 
 NULLABLE = frozenset(COLUMNS)
-laws = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+laws = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def read(text: str) -> Expression:
@@ -70,8 +70,6 @@ def test_what_is_not_nullable_is_never_null(naive: Naive, row: Row) -> None:
 
 def read_or_skip(text: str) -> Expression:
     """Random expressions may be larger than allowed."""
-    from hypothesis import reject
-
     try:
         return read(text)
     except DefinitionError as error:
@@ -127,7 +125,7 @@ def test_columns_are_what_is_read() -> None:
 
 def test_survives_pickling() -> None:
     expression = read("x / y > 3")
-    assert pickle.loads(pickle.dumps(expression)) == expression  # noqa: S301 - our own bytes
+    assert pickle.loads(pickle.dumps(expression)) == expression
 
 
 def test_constants_fill_every_row_even_of_none() -> None:

@@ -32,7 +32,8 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     port = address.rpartition(":")[2]
     settings = ["--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    process = subprocess.Popen([binary, *settings], stdout=(folder / "log").open("w"), stderr=subprocess.STDOUT)
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([binary, *settings], stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait(address, process, folder)
         yield address

@@ -108,7 +108,8 @@ def _positive(event: Mapping[str, Any]) -> bool | None:
 
 
 def _build() -> tuple[ViewPlan, list[Question]]:
-    features, questions, partials = [], [], {}
+    features, questions = [], []
+    partials: dict[str, Partial] = {}
     for label, window_ms in WINDOWS_MS.items():
         for aggregation, finish, parts, type_, column, filtered, tie in _made():
             name = "_".join(

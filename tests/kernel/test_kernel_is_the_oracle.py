@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from features.kernel import covered, fold
+from features.kernel import fold, fold_counting
 from features.values import Int64s
 from tests.kernel.example import DELAY_MS, QUESTIONS, TILE_MS, VIEW, WINDOWS_MS, as_tiles, build_tiles
 from tests.oracle import Question, answers, exact_sum
@@ -92,12 +92,19 @@ def assert_same(question: Question, got: Any, expected: Any, inputs: Sequence[fl
 def check(events: Sequence[Mapping[str, Any]], rows: Sequence[tuple[str, int]]) -> None:
     """Compare every feature of every row."""
     for (key, as_of), got in zip(rows, served(events, rows), strict=True):
-        expected = answers(
-            QUESTIONS, events, time="t", belongs=lambda e, key=key: e["key"] == key, as_of_ms=as_of, tile_ms=TILE_MS, delay_ms=DELAY_MS
-        )
+        expected = expected_of(events, key, as_of)
         for question in QUESTIONS:
-            inputs = [question.value(e) for e in events if question.value] if question.value else []
+            inputs = [] if question.value is None else [question.value(e) for e in events]
             assert_same(question, got[question.name], expected[question.name], [x for x in inputs if isinstance(x, int | float)])
+
+
+def expected_of(events: Sequence[Mapping[str, Any]], key: str | None, as_of: int) -> dict[str, Any]:
+    """What the oracle says of one row."""
+
+    def belongs(event: Mapping[str, Any]) -> bool:
+        return bool(event["key"] == key)
+
+    return answers(QUESTIONS, events, time="t", belongs=belongs, as_of_ms=as_of, tile_ms=TILE_MS, delay_ms=DELAY_MS)
 
 
 def event(t: int, **fields: Any) -> dict[str, Any]:
@@ -117,9 +124,7 @@ def test_every_feature_equals_the_oracle(history: tuple[list[dict[str, Any]], li
 def test_huge_numbers_equal_the_oracle_where_a_double_can_hold_them(history: tuple[list[dict[str, Any]], list[tuple[str, int]]]) -> None:
     events, rows = history
     for (key, as_of), got in zip(rows, served(events, rows), strict=True):
-        expected = answers(
-            QUESTIONS, events, time="t", belongs=lambda e, key=key: e["key"] == key, as_of_ms=as_of, tile_ms=TILE_MS, delay_ms=DELAY_MS
-        )
+        expected = expected_of(events, key, as_of)
         for question in QUESTIONS:
             if question.aggregation in ("Variance", "StdDev"):
                 value = got[question.name]
@@ -168,8 +173,8 @@ def test_no_tiles_and_no_rows_are_fine() -> None:
     assert served([event(0)], []) == []
 
 
-def test_covered_counts_the_tiles_of_the_longest_window() -> None:
+def test_the_tiles_of_the_longest_window_are_counted() -> None:
     tiles = as_tiles(VIEW, build_tiles(VIEW, [event(0), event(TILE_MS), event(1)]), OWNERS)
     rows = [("a", DELAY_MS), ("a", TILE_MS + DELAY_MS), ("a", 9 * TILE_MS + DELAY_MS), ("b", 9 * TILE_MS)]
     owner, boundary = asked(rows)
-    assert covered(VIEW, tiles, owner=owner, boundary_ms=boundary).tolist() == [0, 1, 2, 0]
+    assert fold_counting(VIEW, tiles, owner=owner, boundary_ms=boundary)[1].tolist() == [0, 1, 2, 0]

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 import features.kernel
 from features.kernel import fold
-from tests.kernel.example import DELAY_MS, TILE_MS, VIEW, as_tiles, build_tiles
-from tests.kernel.test_kernel_is_the_oracle import OWNERS, QUESTIONS, asked, assert_same, histories, values
-from tests.oracle import answers
+from tests.kernel.example import QUESTIONS, TILE_MS, VIEW, as_tiles, build_tiles
+from tests.kernel.test_kernel_is_the_oracle import OWNERS, asked, assert_same, expected_of, histories, values
 
 History = tuple[list[dict[str, Any]], list[tuple[str, int]]]
 
@@ -33,8 +32,7 @@ def test_any_split_of_the_events_into_tiles_merges_to_the_same(history: History,
     folded = fold(VIEW, as_tiles(VIEW, split, OWNERS), owner=owner, boundary_ms=boundary)
     columns = {name: values(column) for name, column in folded.items()}
     for number, (key, as_of) in enumerate(rows):
-        belongs = lambda e, key=key: e["key"] == key  # noqa: E731
-        expected = answers(QUESTIONS, events, time="t", belongs=belongs, as_of_ms=as_of, tile_ms=TILE_MS, delay_ms=DELAY_MS)
+        expected = expected_of(events, key, as_of)
         for question in QUESTIONS:
             inputs = [e[column] for e in events for column in ("x", "i") if e[column] is not None]
             assert_same(question, columns[question.name][number], expected[question.name], inputs)

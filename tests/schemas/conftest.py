@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from schemas.record import SchemaSet
 from schemas.wire import Decoder
+
+settings.register_profile("shared cores", deadline=None)
+settings.load_profile("shared cores")
 
 TIME = {"type": "long", "logicalType": "timestamp-millis"}
 NOW_MS = 1_790_000_000_000
@@ -62,8 +66,8 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> SchemaSet:
 @pytest.fixture(scope="session")
 def make_decoder(schemas: SchemaSet) -> Callable[..., Decoder]:
     def make(**changes: Any) -> Decoder:
-        settings: dict[str, Any] = {"event_time": "event_time", "required": ("sensor",), "max_ahead_ms": 60_000, "now_ms": lambda: NOW_MS}
-        return Decoder(schemas, "reading", **(settings | changes))
+        options: dict[str, Any] = {"event_time": "event_time", "required": ("sensor",), "max_ahead_ms": 60_000, "now_ms": lambda: NOW_MS}
+        return Decoder(schemas, "reading", **(options | changes))
 
     return make
 

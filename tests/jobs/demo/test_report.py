@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from jobs.demo.chart import Axis, even_ticks
@@ -65,6 +66,7 @@ def _findings(**changed: Any) -> Findings:
     faults = (FaultCount(kind="<script>", injected=2, found=1, reason="truncated: <b>"),)
     given = {
         "summary": summary,
+        "served": pa.table({}),
         "scored": _scored(),
         "parity": parity,
         "faults": faults,

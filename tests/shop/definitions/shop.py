@@ -1,4 +1,4 @@
-"""A small shop, for the end-to-end tests of score and materialize: two views, two entities, one service."""
+"""A small shop: two views, two entities, one service."""
 
 from __future__ import annotations
 

@@ -1,0 +1,84 @@
+"""The demo's own state in the home: found, and forgotten, so that every run starts from nothing."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from features.compiler.plan import FRONTIER_TOPIC, Plan, ServicePlan
+from inference.online.connection import answering, connect
+from infra import flink
+from infra.settings import Settings
+from schemas.errors import ServiceError, SettingError
+
+_ANSWER_S = 15.0
+FEATURES, MATERIALIZE = "features", "materialize"
+
+
+def score_job(service: ServicePlan) -> str:
+    """The name of the job that scores a service."""
+    return f"score-{service.name}"
+
+
+def topics_of(plan: Plan) -> frozenset[str]:
+    """Every topic that running these definitions makes."""
+    sources = [topic for source in plan.sources.values() for topic in (source.topic, source.dead_letter_topic, source.late_topic)]
+    read = [FRONTIER_TOPIC, *(view.tiles_topic for view in plan.views.values())]
+    answers = [service.predictions_topic for service in plan.services.values()]
+    return frozenset([*sources, *read, *(f"{topic}.dlq" for topic in read), *answers])
+
+
+def forget(plan: Plan, settings: Settings) -> None:
+    """Cancel the jobs of an earlier run and drop its topics, online store, checkpoints and archive; the runtime must run.
+
+    Raises:
+        SettingError: The home holds something else, which is not the demo's to drop.
+        ServiceError: A service does not answer.
+    """
+    jobs = {FEATURES, MATERIALIZE, *map(score_job, plan.services.values())}
+    cluster = flink.Cluster(settings.flink_url)
+    running = [job for job in cluster.jobs() if job.state not in flink.ENDED]
+    admin = AdminClient({"bootstrap.servers": settings.kafka_servers, "socket.timeout.ms": 10_000, "log_level": 0})
+    there = _topics(admin, settings.kafka_servers)
+    others = sorted((there - topics_of(plan)) | ({job.name for job in running} - jobs))
+    if others:
+        raise SettingError(
+            f"demo: {settings.home} holds work of yours ({', '.join(others)}); give the demo a home of its own: TIDEMARK_HOME=.tidemark-demo tidemark demo"
+        )
+    for job in running:
+        cluster.cancel(job.id)
+    if there:
+        _delete(admin, there, settings.kafka_servers)
+    redis = connect(settings.redis_url)
+    with answering(redis):
+        redis.flushdb()
+    for job_name in jobs:
+        shutil.rmtree(settings.home / "checkpoints" / job_name, ignore_errors=True)
+    for source in plan.sources:
+        shutil.rmtree(settings.home / "archive" / source, ignore_errors=True)
+
+
+def _topics(admin: AdminClient, servers: str) -> frozenset[str]:
+    """All but Kafka's own."""
+    try:
+        return frozenset(topic for topic in admin.list_topics(timeout=_ANSWER_S).topics if not topic.startswith("__"))
+    except KafkaException as fault:
+        raise ServiceError(f"kafka {servers}: no answer ({fault.args[0].str()}); see `tidemark status`") from fault
+
+
+def _delete(admin: AdminClient, topics: Iterable[str], servers: str) -> None:
+    for name, deleted in admin.delete_topics(list(topics), request_timeout=_ANSWER_S).items():
+        try:
+            deleted.result()
+        except KafkaException as fault:
+            if fault.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise ServiceError(f"kafka {servers}: topic {name} cannot be deleted: {fault.args[0].str()}") from fault
+    deadline = time.monotonic() + _ANSWER_S
+    while _topics(admin, servers).intersection(topics):
+        if time.monotonic() > deadline:
+            raise ServiceError(f"kafka {servers}: topics of an earlier demo are still there after {_ANSWER_S:.0f} s")
+        time.sleep(0.1)

@@ -1,0 +1,265 @@
+"""History for Spark: folders of Parquet files from anywhere, checked and brought to the schema's types, bad rows counted and left out."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from features.compiler.declarations import did_you_mean
+from features.compiler.plan import SourcePlan
+from features.compiler.spark import WATERMARK
+from schemas.errors import DataError, SettingError
+from schemas.record import Field, Schema
+from schemas.types import DataType
+
+FILE, POSITION = "#file", "#position"
+"""Where a row was read: path, and row number in it."""
+
+_LARGEST = 1.7976931348623157e308
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Physical:
+    """How a Parquet file stores a column: what Spark should read it as, and of a finer time how much is cut."""
+
+    read: T.DataType
+    per_millisecond: int = 1
+
+
+Layout = tuple[tuple[str, _Physical | None], ...]
+"""Per field: how it is stored; None where the file lacks it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relation:
+    """Rows of one schema.
+
+    Attributes:
+        schema: Their schema.
+        rows: The schema's fields, `_watermark_ms`, `#file` and `#position`; bad rows still in.
+        files: The files read.
+        bytes: Their size.
+    """
+
+    schema: Schema
+    rows: DataFrame
+    files: tuple[Path, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How many rows a relation has, and why some were refused."""
+
+    name: str
+    rows: int
+    refused: int
+    reasons: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """One line for the user."""
+        if not self.refused:
+            return f"{self.name}: {self.rows:,} rows"
+        why = ", ".join(f"{reason}: {count:,}" for reason, count in self.reasons.items() if count)
+        return f"{self.name}: {self.rows:,} rows, {self.refused:,} refused ({why})"
+
+
+def events(spark: SparkSession, folder: Path, source: SourcePlan, schema: Schema) -> Relation:
+    """The events of one source: every Parquet file below the folder named as the source.
+
+    Raises:
+        SettingError: There is no such folder.
+        DataError: A file is not Parquet, or lacks a column, or has one of another type.
+    """
+    if not folder.is_dir():
+        raise SettingError(f"--events: {folder} is not a folder; it holds one folder per source, e.g. {folder / source.name}")
+    own = folder / source.name
+    if not own.is_dir():
+        inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        near = did_you_mean(source.name, inside) if inside else "there are none"
+        raise SettingError(f'--events: {folder} has no folder "{source.name}"; {near}. It holds one folder per source, named as the source')
+    return read(spark, parquet_files(own), schema)
+
+
+def requests(spark: SparkSession, path: Path, schema: Schema) -> Relation:
+    """The requests in a Parquet file, or in all below a folder.
+
+    Raises:
+        SettingError: There is nothing at the path.
+        DataError: A file is not Parquet, or lacks a column, or has one of another type.
+    """
+    if not path.exists():
+        raise SettingError(f"--requests: {path} does not exist; it is a Parquet file of requests, or a folder of them")
+    files = parquet_files(path) if path.is_dir() else (path,)
+    if not files:
+        raise SettingError(f"--requests: {path} holds no Parquet file")
+    return read(spark, files, schema)
+
+
+def parquet_files(folder: Path) -> tuple[Path, ...]:
+    """The Parquet files below a folder, by path: `*.parquet`, and `part-*` as engines write them; hidden and unfinished ones left out."""
+    found = []
+    for path in folder.rglob("*"):
+        if any(part.startswith((".", "_")) for part in path.relative_to(folder).parts) or not path.is_file():
+            continue
+        if path.suffix == ".parquet" or path.name.startswith("part-"):
+            found.append(path)
+    return tuple(sorted(found))
+
+
+def read(spark: SparkSession, files: Iterable[Path], schema: Schema) -> Relation:
+    """All files as one relation; files that store columns differently are read apart and united."""
+    groups: dict[Layout, list[Path]] = defaultdict(list)
+    total = 0
+    files = tuple(path.absolute() for path in files)
+    for path in files:
+        groups[_layout(path, schema)].append(path)
+        total += path.stat().st_size
+    parts = [_read_alike(spark, paths, layout, schema) for layout, paths in groups.items()]
+    rows = reduce(DataFrame.unionByName, parts) if parts else _none(spark, schema)
+    return Relation(schema=schema, rows=rows, files=files, bytes=total)
+
+
+def between(rows: DataFrame, time: str, low_ms: int | None, high_ms: int | None) -> DataFrame:
+    """The rows with event times in `[low, high)`; those without one too, so that they are counted as refused."""
+    condition = F.lit(True)
+    if low_ms is not None:
+        condition &= F.col(time) >= F.timestamp_millis(F.lit(low_ms))
+    if high_ms is not None:
+        condition &= F.col(time) < F.timestamp_millis(F.lit(high_ms))
+    return rows.where(condition | F.col(time).isNull())
+
+
+def refuse(rows: DataFrame, schema: Schema) -> DataFrame:
+    """The rows that the schema allows."""
+    return rows.where(~_bad(schema))
+
+
+def tally(name: str, rows: DataFrame, schema: Schema) -> Tally:
+    """Count the rows, and the refused ones by reason."""
+    faults = _faults(schema)
+    counted = rows.agg(F.count(F.lit(1)), F.count_if(_bad(schema)), *(F.count_if(condition) for _, condition in faults)).head()
+    assert counted is not None
+    reasons = {reason: int(count) for (reason, _), count in zip(faults, counted[2:], strict=True)}
+    return Tally(name=name, rows=int(counted[0]), refused=int(counted[1]), reasons=reasons)
+
+
+def _faults(schema: Schema) -> list[tuple[str, Column]]:
+    """Why a row is refused, as the gate of the stream refuses it."""
+    faults = []
+    for field in schema.fields:
+        column = F.col(_quoted(field.name))
+        if not field.nullable:
+            faults.append((f"{field.name} is null", column.isNull()))
+        if field.type is DataType.FLOAT64 and not field.non_finite_allowed:
+            faults.append((f"{field.name} is not finite", F.coalesce(F.abs(column) > _LARGEST, F.lit(False))))
+    return faults
+
+
+def _bad(schema: Schema) -> Column:
+    return reduce(lambda left, right: left | right, [condition for _, condition in _faults(schema)], F.lit(False))
+
+
+def _layout(path: Path, schema: Schema) -> Layout:
+    try:
+        stored = pq.read_metadata(path).schema
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
+    columns: dict[str, Any] = {}
+    for index in range(len(stored)):
+        column = stored.column(index)
+        columns.setdefault(column.path.split(".")[0], column)
+    problems: list[str] = []
+    layout: list[tuple[str, _Physical | None]] = []
+    for field in schema.fields:
+        layout.append((field.name, _field(field, columns, f"{path}: column", problems)))
+    mark = Field(name=WATERMARK, type=DataType.INT64, nullable=True)
+    layout.append((WATERMARK, _field(mark, columns, f"{path}: column", problems)))
+    if problems:
+        raise DataError("\n".join(problems))
+    return tuple(layout)
+
+
+def _field(field: Field, columns: Mapping[str, Any], where: str, problems: list[str]) -> _Physical | None:
+    column = columns.get(field.name)
+    if column is None:
+        if not field.nullable and not field.has_default:
+            problems.append(f'{where} "{field.name}" is missing; {did_you_mean(field.name, columns)}')
+        return None
+    physical = _physical(column, field.type)
+    if physical is None:
+        logical = "" if column.logical_type.type == "NONE" else f" {column.logical_type}"
+        nested = " (nested)" if "." in column.path else ""
+        problems.append(f'{where} "{field.name}" is {column.physical_type}{logical}{nested}; expected {field.type}')
+    return physical
+
+
+def _physical(column: Any, type_: DataType) -> _Physical | None:
+    """How to read a stored column as a portable type; None where that would change values."""
+    if "." in column.path or column.max_repetition_level:
+        return None
+    physical, logical = column.physical_type, column.logical_type.type
+    whole = physical in ("INT32", "INT64") and logical in ("NONE", "INT") and str(column.converted_type) != "UINT_64"
+    match type_:
+        case DataType.INT64 if whole:
+            return _Physical(read=T.LongType())
+        case DataType.FLOAT64 if physical in ("FLOAT", "DOUBLE") and logical == "NONE":
+            return _Physical(read=T.FloatType() if physical == "FLOAT" else T.DoubleType())
+        case DataType.FLOAT64 if whole:
+            return _Physical(read=T.LongType())
+        case DataType.BOOLEAN if physical == "BOOLEAN":
+            return _Physical(read=T.BooleanType())
+        case DataType.STRING if logical in ("STRING", "ENUM"):
+            return _Physical(read=T.StringType())
+        case DataType.TIMESTAMP if physical == "INT96":
+            return _Physical(read=T.TimestampType(), per_millisecond=1_000_000)
+        case DataType.TIMESTAMP if logical == "TIMESTAMP":
+            time = json.loads(column.logical_type.to_json())
+            per_millisecond = {"milliseconds": 1, "microseconds": 1_000, "nanoseconds": 1_000_000}[time["timeUnit"]]
+            if per_millisecond == 1_000_000:
+                return _Physical(read=T.LongType(), per_millisecond=per_millisecond)
+            return _Physical(read=T.TimestampType() if time["isAdjustedToUTC"] else T.TimestampNTZType(), per_millisecond=per_millisecond)
+        case _:
+            return None
+
+
+def _read_alike(spark: SparkSession, files: list[Path], layout: Layout, schema: Schema) -> DataFrame:
+    stored = T.StructType([T.StructField(name, physical.read) for name, physical in layout if physical is not None])
+    frame = spark.read.schema(stored).parquet(*(str(path) for path in files))
+    fields = {field.name: field for field in schema.fields}
+    columns = [_portable(name, physical, fields.get(name)) for name, physical in layout]
+    return frame.select(*columns, F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(POSITION))
+
+
+def _portable(name: str, physical: _Physical | None, field: Field | None) -> Column:
+    type_ = DataType.INT64 if field is None else field.type
+    if physical is None:
+        default = None if field is None else field.default
+        value = F.timestamp_millis(F.lit(default)) if type_ is DataType.TIMESTAMP and default is not None else F.lit(default)
+    elif physical.per_millisecond > 1 and isinstance(physical.read, T.LongType):
+        value = F.expr(f"TIMESTAMP_MILLIS(({_quoted(name)} - PMOD({_quoted(name)}, {physical.per_millisecond}L)) DIV {physical.per_millisecond}L)")
+    elif physical.per_millisecond > 1:
+        value = F.timestamp_millis(F.unix_millis(F.col(_quoted(name)).cast("timestamp")))
+    else:
+        value = F.col(_quoted(name))
+    return value.cast(type_.spark).alias(name)
+
+
+def _none(spark: SparkSession, schema: Schema) -> DataFrame:
+    names = [(field.name, field.type.spark) for field in schema.fields] + [(WATERMARK, "BIGINT"), (FILE, "STRING"), (POSITION, "BIGINT")]
+    return spark.createDataFrame([], ", ".join(f"`{name}` {type_}" for name, type_ in names))
+
+
+def _quoted(name: str) -> str:
+    return f"`{name}`"

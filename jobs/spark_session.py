@@ -1,0 +1,68 @@
+"""One Spark session with the meaning that the plan's SQL needs, started here or taken from spark-submit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from infra.java import java_home
+
+_MEANING = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "false",  # sums of integers wrap, as in Flink
+    "spark.sql.caseSensitive": "true",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MILLIS",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.legacy.parquet.nanosAsLong": "true",  # jobs/history cuts nanoseconds itself
+    "spark.sql.parquet.enableVectorizedReader": "true",
+}
+_LOG4J = Path(__file__).parent.parent / "infra" / "spark" / "log4j2.properties"
+
+
+@contextmanager
+def session(name: str) -> Iterator[SparkSession]:
+    """A session; it ends with the block.
+
+    Under spark-submit the cluster, its size and its Java are the submitter's. Otherwise Spark runs in this process's cores, on loopback.
+
+    Raises:
+        SettingError: There is no usable Java.
+    """
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    builder = SparkSession.builder.appName(name)
+    if not submitted:
+        os.environ["JAVA_HOME"] = str(java_home())
+        os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        for key, value in _local().items():
+            builder = builder.config(key, value)
+    else:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    for key, value in _MEANING.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _local() -> dict[str, str]:
+    return {
+        "spark.master": "local[*]",
+        "spark.driver.memory": "2g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG4J.as_uri()} -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+    }

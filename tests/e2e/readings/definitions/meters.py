@@ -1,0 +1,32 @@
+"""Every kind of aggregation, tiles of two sizes, on both sources."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from features import Count, FeatureView, First, Last, Max, Mean, Min, StdDev, Sum, Variance
+
+from .sources import every, meter, once, place
+
+second, minute = timedelta(seconds=1), timedelta(minutes=1)
+
+LEVELS = {
+    "readings": Count().over(minute),
+    "with_steps": Count("steps").over(minute),
+    "valid": Count(where="valid").over(minute),
+    "level_sum": Sum("level").over(minute),
+    "steps_sum": Sum("steps").over(minute),
+    "level_mean": Mean("level", where="valid").over(minute),
+    "steps_min": Min("steps").over(minute),
+    "name_max": Max("offset").over(minute),
+    "level_variance": Variance("level").over(minute),
+    "steps_deviation": StdDev("steps", where="valid").over(minute),
+    "level_first": First("level").over(minute),
+    "name_last": Last("offset", tie="steps").over(minute),
+}
+
+once_levels = FeatureView(entity=meter, source=once, tile=minute, features=LEVELS)
+every_levels = FeatureView(entity=meter, source=every, tile=minute, features=LEVELS)
+
+once_places = FeatureView(entity=place, source=once, tile=15 * second, where="valid", features={"readings": Count().over(minute), "level_max": Max("level").over(minute)})
+every_places = FeatureView(entity=place, source=every, tile=15 * second, where="valid", features={"readings": Count().over(minute), "level_max": Max("level").over(minute)})

@@ -1,0 +1,273 @@
+"""`jobs/features` on the real services: nothing is lost, nothing counted twice, and what is late or bad is where it belongs."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import os
+import shutil
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+from fastavro import parse_schema, schemaless_reader
+
+from features.catalog import load
+from features.compiler.plan import FRONTIER_TOPIC, PartialKind, Plan, ViewPlan
+from features.compiler.tile_schema import tile_avro_schema
+from infra import flink, runtime
+from infra.settings import Settings
+from jobs.read import messages as read
+from jobs.topics import create
+from schemas.record import SchemaSet
+from schemas.wire import marker
+from tests.e2e.readings import naive, stream
+from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, Message
+
+pytestmark = pytest.mark.e2e
+
+FOLDER = Path(__file__).parent / "readings"
+COUNT = 6_000
+DEADLINE_S = 240.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A stream that went through the job, per source, and where the results are."""
+
+    settings: Settings
+    plan: Plan
+    streams: dict[str, list[Message]]
+    end_ms: int
+    started_ms: int
+
+    def arrivals(self, source: str) -> list[naive.Arrival]:
+        return naive.arrivals(self.streams[source], self.started_ms)
+
+    def placed(self, source: str) -> dict[tuple[int, int], Message]:
+        return {(message.partition, message.offset): message for message in self.streams[source]}
+
+
+def eventually(what: str, ready: Callable[[], Any]) -> Any:
+    """Poll until it is true, then return it."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := ready()):
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S:g} s: {what}"
+        time.sleep(0.3)
+    return found
+
+
+def prepared(settings: Settings, folder: Path, prefix: str) -> tuple[Settings, Plan]:
+    """The definitions under names of their own, and their topics."""
+    definitions = folder / "definitions"
+    shutil.copytree(FOLDER / "definitions", definitions, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in definitions.glob("*.py"):
+        file.write_text(file.read_text().replace("e2e.", f"{prefix}.").replace("once", f"{prefix}_once").replace("every", f"{prefix}_every"))
+    own = dataclasses.replace(settings, definitions=definitions, schemas=FOLDER / "schemas", partitions=PARTITIONS, idle_timeout_ms=300_000)
+    plan = load(own.definitions, own.schemas)
+    create(own.kafka_servers, [source.topic for source in plan.sources.values()], partitions=PARTITIONS, replication=1, config={"max.message.bytes": str(8 << 20)})
+    return own, plan
+
+
+def generated(plan: Plan) -> dict[str, list[Message]]:
+    schema = SchemaSet.load(FOLDER / "schemas").current("reading")
+    return {name: list(stream.messages(schema, seed=seed, count=COUNT)) for seed, name in enumerate(sorted(plan.sources))}
+
+
+def ends(streams: dict[str, list[Message]]) -> tuple[int, list[Message]]:
+    """End markers, ten minutes after everything."""
+    end_ms = max(message.reading["event_time"] for each in streams.values() for message in each if message.reading) + 600_000
+    return end_ms, [Message(partition=number, timestamp_ms=end_ms, key=None, body=marker(end_ms, final=True)) for number in range(PARTITIONS)]
+
+
+def closings(run: Run, view: str) -> list[tuple[int, int]]:
+    """(tile end, tiles) of a view, in the order of its partition."""
+    schema = SchemaSet.load().current("closing").avro
+    records = [schemaless_reader(io.BytesIO(message.value()), schema, None) for message in read(run.settings.kafka_servers, FRONTIER_TOPIC)]
+    return [(round(record["tile_end"].timestamp() * 1000), record["tiles"]) for record in records if record["view"] == view]
+
+
+def last_boundary(run: Run, view: ViewPlan) -> int:
+    return (run.end_ms - LATENESS_MS + 1) // view.tile_ms * view.tile_ms
+
+
+def wait_for_the_end(run: Run) -> None:
+    for view in run.plan.views.values():
+        eventually(f"the last closing of {view.name}", lambda view=view: (last_boundary(run, view) in dict(closings(run, view.name))))
+
+
+def archived(run: Run, source: str) -> list[dict[str, Any]]:
+    expected = len(run.arrivals(source))
+    folder = run.settings.home / "archive" / source
+    table = eventually(f"{expected} rows in {folder}", lambda: folder.is_dir() and (read := ds.dataset(folder, format="parquet", partitioning="hive").to_table()).num_rows >= expected and read)
+    return list(table.to_pylist())
+
+
+def letters(run: Run, topic: str, source: str) -> dict[tuple[int, int], tuple[dict[str, str], Any]]:
+    """Place of the original → headers and message. None twice, unless the job was restarted."""
+    found = {}
+    for message in read(run.settings.kafka_servers, topic):
+        headers = {name: value.decode() for name, value in message.headers()}
+        assert headers["source_topic"] == run.plan.sources[source].topic
+        assert headers["trace"] == "t"
+        found[int(headers["source_partition"]), int(headers["source_offset"])] = (headers, message)
+    return found
+
+
+def emitted(run: Run, view: ViewPlan) -> list[tuple[bytes, dict[str, Any]]]:
+    schema = parse_schema(tile_avro_schema(view))
+    return [(message.key(), schemaless_reader(io.BytesIO(message.value()), schema, None)) for message in read(run.settings.kafka_servers, view.tiles_topic)]
+
+
+def start_ms(record: dict[str, Any]) -> int:
+    return round(record["tile_start"].timestamp() * 1000)
+
+
+def expected_tiles(run: Run, view: ViewPlan) -> dict[naive.Tile, list[naive.Reading]]:
+    wanted = (lambda reading: True) if view.where is None else (lambda reading: reading["valid"])
+    keys = tuple(key.name for key in view.keys)
+    return naive.tiles(run.arrivals(view.source.name), keys=keys, tile_ms=view.tile_ms, once=view.source.id is not None, wanted=wanted)
+
+
+def assert_tile(view: ViewPlan, record: dict[str, Any], readings: list[naive.Reading]) -> None:
+    for partial in view.partials:
+        field, tie, where = (None if part is None else part.columns[0] for part in (partial.input, partial.tie, partial.where))
+        expected = naive.expected(str(partial.kind), readings, field, tie, where)
+        got = tuple(record[column.name] for column in partial.columns)
+        if partial.kind is PartialKind.MOMENTS:
+            n, pivot, s1, s2 = got
+            assert n == expected[0], (partial.name, got, expected)
+            if n > 1:
+                spread = max(abs(float(reading[field]) - pivot) for reading in readings if reading[field] is not None)
+                assert math.isclose((s2 - s1 * s1 / n) / (n - 1), expected[1], rel_tol=1e-9, abs_tol=1e-12 * spread * spread), (partial.name, got, expected)
+        elif partial.kind is PartialKind.SUM and isinstance(expected[0], float):
+            size = sum(abs(reading[field]) for reading in readings if reading[field] is not None)
+            assert abs(got[0] - expected[0]) <= 1e-12 * size, (partial.name, got, expected)
+        else:
+            assert got == expected, (partial.name, got, expected)
+
+
+def assert_exact(run: Run, *, restarted: bool) -> None:
+    """Every message is on time, late, refused or a marker; each of these is where it belongs, and tiles are what a loop computes."""
+    for source in run.plan.sources:
+        placed = run.placed(source)
+        came = run.arrivals(source)
+        assert len(placed) == len(run.streams[source])
+
+        dead = letters(run, run.plan.sources[source].dead_letter_topic, source)
+        assert {place: headers["reason"].split(":")[0] for place, (headers, _) in dead.items()} == {
+            place: message.refused for place, message in placed.items() if message.refused
+        }
+        views = run.plan.views_of(source)
+        behind = {
+            (arrival.message.partition, arrival.message.offset): ",".join(view.name for view in views if not arrival.counts(view.tile_ms))
+            for arrival in came
+            if not all(arrival.counts(view.tile_ms) for view in views)
+        }
+        assert len(behind) > 20
+        late = letters(run, run.plan.sources[source].late_topic, source)
+        assert {place: headers["views"] for place, (headers, _) in late.items()} == behind
+        for place, (_, letter) in (dead | late).items():
+            original = placed[place]
+            assert (letter.key(), letter.value()) == (original.key, original.body)
+            assert letter.timestamp()[1] == original.timestamp_ms
+        assert_archive(run, source, came)
+    for view in run.plan.views.values():
+        wanted = expected_tiles(run, view)
+        records = emitted(run, view)
+        found = {(tuple(record[key.name] for key in view.keys), start_ms(record)): record for _, record in records}
+        assert found.keys() == wanted.keys()
+        assert restarted or len(records) == len(found), "a tile was emitted twice"
+        for tile, record in found.items():
+            assert_tile(view, record, wanted[tile])
+        assert all(key.decode() == "|".join(str(record[column.name]) for column in view.keys) and record["revision"] == 0 for key, record in records)
+        assert_closings(run, view, wanted, restarted=restarted)
+
+
+def assert_archive(run: Run, source: str, came: list[naive.Arrival]) -> None:
+    """Every reading once, late ones too, exactly as it was, with the watermark that decided."""
+    rows = archived(run, source)
+    found = {(row["_partition"], row["_offset"]): row for row in rows}
+    assert len(rows) == len(found) == len(came), "an archived row is there twice, or missing"
+    for arrival in came:
+        row = found[arrival.message.partition, arrival.message.offset]
+        for name, value in arrival.reading.items():
+            got = row[name] if not hasattr(row[name], "timestamp") else round(row[name].timestamp() * 1000)
+            assert got == value, (name, row, arrival)
+        assert row["_watermark_ms"] == arrival.watermark_ms
+        assert row["_arrived"] == arrival.message.timestamp_ms
+        assert str(row["day"]) == time.strftime("%Y-%m-%d", time.gmtime(arrival.reading["event_time"] // 1000))
+
+
+def assert_closings(run: Run, view: ViewPlan, wanted: dict[naive.Tile, list[naive.Reading]], *, restarted: bool) -> None:
+    """One for every interval that has tiles and for the last boundary, in order, with the number of tiles."""
+    counted = Counter(start + view.tile_ms for _, start in wanted)
+    told = closings(run, view.name)
+    assert restarted or [end for end, _ in told] == sorted({end for end, _ in told})
+    by_end = defaultdict(set)
+    for end, number in told:
+        by_end[end].add(number)
+    assert {end: numbers for end, numbers in by_end.items() if numbers != {0}} == {end: {number} for end, number in counted.items()}
+    assert max(by_end) == last_boundary(run, view)
+
+
+@pytest.fixture(scope="module")
+def replay(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """All of it published first, then read by one job."""
+    own, plan = prepared(settings, tmp_path_factory.mktemp("replay"), "replay")
+    streams = generated(plan)
+    end_ms, final = ends(streams)
+    for name, messages in streams.items():
+        streams[name] = [*messages, *map(dataclasses.replace, final)]
+        stream.publish(own.kafka_servers, plan.sources[name].topic, streams[name])
+    run = Run(settings=own, plan=plan, streams=streams, end_ms=end_ms, started_ms=int(time.time() * 1000))
+    job = flink.submit("jobs.features", [], name="features-replay", settings=own)
+    try:
+        wait_for_the_end(run)
+        yield run
+    finally:
+        flink.Cluster(own.flink_url).cancel(job)
+
+
+def test_a_replay_is_counted_exactly_and_everything_else_is_where_it_belongs(replay: Run) -> None:
+    assert_exact(replay, restarted=False)
+
+
+def test_a_killed_worker_costs_nothing(settings: Settings, tmp_path: Path) -> None:
+    own, plan = prepared(settings, tmp_path, "killed")
+    streams = generated(plan)
+    end_ms, final = ends(streams)
+    run = Run(settings=own, plan=plan, streams=streams, end_ms=end_ms, started_ms=int(time.time() * 1000))
+    cluster = flink.Cluster(own.flink_url)
+    job = flink.submit("jobs.features", [], name="features-killed", settings=own)
+    try:
+        for name, messages in streams.items():
+            stream.publish(own.kafka_servers, plan.sources[name].topic, messages[: COUNT // 2])
+        for view in plan.views.values():
+            eventually(f"closings of {view.name}", lambda view=view: len(closings(run, view.name)) > 3)
+        before = cluster.job(job).checkpoint
+        eventually("a checkpoint that holds closed tiles", lambda: cluster.job(job).checkpoint not in (None, before))
+        for name, messages in streams.items():
+            stream.publish(own.kafka_servers, plan.sources[name].topic, messages[COUNT // 2 : COUNT * 3 // 4])
+        os.kill(worker(own), signal.SIGKILL)
+        for name, messages in streams.items():
+            streams[name] = [*messages, *map(dataclasses.replace, final)]
+            stream.publish(own.kafka_servers, plan.sources[name].topic, streams[name][COUNT * 3 // 4 :])
+        wait_for_the_end(run)
+        eventually("the restart is told", lambda: cluster.job(job).restarts > 0)
+        assert_exact(run, restarted=True)
+    finally:
+        cluster.cancel(job)
+
+
+def worker(settings: Settings) -> int:
+    """The process of Flink's TaskManager."""
+    state = runtime.running(settings)
+    assert state is not None
+    return next(service.pid for service in state.services if service.name == "flink-taskmanager")

@@ -1,0 +1,223 @@
+"""Publishing and reading on a real broker: order, timestamps, keys, markers, all formats, and a broker that dies."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from confluent_kafka import Producer
+from fastavro import schemaless_writer
+
+from features import catalog
+from features.compiler.plan import FRONTIER_TOPIC
+from features.compiler.tile_schema import tile_avro_schema
+from infra import kafka
+from infra.service import Ports, Service
+from infra.settings import Settings
+from jobs import topics
+from jobs.cli import main
+from jobs.publish import Publisher
+from jobs.read import RecordReader, messages
+from schemas.errors import DataError, ServiceError
+from schemas.record import SHIPPED, SchemaSet
+from schemas.wire import encode, marker
+
+pytestmark = pytest.mark.e2e
+START_MS = 1_380_600_000_000
+SCHEMAS = SchemaSet.load(SHIPPED)
+ARRIVAL = SCHEMAS.current("arrival")
+
+
+def start_broker(home: Path) -> Service:
+    service = Service(spec=kafka.service(Settings.load(environ={"TIDEMARK_HOME": str(home)}, folder=home), Ports()))
+    service.start()
+    deadline = time.monotonic() + 90
+    while not service.check():
+        assert time.monotonic() < deadline, service.last_words()
+        time.sleep(0.1)
+    return service
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    broker = start_broker(tmp_path_factory.mktemp("home"))
+    yield f"127.0.0.1:{broker.spec.port}"
+    broker.stop()
+    broker.wait(time.monotonic() + 30)
+
+
+@pytest.fixture
+def topic(servers: str, request: pytest.FixtureRequest) -> str:
+    name = request.node.name.partition("[")[0]
+    topics.create(servers, [name], partitions=2, replication=1)
+    return str(name)
+
+
+@pytest.fixture
+def publisher(servers: str, topic: str) -> Iterator[Publisher]:
+    with Publisher(servers, topic, ARRIVAL, event_time="event_time", id_field="flight_id") as publisher:
+        yield publisher
+
+
+def arrivals(*minutes: int) -> pa.Table:
+    rows = [arrival(minute) for minute in minutes]
+    return pa.Table.from_pylist(rows, schema=ARRIVAL.arrow)
+
+
+def arrival(minute: int) -> dict[str, Any]:
+    time_ms = START_MS + minute * 60_000
+    return {
+        "flight_id": f"f{minute}",
+        "event_time": time_ms,
+        "carrier": "UA",
+        "tailnum": None,
+        "origin": "JFK",
+        "dest": "LAX",
+        "arr_delay": minute / 2,
+    }
+
+
+def read(servers: str, topic: str, **options: Any) -> list[dict[str, Any]]:
+    reader = RecordReader(SCHEMAS, lambda: catalog.load(None, None))
+    return [reader.record(message) for message in messages(servers, topic, **options)]
+
+
+def test_events_go_out_in_event_time_order_with_their_time_and_key(servers: str, topic: str, publisher: Publisher) -> None:
+    publisher.publish(arrivals(*range(400, 0, -1)))
+    assert publisher.marker(START_MS + 401 * 60_000, final=True) == 2
+    publisher.flush()
+    got = list(messages(servers, topic))
+    assert len(got) == 402
+    for partition in (0, 1):
+        times = [message.timestamp()[1] for message in got if message.partition() == partition]
+        assert len(times) > 100
+        assert times == sorted(times)
+        assert times[-1] == START_MS + 401 * 60_000
+    records = read(servers, topic)
+    assert {record["flight_id"]: record["arr_delay"] for record in records if "_marker" not in record} == {
+        f"f{m}": m / 2 for m in range(1, 401)
+    }
+    assert [record["_marker"]["final"] for record in records if "_marker" in record] == [True, True]
+    assert {(message.key() or b"").decode() for message in got} == {"", *(f"f{minute}" for minute in range(1, 401))}
+
+
+def test_reading_from_a_time_from_the_end_and_a_number_of_records(servers: str, topic: str, publisher: Publisher) -> None:
+    publisher.publish(arrivals(*range(100)))
+    publisher.flush()
+    since = "2013-10-01T05:00:00Z"  # an hour after the start
+    assert sorted(record["arr_delay"] for record in read(servers, topic, start=since)) == [minute / 2 for minute in range(60, 100)]
+    assert len(read(servers, topic, most=7)) == 7
+    assert read(servers, topic, start="end") == []
+    assert read(servers, topic, start="2100-01-01") == []
+
+
+def test_a_replay_keeps_its_pace(publisher: Publisher) -> None:
+    publisher.publish(arrivals(0))
+    publisher.flush()
+    started = time.monotonic()
+    publisher.publish(arrivals(0, 1, 2), speed=240.0)
+    publisher.flush()
+    assert 0.5 <= time.monotonic() - started < 5
+
+
+def test_event_times_that_kafka_does_not_have(servers: str, topic: str, publisher: Publisher) -> None:
+    """Kafka's record timestamps begin after 1970-01-01T00:00Z, and 0 would mean now."""
+    publisher.publish(arrivals(-START_MS // 60_000, -START_MS // 60_000 - 9))
+    publisher.flush()
+    assert [message.timestamp()[1] for message in messages(servers, topic)] == [1, 1]
+    assert sorted(record["event_time"].year for record in read(servers, topic)) == [1969, 1970]
+
+
+def test_all_formats_and_damage_are_readable(servers: str, topic: str, publisher: Publisher) -> None:
+    good = encode(ARRIVAL, arrival(1))
+    for body in (good, b'{"a": [1.5]}', marker(5), good[:-1], b"", None, b"\0\0\0\0\x2aabc"):
+        publisher.send(body, timestamp_ms=START_MS, key="k", partition=0)
+    publisher.flush()
+    got = read(servers, topic)
+    assert got[0]["flight_id"] == "f1"
+    assert got[1] == {"a": [1.5]}
+    assert got[2]["_marker"]["final"] is False
+    assert got[3]["_error"].startswith('damaged record of schema "arrival"')
+    assert base64.b64decode(got[3]["_value"]) == good[:-1]
+    assert got[4]["_error"].startswith("not-json")
+    assert got[5] == {"_tombstone": "k"}
+    assert got[6]["_error"] == "schema id 42: no registry is set (TIDEMARK_REGISTRY)"
+
+
+def test_a_record_that_the_broker_does_not_take(servers: str, topic: str) -> None:
+    with (
+        pytest.raises(DataError, match=rf"topic {topic}: a record is larger than the broker takes \(message\.max\.bytes"),
+        Publisher(servers, topic, ARRIVAL, event_time="event_time") as publisher,
+    ):
+        publisher.send(os.urandom(kafka.LARGEST_RECORD_BYTES + 1), timestamp_ms=START_MS)
+        publisher.flush()
+
+
+def test_topics_of_flinks_own_avro_format_and_dead_letters(servers: str) -> None:
+    view = catalog.load(None, None).views["origin_departures"]
+    tile = {"origin": "JFK", "tile_start": START_MS, "revision": 0} | {column.name: None for column in view.tile_columns}
+    closing = {"view": view.name, "tile_end": START_MS, "tiles": 3}
+    bodies = {view.tiles_topic: plain(tile_avro_schema(view), tile), FRONTIER_TOPIC: plain(dict(SCHEMAS.current("closing").avro), closing)}
+    topics.create(servers, [*bodies, "departures.dlq"], partitions=1, replication=1)
+    producer = Producer({"bootstrap.servers": servers})
+    for topic, body in bodies.items():
+        producer.produce(topic, body)
+    producer.produce("departures.dlq", b"\xff", headers={"reason": b"unknown-format: first byte ff", "partition": b"1"})
+    producer.flush()
+    start = datetime.fromtimestamp(START_MS / 1000, UTC)
+    assert read(servers, view.tiles_topic) == [tile | {"tile_start": start}]
+    assert read(servers, FRONTIER_TOPIC) == [closing | {"tile_end": start}]
+    assert read(servers, "departures.dlq") == [{"reason": "unknown-format: first byte ff", "partition": "1", "value": "/w=="}]
+
+
+def plain(schema: dict[str, Any], record: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    schemaless_writer(out, schema, record)
+    return out.getvalue()
+
+
+def test_the_command_line(servers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TIDEMARK_KAFKA", servers)
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path))
+    pq.write_table(arrivals(3, 1, 2), tmp_path / "a.parquet")
+    assert main(["publish", "arrivals", str(tmp_path / "a.parquet")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("published 3 records to topic arrivals in ")
+    assert said.endswith(", and an end marker to each of 2 partitions\n")
+    assert main(["publish", "arrivals", str(tmp_path / "a.parquet"), "--no-marker"]) == 0
+    assert "marker" not in capsys.readouterr().out
+    assert main(["read", "arrivals", "--meta"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 8
+    first = next(line for line in lines if line.get("flight_id") == "f1")
+    assert first["event_time"] == first["_kafka"]["time"] == "2013-10-01T04:01:00.000Z"
+    assert first["_kafka"]["key"] == "f1"
+    assert main(["read", "arrival"]) == 2
+    assert capsys.readouterr().err == "tidemark: read: no topic arrival; did you mean arrivals?\n"
+
+
+def test_a_broker_that_dies_while_publishing(tmp_path: Path) -> None:
+    broker = start_broker(tmp_path)
+    servers = f"127.0.0.1:{broker.spec.port}"
+    topics.create(servers, ["t"], partitions=1, replication=1)
+    publisher = Publisher(servers, "t", ARRIVAL, event_time="event_time", deliver_within_s=2.0)
+    publisher.publish(arrivals(*range(100)))
+    publisher.flush()
+    broker.process.send_signal(signal.SIGKILL)
+    broker.process.wait()
+    started = time.monotonic()
+    with pytest.raises(ServiceError, match=rf"kafka {servers}: records for topic t were not delivered within 2 s"), publisher:
+        publisher.publish(arrivals(*range(100, 200)))
+        publisher.flush()
+    assert time.monotonic() - started < 20

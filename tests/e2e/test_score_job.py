@@ -1,0 +1,260 @@
+"""Materialize and score on the real services: tiles and closings by hand, then requests, dead letters, and processes killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Message, Producer
+
+from features.compiler.plan import FRONTIER_TOPIC
+from inference.online.connection import connect
+from inference.online.frontier import Frontiers
+from infra import flink
+from infra.runtime import RuntimeState
+from infra.settings import Delivery, Settings
+from jobs import read
+from jobs.frontier import wait_for
+from schemas.wire import marker
+from tests import shop
+from tests.shop import MINUTE, NOON
+
+pytestmark = pytest.mark.e2e
+
+PLAN = shop.plan()
+USER, SHELF, BUY = PLAN.views["user_clicks"], PLAN.views["shelf_clicks"], PLAN.services["buy"]
+REQUESTS, PREDICTIONS = BUY.request.topic, BUY.predictions_topic
+AS_OF = NOON + 10 * MINUTE + USER.delay_ms  # the boundary is ten past noon
+PATIENCE_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def settings(runtime: Settings) -> Settings:
+    return replace(runtime, definitions=shop.DEFINITIONS, schemas=shop.SCHEMAS, checkpoint_interval_ms=1_000)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shop.train(tmp_path_factory.mktemp("models") / "buy")
+
+
+@contextmanager
+def job(settings: Settings, module: str, *arguments: str, name: str) -> Iterator[str]:
+    """A job on the cluster, without an earlier run's state, for as long as the block."""
+    job_id = flink.submit(module, arguments, name=name, settings=settings, fresh=True)
+    try:
+        yield job_id
+    finally:
+        flink.Cluster(settings.flink_url).cancel(job_id)
+
+
+@pytest.fixture(scope="module")
+def store(settings: Settings) -> Iterator[Frontiers]:
+    """The store, filled by materialize up to ten past noon."""
+    frontiers = Frontiers(connect(settings.redis_url))
+    with job(settings, "jobs.materialize", name="materialize-shop"):
+        produce(
+            settings,
+            USER.tiles_topic,
+            [shop.user_tile(USER, NOON + 6 * MINUTE, "ann", 1.0, 2.0), shop.user_tile(USER, NOON + 9 * MINUTE, "ann", 4.0)],
+        )
+        produce(settings, USER.tiles_topic, [b"\x80", shop.user_tile(USER, NOON + 9 * MINUTE, "bob", 8.0), None])
+        produce(
+            settings,
+            FRONTIER_TOPIC,
+            [shop.closing(USER.name, NOON + 7 * MINUTE, 1), shop.closing(USER.name, NOON + 10 * MINUTE, 2)],
+            key=USER.name,
+        )
+        produce(settings, SHELF.tiles_topic, [shop.shelf_tile(SHELF, NOON + 9 * MINUTE, 7, "top", 4.0, 8.0)])
+        produce(
+            settings, FRONTIER_TOPIC, [shop.closing(SHELF.name, NOON + 10 * MINUTE, 1), shop.closing("nobody", NOON, 0)], key=SHELF.name
+        )
+        wait_for(lambda: frontiers.read([USER.name, SHELF.name]), NOON + 10 * MINUTE, timeout_s=PATIENCE_S)
+        yield frontiers
+
+
+def test_materialize_fills_the_store_and_refuses_what_it_cannot_read(settings: Settings, store: Frontiers) -> None:
+    assert store.read([USER.name, SHELF.name]) == {USER.name: NOON + 10 * MINUTE, SHELF.name: NOON + 10 * MINUTE}
+    refused = wait_for_messages(settings, f"{USER.tiles_topic}.dlq", 2)
+    assert {(message.value(), code(message)) for message in refused} == {(b"\x80", "truncated"), (None, "tombstone")}
+    letters = f"{FRONTIER_TOPIC}.dlq"
+    strangers = wait_for_messages(settings, letters, 1, lambda message: b"nobody" in (message.value() or b""))
+    assert [code(message) for message in strangers] == ["unknown-view"]
+
+
+def test_every_request_is_answered_or_refused(settings: Settings, store: Frontiers, model: Path) -> None:
+    too_large = b"\xc3\x01" + bytes(2 << 20)
+    good = shop.offer("good", AS_OF)
+    given: list[tuple[str, bytes | None]] = [
+        ("good", good),
+        ("unseen", shop.offer("unseen", AS_OF, user="zoe")),
+        ("no-user", shop.offer("no-user", AS_OF, user=None)),
+        ("stale", shop.offer("stale", AS_OF + 3 * MINUTE)),
+        ("earlier", shop.offer("earlier", AS_OF - 3 * MINUTE)),
+        (
+            "json",
+            b'{"request_id": "json", "event_time": %d, "user": "ann", "shop": 7, "shelf": "top", "price": 2.5, "colour": "red"}' % AS_OF,
+        ),
+        ("marker", marker(AS_OF)),
+        ("empty", b""),
+        ("tombstone", None),
+        ("truncated", good[:-2]),
+        ("over-long", good + b"\0"),
+        ("unknown-fingerprint", b"\xc3\x01" + bytes(8) + good[10:]),
+        ("unknown-format", b"hello"),
+        (
+            "wrong-type",
+            b'{"request_id": "x", "event_time": %d, "user": "ann", "shop": "seven", "shelf": "top", "price": 2.5, "colour": "red"}' % AS_OF,
+        ),
+        ("missing", b'{"request_id": "x", "event_time": %d}' % AS_OF),
+        ("non-finite", shop.offer("nan", AS_OF, price=float("nan"))),
+        ("future", shop.offer("future", 4_102_444_800_000)),
+        ("too-large", too_large),
+    ]
+    with job(settings, "jobs.score", "buy", "--model", str(model), name="score-buy"):
+        for key, body in given:
+            produce(settings, REQUESTS, [body], key=key)
+        answers = {row["request_id"]: row for row in predictions(wait_for_messages(settings, PREDICTIONS, 6))}
+        refused = {(message.key() or b"").decode(): message for message in wait_for_messages(settings, f"{REQUESTS}.dlq", 11)}
+
+    assert sorted(answers) == ["earlier", "good", "json", "no-user", "stale", "unseen"]
+    full = {
+        "price": 2.5,
+        "colour": "red",
+        "clicks_5m": 3,
+        "spent_5m": 7.0,
+        "last_amount_10m": 4.0,
+        "shelf_clicks_5m": 2,
+        "shelf_most_5m": 8.0,
+    }
+    assert answers["good"]["features"] == answers["json"]["features"] == full
+    assert (answers["good"]["stale"], answers["good"]["stale_age_ms"], answers["good"]["unseen"]) == (False, 0, [])
+    assert answers["good"]["service_version"] == BUY.fingerprint
+    assert answers["unseen"]["unseen"] == answers["no-user"]["unseen"] == [USER.name]
+    assert answers["unseen"]["features"] == full | {"clicks_5m": 0, "spent_5m": 0.0, "last_amount_10m": None}
+    assert (answers["stale"]["stale"], answers["stale"]["stale_age_ms"]) == (True, 3 * MINUTE)
+    assert answers["stale"]["features"] == full  # the newest complete tiles
+    assert answers["earlier"]["features"] == full | {
+        "clicks_5m": 2,
+        "spent_5m": 3.0,
+        "last_amount_10m": 2.0,
+        "shelf_clicks_5m": 0,
+        "shelf_most_5m": None,
+    }
+    assert len({row["score"] for row in answers.values()}) > 1
+
+    assert {key: code(message) for key, message in refused.items()} == {key: key for key, _ in given[7:]}
+    for key, body in given[7:]:
+        assert refused[key].value() == body
+        headers = headers_of(refused[key])
+        assert headers["source_topic"] == REQUESTS
+        assert message_at(settings, REQUESTS, int(headers["source_partition"]), int(headers["source_offset"])).value() == body
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_nothing_is_lost_when_processes_are_killed(settings: Settings, store: Frontiers, model: Path, delivery: Delivery) -> None:
+    settings = replace(settings, delivery=delivery)
+    run = uuid4().hex[:8]
+    ids = [f"{run}-{number:05}" for number in range(3_000)]
+    before = len(messages(settings, PREDICTIONS))
+    with job(settings, "jobs.score", "buy", "--model", str(model), name=f"score-buy-{delivery}"):
+        for step, identity in enumerate(ids):
+            produce(settings, REQUESTS, [shop.offer(identity, AS_OF)], key="one partition", flush=False)
+            if step == 1_000:
+                wait_for_messages(settings, PREDICTIONS, before + 500)
+                kill(settings, "flink-taskmanager")
+            elif step == 2_000 and delivery == "at_least_once":
+                kill(settings, "valkey")
+        produce(settings, REQUESTS, [])
+
+        def answered() -> list[str]:
+            return [row["request_id"] for row in predictions(messages(settings, PREDICTIONS)) if row["request_id"].startswith(run)]
+
+        wait_until(lambda: len(set(answered())) == len(ids), lambda: f"{len(set(answered()))} of {len(ids)} answered")
+    rows = [message for message in messages(settings, PREDICTIONS) if (message.key() or b"").startswith(run.encode())]
+    counts = Counter((message.key() or b"").decode() for message in rows)
+    assert sorted(counts) == ids
+    if delivery == "exactly_once":
+        assert set(counts.values()) == {1}
+        for partition in {message.partition() for message in rows}:
+            keys = [message.key() or b"" for message in rows if message.partition() == partition]
+            assert keys == sorted(keys)  # of one partition of requests the order stays
+
+
+def test_a_wrong_model_is_one_clear_line_before_any_job_starts(settings: Settings, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="no-such-model"):
+        flink.submit("jobs.score", ["buy", "--model", str(tmp_path / "no-such-model")], name="score-nothing", settings=settings, fresh=True)
+    assert flink.Cluster(settings.flink_url).running("score-nothing") is None
+
+
+_producers: dict[str, Producer] = {}
+
+
+def produce(settings: Settings, topic: str, bodies: Sequence[bytes | None], *, key: str | None = None, flush: bool = True) -> None:
+    servers = settings.kafka_servers
+    producer = _producers.setdefault(
+        servers, Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 0, "message.max.bytes": 8 << 20})
+    )
+    for body in bodies:
+        producer.produce(topic, body, key=key)
+        producer.poll(0)
+    if flush:
+        assert producer.flush(30) == 0
+
+
+def messages(settings: Settings, topic: str) -> list[Message]:
+    """Every committed message of a topic that there is now."""
+    return list(read.messages(settings.kafka_servers, topic))
+
+
+def wait_for_messages(settings: Settings, topic: str, count: int, wanted: Callable[[Message], bool] = lambda _: True) -> list[Message]:
+    """The wanted messages of a topic, once there are as many."""
+    found: list[Message] = []
+
+    def enough() -> bool:
+        found[:] = filter(wanted, messages(settings, topic))
+        return len(found) >= count
+
+    wait_until(enough, lambda: f"{topic} has {len(found)} of {count} messages")
+    return found
+
+
+def message_at(settings: Settings, topic: str, partition: int, offset: int) -> Message:
+    return next(message for message in messages(settings, topic) if (message.partition(), message.offset()) == (partition, offset))
+
+
+def wait_until(reached: Callable[[], bool], what: Callable[[], str]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not reached():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.1)
+
+
+def predictions(found: Sequence[Message]) -> list[dict[str, Any]]:
+    rows = [shop.prediction(message.value() or b"") for message in found]
+    assert [row["request_id"].encode() for row in rows] == [message.key() for message in found]
+    return rows
+
+
+def code(message: Message) -> str:
+    return headers_of(message)["reason"].split(":")[0]
+
+
+def headers_of(message: Message) -> dict[str, str]:
+    return {name: value.decode() for name, value in message.headers() or () if isinstance(value, bytes)}
+
+
+def kill(settings: Settings, service: str) -> None:
+    """End one of the runtime's processes without a warning; its supervisor replaces it."""
+    state = RuntimeState.read(settings)
+    assert state is not None
+    os.kill(next(each.pid for each in state.services if each.name == service), signal.SIGKILL)

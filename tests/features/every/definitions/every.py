@@ -1,0 +1,50 @@
+"""Every aggregation, over every type, with conditions and ties: for golden files."""
+
+from __future__ import annotations
+
+from features import Count, FeatureService, FeatureView, First, Label, Last, Max, Mean, Min, StdDev, Sum, Variance
+
+from .sources import events, hour, minute, requests, user, user_shop
+
+every_aggregation = FeatureView(
+    entity=user_shop,
+    source=events,
+    tile=minute,
+    delay=45 * minute / 60,
+    where="paid OR amount > 100",
+    features={
+        "events_10m": Count().over(10 * minute),
+        "discounts_10m": Count("discount").over(10 * minute),
+        "many_10m": Count(where="items >= 10").over(10 * minute),
+        "items_10m": Sum("items").over(10 * minute),
+        "amount_1h": Sum("amount").over(hour),
+        "amount_mean_1h": Mean("amount").over(hour),
+        "amount_mean_red_1h": Mean("amount", where="colour = 'red'").over(hour),
+        "item_price_mean_1h": Mean("amount / items").over(hour),
+        "amount_min_1h": Min("amount").over(hour),
+        "colour_min_1h": Min("colour").over(hour),
+        "shipped_max_1h": Max("shipped").over(hour),
+        "items_max_1h": Max("items").over(hour),
+        "amount_var_1h": Variance("amount").over(hour),
+        "amount_std_2h": StdDev("amount").over(2 * hour),
+        "items_var_1h": Variance("items", where="paid").over(hour),
+        "amount_first_1h": First("amount").over(hour),
+        "colour_last_1h": Last("colour", tie="id", where="amount > 0").over(hour),
+        "paid_last_1h": Last("paid", tie="items").over(hour),
+        "shipped_hour_last_1h": Last("HOUR(shipped)").over(hour),
+    },
+)
+
+user_spending = FeatureView(
+    entity=user,
+    source=events,
+    tile=5 * minute,
+    features={"spent_1h": Sum("COALESCE(amount - discount, amount)").over(hour)},
+)
+
+buy = FeatureService(
+    request=requests,
+    views=[every_aggregation, user_spending],
+    request_features={"price": "price", "cheap": "price < 5", "red": "colour = 'red'"},
+    label=Label(source=events, on="id", value="paid"),
+)

@@ -1,0 +1,8 @@
+# v.a__b: "a__b" cannot be a name: allowed are ASCII letters, digits and single underscores, a letter first ({file})
+from __future__ import annotations
+
+from features import Count, FeatureView
+
+from .sources import events, hour, minute, user
+
+v = FeatureView(entity=user, source=events, tile=minute, features={"a__b": Count().over(hour)})

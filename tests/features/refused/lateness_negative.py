@@ -1,0 +1,9 @@
+# s: lateness is -1m; allowed is a timedelta 0 or more ({file})
+from __future__ import annotations
+
+from features import Count, FeatureView, Source
+
+from .sources import events, hour, minute, user
+
+s = Source(topic="t", schema="event", lateness=-minute)
+v = FeatureView(entity=user, source=events, tile=minute, features={"n": Count().over(hour)})

@@ -1,0 +1,9 @@
+# s: request_features must be field names, or name → expression, got 'price' ({file})
+from __future__ import annotations
+
+from features import Count, FeatureService, FeatureView
+
+from .sources import events, hour, minute, requests, user
+
+v = FeatureView(entity=user, source=events, tile=minute, features={"n": Count().over(hour)})
+s = FeatureService(request=requests, views=[v], request_features="price")

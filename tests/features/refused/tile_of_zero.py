@@ -1,0 +1,8 @@
+# v: tile is 0s; allowed is a timedelta above 0 ({file})
+from __future__ import annotations
+
+from features import Count, FeatureView
+
+from .sources import events, hour, minute, user
+
+v = FeatureView(entity=user, source=events, tile=0 * minute, features={"n": Count().over(hour)})

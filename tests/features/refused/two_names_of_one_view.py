@@ -1,0 +1,9 @@
+# w: is the same object as "v"; a FeatureView has one name ({file})
+from __future__ import annotations
+
+from features import Count, FeatureView
+
+from .sources import events, hour, minute, user
+
+v = FeatureView(entity=user, source=events, tile=minute, features={"n": Count().over(hour)})
+w = v

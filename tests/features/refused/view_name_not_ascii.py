@@ -1,0 +1,8 @@
+# größe: "größe" cannot be a name: allowed are ASCII letters, digits and single underscores, a letter first ({file})
+from __future__ import annotations
+
+from features import Count, FeatureView
+
+from .sources import events, hour, minute, user
+
+größe = FeatureView(entity=user, source=events, tile=minute, features={"n": Count().over(hour)})

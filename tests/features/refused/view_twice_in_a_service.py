@@ -1,0 +1,9 @@
+# s: view "v" is there twice ({file})
+from __future__ import annotations
+
+from features import Count, FeatureService, FeatureView
+
+from .sources import events, hour, minute, requests, user
+
+v = FeatureView(entity=user, source=events, tile=minute, features={"n": Count().over(hour)})
+s = FeatureService(request=requests, views=[v, v])

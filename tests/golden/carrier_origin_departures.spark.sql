@@ -1,0 +1,22 @@
+-- tiles of carrier_origin_departures
+SELECT
+  `carrier`,
+  `origin`,
+  TIMESTAMP_MILLIS(`#tile`) AS `tile_start`,
+  CAST(COUNT(1) AS BIGINT) AS `count`,
+  CAST(SUM(`dep_delay`) AS DOUBLE) AS `sum_dep_delay`,
+  CAST(COUNT(`dep_delay`) AS BIGINT) AS `count_dep_delay`,
+  CAST(MAX(`dep_delay`) AS DOUBLE) AS `max_dep_delay`
+FROM (
+  SELECT *
+  FROM (
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY `flight_id`, `event_time` ORDER BY `carrier` ASC NULLS FIRST, `flight` ASC NULLS FIRST, `tailnum` ASC NULLS FIRST, `origin` ASC NULLS FIRST, `dest` ASC NULLS FIRST, `distance` ASC NULLS FIRST, `sched_dep` ASC NULLS FIRST, `dep_delay` ASC NULLS FIRST) AS `#copy`
+    FROM (
+      SELECT *, UNIX_MILLIS(`event_time`) AS `#ms`, UNIX_MILLIS(`event_time`) - PMOD(UNIX_MILLIS(`event_time`), 300000L) AS `#tile`
+      FROM `departures`
+      WHERE (`_watermark_ms` IS NULL OR UNIX_MILLIS(`event_time`) - PMOD(UNIX_MILLIS(`event_time`), 300000L) + 299999L > `_watermark_ms`)
+    )
+  )
+  WHERE `#copy` = 1
+)
+GROUP BY `carrier`, `origin`, `#tile`;

@@ -1,0 +1,128 @@
+"""Raw tiles and closings reach the store, in whatever order and however often they come; what cannot be read is refused, by itself."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pyarrow as pa
+import pytest
+
+from features.compiler.plan import FRONTIER_TOPIC
+from inference.materializer import Materializer
+from inference.online.connection import Client, connect
+from inference.online.frontier import Frontiers
+from inference.online.reader import OnlineReader
+from inference.online.store import TileWriter
+from schemas.errors import ServiceError
+from tests import shop
+from tests.shop import MINUTE, NOON
+
+PLAN = shop.plan()
+USER, SHELF = PLAN.views["user_clicks"], PLAN.views["shelf_clicks"]
+
+
+def materializer(client: Client) -> Materializer:
+    writers = {view.name: TileWriter(view, client) for view in (USER, SHELF)}
+    return Materializer(views=(USER, SHELF), writers=writers, frontiers=Frontiers(client), schemas=shop.schemas())
+
+
+def records() -> list[tuple[str, bytes]]:
+    """Two minutes of the shop: two tiles and one of `user_clicks`, none and one of `shelf_clicks`."""
+    return [
+        (USER.tiles_topic, shop.user_tile(USER, NOON, "ann", 1.0, 2.0)),
+        (USER.tiles_topic, shop.user_tile(USER, NOON, "bob", 5.0)),
+        (FRONTIER_TOPIC, shop.closing(USER.name, NOON + MINUTE, 2)),
+        (FRONTIER_TOPIC, shop.closing(SHELF.name, NOON + MINUTE, 0)),
+        (USER.tiles_topic, shop.user_tile(USER, NOON + MINUTE, "ann", 4.0)),
+        (SHELF.tiles_topic, shop.shelf_tile(SHELF, NOON + MINUTE, 7, "top", 4.0)),
+        (FRONTIER_TOPIC, shop.closing(USER.name, NOON + 2 * MINUTE, 1)),
+        (FRONTIER_TOPIC, shop.closing(SHELF.name, NOON + 2 * MINUTE, 1)),
+    ]
+
+
+def ann(client: Client) -> dict[str, object]:
+    """What ann is served two minutes after noon, and her window is complete."""
+    request = {
+        "request_id": pa.array(["r"]),
+        "event_time": pa.array([NOON + 2 * MINUTE + USER.delay_ms], pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
+        "user": pa.array(["ann"]),
+        "shop": pa.array([7]),
+        "shelf": pa.array(["top"]),
+        "price": pa.array([2.5]),
+        "colour": pa.array(["red"]),
+    }
+    (row,) = OnlineReader(PLAN.services["buy"], client).read(pa.table(request)).table.to_pylist()
+    return {name: row[name] for name in ("clicks_5m", "spent_5m", "last_amount_10m", "shelf_clicks_5m", "shelf_most_5m", "stale")}
+
+
+EXPECTED = {"clicks_5m": 3, "spent_5m": 7.0, "last_amount_10m": 4.0, "shelf_clicks_5m": 1, "shelf_most_5m": 4.0, "stale": False}
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_tiles_are_readable_and_frontiers_advance(client: Client, size: int) -> None:
+    job, given = materializer(client), records()
+    for first in range(0, len(given), size):
+        topics, bodies = zip(*given[first : first + size], strict=True)
+        assert job.write(topics, bodies).reasons == [None] * len(bodies)
+    assert Frontiers(client).read([USER.name, SHELF.name]) == {USER.name: NOON + 2 * MINUTE, SHELF.name: NOON + 2 * MINUTE}
+    assert ann(client) == EXPECTED
+
+
+def test_the_order_between_topics_does_not_matter(client: Client) -> None:
+    by_topic = {
+        topic: [record for record in records() if record[0] == topic] for topic in (USER.tiles_topic, SHELF.tiles_topic, FRONTIER_TOPIC)
+    }
+    for order in permutations(by_topic.values()):
+        client.flushall()
+        job = materializer(client)
+        for topic, body in (record for part in order for record in part):
+            job.write([topic], [body])
+        assert Frontiers(client).read([USER.name])[USER.name] == NOON + 2 * MINUTE
+        assert ann(client) == EXPECTED
+
+
+def test_doing_it_again_changes_nothing(client: Client) -> None:
+    job, (topics, bodies) = materializer(client), zip(*records(), strict=True)
+    first = job.write(topics, bodies)
+    assert (first.tiles, first.closings) == (4, 4)
+    materializer(client).write(topics, bodies)
+    assert ann(client) == EXPECTED
+
+
+def test_a_frontier_waits_for_the_tiles_that_its_closing_announced(client: Client) -> None:
+    job, given = materializer(client), records()
+    missing = given.pop(1)
+    topics, bodies = zip(*given, strict=True)
+    job.write(topics, bodies)
+    assert Frontiers(client).read([USER.name, SHELF.name]) == {USER.name: None, SHELF.name: NOON + 2 * MINUTE}
+    job.write([missing[0]], [missing[1]])
+    assert Frontiers(client).read([USER.name])[USER.name] == NOON + 2 * MINUTE
+
+
+def test_what_cannot_be_read_is_refused_and_the_rest_is_written(client: Client) -> None:
+    good = shop.user_tile(USER, NOON, "ann", 1.0)
+    given: list[tuple[str, bytes | None, str | None]] = [
+        (USER.tiles_topic, good, None),
+        (USER.tiles_topic, good[:-3], "truncated"),
+        (USER.tiles_topic, good + b"\0\0", "over-long"),
+        (USER.tiles_topic, None, "tombstone"),
+        (USER.tiles_topic, b"", "empty"),
+        (USER.tiles_topic, b"\xff" * 40, "wrong-type"),
+        (USER.tiles_topic, shop.user_tile(USER, NOON + 1, "ann", 1.0), "wrong-tile"),
+        (FRONTIER_TOPIC, shop.closing("nobody", NOON + MINUTE, 0), "unknown-view"),
+        (FRONTIER_TOPIC, shop.closing(USER.name, NOON + 1, 0), "wrong-tile"),
+        (FRONTIER_TOPIC, shop.closing(USER.name, NOON + MINUTE, -1), "wrong-tile"),
+        (FRONTIER_TOPIC, b"\x80", "truncated"),
+        (FRONTIER_TOPIC, shop.closing(USER.name, NOON + MINUTE, 1), None),
+    ]
+    topics, bodies, codes = zip(*given, strict=True)
+    stored = materializer(client).write(topics, bodies)
+    assert [reason and reason.split(":")[0] for reason in stored.reasons] == list(codes)
+    assert (stored.tiles, stored.closings) == (1, 1)
+    assert Frontiers(client).read([USER.name])[USER.name] == NOON + MINUTE
+
+
+def test_an_unreachable_store_is_a_clear_error() -> None:
+    job = materializer(connect("redis://127.0.0.1:1/0"))
+    with pytest.raises(ServiceError, match=r"^redis 127\.0\.0\.1:1: "):
+        job.write([USER.tiles_topic], [shop.user_tile(USER, NOON, "ann", 1.0)])

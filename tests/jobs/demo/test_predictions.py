@@ -1,0 +1,92 @@
+"""Predictions on the wire become the table that the demo leaves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.catalog import load
+from features.compiler.plan import ServicePlan
+from inference.prediction import PredictionEncoder
+from jobs.demo.predictions import happened, latencies_ms, prediction_table
+from schemas.errors import DataError
+from schemas.record import SHIPPED, SchemaSet
+from schemas.types import DataType
+
+EXAMPLES = {DataType.STRING: "EWR", DataType.INT64: 3, DataType.FLOAT64: 1.5, DataType.TIMESTAMP: 1_380_600_000_123}
+
+
+@pytest.fixture(scope="module")
+def service() -> ServicePlan:
+    return load(None, None).services["flight_delay"]
+
+
+@pytest.fixture(scope="module")
+def schema_set() -> SchemaSet:
+    return SchemaSet.load(SHIPPED)
+
+
+def _encoded(service: ServicePlan, schema_set: SchemaSet) -> list[bytes]:
+    request = pa.table(
+        {name: pa.array([EXAMPLES[type_], EXAMPLES[type_]], type=type_.arrow) for name, type_ in service.request.columns.items()}
+    )
+    features = pa.table({name: pa.array([EXAMPLES[type_], None], type=type_.arrow) for name, type_ in service.feature_types.items()})
+    encoder = PredictionEncoder(
+        schema=schema_set.current("prediction"),
+        service=service.name,
+        service_version="v",
+        model="m",
+        model_version="7",
+        variant="champion",
+        shard=0,
+    )
+    times = np.array([1_380_600_000_123, 1_380_600_000_124], dtype=np.int64)
+    return encoder.encode(
+        request_id=["a", "b"],
+        event_time_ms=times,
+        score=np.array([0.25, 0.5]),
+        features=features,
+        request=request,
+        frontier_ms=times.tolist(),
+        stale=np.array([False, True]),
+        stale_age_ms=np.array([0, 5], dtype=np.int64),
+        unseen={},
+        scored_at_ms=1,
+    )
+
+
+def test_the_columns_are_the_request_the_features_and_the_verdict_in_this_order(service: ServicePlan, schema_set: SchemaSet) -> None:
+    table = prediction_table(service, schema_set, _encoded(service, schema_set))
+    own = ["score", "model_version", "variant", "shard", "frontier", "stale"]
+    request = [name for name in service.request.columns if name not in ("request_id", "event_time")]
+    features = [name for name in service.feature_types if name not in request]
+    assert table.column_names == ["request_id", "event_time", *request, *features, *own]
+    assert table.schema.field("event_time").type == table.schema.field("frontier").type == pa.timestamp("ms", tz="UTC")
+    assert {name: table.schema.field(name).type for name in service.feature_types} == {
+        name: type_.arrow for name, type_ in service.feature_types.items()
+    }
+
+
+def test_values_survive_and_nulls_stay_null(service: ServicePlan, schema_set: SchemaSet) -> None:
+    first, second = prediction_table(service, schema_set, _encoded(service, schema_set)).to_pylist()
+    assert first["event_time"].timestamp() == pytest.approx(1_380_600_000.123)
+    assert (first["score"], first["stale"], second["stale"]) == (0.25, False, True)
+    assert first["origin_dep_delay_mean_1h"] == 1.5
+    assert second["origin_dep_delay_mean_1h"] is None
+
+
+def test_what_is_no_prediction_is_refused(service: ServicePlan, schema_set: SchemaSet) -> None:
+    with pytest.raises(DataError):
+        prediction_table(service, schema_set, [b"\xc3\x01nonsense"])
+
+
+def test_what_happened_is_null_for_a_flight_that_never_arrived(service: ServicePlan) -> None:
+    assert service.label is not None
+    events = pa.table({"flight_id": ["x", "y"], "arr_delay": [16.0, 15.0]})
+    assert happened(service.label, events, pa.chunked_array([["y", "z", "x"]])) == [False, None, True]
+
+
+def test_latency_counts_the_first_answer_and_no_unanswered_request() -> None:
+    measured = latencies_ms({"a": 1_000_000, "b": 0, "c": 0}, [("a", 3_000_000), ("a", 9_000_000), ("b", 500_000)])
+    assert measured.tolist() == [2.0, 0.5]

@@ -1,0 +1,131 @@
+"""`tidemark publish` and `tidemark read` without a broker: what the user is told, and where the end marker goes."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features import catalog
+from jobs.cli import main
+from jobs.publish import Publisher, closing_ms
+from schemas.errors import DataError, ServiceError
+from schemas.record import SHIPPED, SchemaSet
+
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+def departures(tmp_path: Path) -> Path:
+    schema = SchemaSet.load(SHIPPED).current("departure").arrow
+    row = {
+        "flight_id": "f1",
+        "event_time": 1_380_600_000_000,
+        "carrier": "UA",
+        "flight": 1,
+        "tailnum": None,
+        "origin": "JFK",
+        "dest": "LAX",
+        "distance": 1.0,
+        "sched_dep": 1_380_600_000_000,
+        "dep_delay": 0.0,
+    }
+    file = tmp_path / "departures.parquet"
+    pq.write_table(pa.Table.from_pylist([row], schema=schema), file)
+    return file
+
+
+@pytest.fixture
+def closed() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = main(arguments)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return code, lines[0]
+
+
+def test_a_source_that_is_not_declared(capsys: pytest.CaptureFixture[str], departures: Path) -> None:
+    assert told(capsys, "publish", "departure", str(departures)) == (
+        2,
+        'tidemark: publish: no source "departure"; did you mean "departures"?',
+    )
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys, "publish", "departures", "/nowhere.parquet") == (2, "tidemark: publish: /nowhere.parquet: no such file")
+
+
+def test_a_file_that_is_not_parquet(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_text("no")
+    assert told(capsys, "publish", "departures", str(tmp_path / "x.parquet")) == (
+        4,
+        f"tidemark: {tmp_path}/x.parquet: not a Parquet file, or a damaged one",
+    )
+
+
+def test_columns_that_do_not_fit(capsys: pytest.CaptureFixture[str], departures: Path) -> None:
+    code, line = told(capsys, "publish", "arrivals", str(departures))
+    assert (code, line) == (4, f'tidemark: {departures}: column "arr_delay" is missing (did you mean "dep_delay"?)')
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf"])
+def test_a_speed_that_is_none(capsys: pytest.CaptureFixture[str], departures: Path, speed: str) -> None:
+    code, line = told(capsys, "publish", "departures", str(departures), f"--speed={speed}")
+    assert code == 2 and "--speed" in line and "allowed: above 0" in line
+
+
+def test_a_broker_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], departures: Path, closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_KAFKA", closed)
+    monkeypatch.setattr("jobs.topics._ANSWER_S", 1.0)  # only to wait less
+    monkeypatch.setattr("jobs.read._ANSWER_S", 1.0)
+    for arguments in (("publish", "departures", str(departures)), ("read", "departures")):
+        code, line = told(capsys, *arguments)
+        assert code == 3
+        assert line.startswith(f"tidemark: kafka {closed}: no answer within") and "TIDEMARK_KAFKA" in line
+
+
+def test_a_time_that_is_none(capsys: pytest.CaptureFixture[str], closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_KAFKA", closed)
+    code, line = told(capsys, "read", "departures", "--from", "yesterday")
+    assert code == 2 and "'yesterday' is not a time; allowed:" in line
+
+
+def test_records_that_nobody_takes_are_reported(closed: str) -> None:
+    schema = SchemaSet.load().current("closing")
+    row = {"view": "v", "tile_end": 1, "tiles": 1}
+    with (
+        pytest.raises(ServiceError, match=rf"kafka {closed}: records for topic t were not delivered within 0.5 s"),
+        Publisher(closed, "t", schema, event_time="tile_end", deliver_within_s=0.5) as publisher,
+    ):
+        publisher.publish(pa.Table.from_pylist([row], schema=schema.arrow))
+        publisher.flush()
+
+
+def test_a_table_without_rows_is_nothing_to_do(closed: str) -> None:
+    schema = SchemaSet.load().current("closing")
+    with Publisher(closed, "t", schema, event_time="tile_end") as publisher:
+        assert publisher.publish(schema.arrow.empty_table(), speed=1.0) == 0
+        with pytest.raises(DataError, match='column "view" is missing'):
+            publisher.publish(pa.table({}))
+
+
+def test_the_end_marker_closes_the_newest_tiles_and_makes_no_later_tile_late() -> None:
+    plan = catalog.load(None, None)
+    source = plan.sources["departures"]
+    tile_ms = max(view.tile_ms for view in plan.views_of("departures"))
+    for newest_ms in (0, 1, tile_ms - 1, tile_ms, -1):
+        watermark_ms = closing_ms(plan, source, newest_ms=newest_ms) - source.lateness_ms
+        end_ms = (newest_ms // tile_ms + 1) * tile_ms
+        assert watermark_ms == end_ms - 1  # Flink fires [start, end) at end − 1, and drops what is of it afterwards
+    requests = plan.sources["flight_requests"]
+    assert closing_ms(plan, requests, newest_ms=7) == 7 + requests.lateness_ms
