@@ -105,7 +105,7 @@ def _modules(folder: Path, problems: Problems) -> Iterator[tuple[Path, ModuleTyp
                 if package not in sys.modules:
                     _import_package(package, folder)
                 yield path, importlib.import_module(".".join((package, *parts)))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a definition may raise anything
+            except (Exception, SystemExit) as error:  # a definition may raise anything
                 for line in _import_faults(error, folder, package, path):
                     if line not in problems.lines:
                         problems.lines.append(line)

@@ -128,7 +128,7 @@ class Reader:
                 if extra:
                     self._refuse(f"{_quote(tree.sql())} is not part of the expression language")
                 return read(self, tree)
-        self._refuse_call(tree)
+        return self._refuse_call(tree)
 
     def _refuse_call(self, tree: exp.Expr) -> NoReturn:
         if not isinstance(tree, exp.Func):
@@ -160,7 +160,7 @@ class Reader:
         if not types:
             self._refuse(f"{operation} has only NULL and so no type")
         target = DataType.FLOAT64 if types == {DataType.INT64, DataType.FLOAT64} else min(types)
-        if len(types) > 1 and target is not DataType.FLOAT64 or types - {DataType.INT64, DataType.FLOAT64, target}:
+        if len(types) > 1 and types != {DataType.INT64, DataType.FLOAT64}:
             self._refuse(f"{operation} mixes {' and '.join(sorted(types))}")
         return [
             Node(op="null", type=target, nullable=True) if node.op == "null" else _as_double(node) if target is DataType.FLOAT64 else node
@@ -256,7 +256,7 @@ class Reader:
         if isinstance(tree.expression, exp.Boolean):
             op = "is_true" if tree.expression.this else "is_false"
             return _node(op, DataType.BOOLEAN, self._of(tree.this, DataType.BOOLEAN, "IS"), nullable=False)
-        self._refuse("IS is followed by NULL, TRUE or FALSE")
+        return self._refuse("IS is followed by NULL, TRUE or FALSE")
 
     def _in(self, tree: exp.Expr) -> Node:
         value, members = self._node(tree.this), [self._node(member) for member in tree.expressions]
@@ -381,7 +381,7 @@ def _reason(error: Exception) -> str:
 
 def _size(node: Node) -> int:
     """The number of operations once written out: some are written twice."""
-    twice = 2 if node.op in ("finite", "floor", "ceil") else 1
+    twice = 2 if node.op in ("finite", "floor", "ceil", "coalesce") else 1
     return 1 + twice * sum(_size(arg) for arg in node.args)
 
 

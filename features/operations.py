@@ -7,6 +7,7 @@ Spark runs with ANSI off, Flink with `table.local-time-zone` UTC.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -60,6 +61,7 @@ class Operation:
         return {"flink": self.flink, "spark": self.spark, "text": None}[dialect] or self.text
 
 
+_SIMPLE_PATTERN = re.compile("%?[^%_]*%?")
 _FINITE = "CASE WHEN ABS({0}) <= 1.7976931348623157E308 THEN {0} END"
 _EPOCH = datetime(1970, 1, 1)
 _ZERO = pa.scalar(0.0)
@@ -97,7 +99,8 @@ def _modulo_seconds(of: int, unit: int) -> str:
 
 
 def _extract(part: str) -> str:
-    return f"CAST(EXTRACT({part} FROM CAST({{0}} AS TIMESTAMP(3))) AS BIGINT)"
+    # Before 1970 Flink's EXTRACT counts backwards (hour -23); 2000 years on, the calendar and its weekdays are the same.
+    return f"EXTRACT({part} FROM CAST({{0}} AS TIMESTAMP(3)) + INTERVAL '2000' YEAR(4))"
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -143,23 +146,51 @@ OPERATIONS: Mapping[str, Operation] = {
         arrow=lambda values: pc.cast(pc.utf8_length(values), pa.int64()),
         compound=False,
     ),
-    "year": Operation(text="YEAR({0})", flink=_extract("YEAR"), spark="CAST(YEAR({0}) AS BIGINT)", arrow=_part(pc.year), compound=False),
-    "month": Operation(
-        text="MONTH({0})", flink=_extract("MONTH"), spark="CAST(MONTH({0}) AS BIGINT)", arrow=_part(pc.month), compound=False
+    "year": Operation(
+        text="YEAR({0})",
+        flink=f"CAST({_extract('YEAR')} - 2000 AS BIGINT)",
+        spark="CAST(YEAR({0}) AS BIGINT)",
+        arrow=_part(pc.year),
+        compound=False,
     ),
-    "day": Operation(text="DAY({0})", flink=_extract("DAY"), spark="CAST(DAY({0}) AS BIGINT)", arrow=_part(pc.day), compound=False),
+    "month": Operation(
+        text="MONTH({0})",
+        flink=f"CAST({_extract('MONTH')} AS BIGINT)",
+        spark="CAST(MONTH({0}) AS BIGINT)",
+        arrow=_part(pc.month),
+        compound=False,
+    ),
+    "day": Operation(
+        text="DAY({0})", flink=f"CAST({_extract('DAY')} AS BIGINT)", spark="CAST(DAY({0}) AS BIGINT)", arrow=_part(pc.day), compound=False
+    ),
     "day_of_week": Operation(
         text="DAYOFWEEK({0})",
-        flink=_extract("DOW"),
+        flink=f"CAST({_extract('DOW')} AS BIGINT)",
         spark="CAST(DAYOFWEEK({0}) AS BIGINT)",
         arrow=_part(pc.day_of_week, count_from_zero=False, week_start=7),
         compound=False,
     ),
-    "hour": Operation(text="HOUR({0})", flink=_extract("HOUR"), spark=_modulo_seconds(86_400, 3_600), arrow=_part(pc.hour), compound=False),
-    "minute": Operation(
-        text="MINUTE({0})", flink=_extract("MINUTE"), spark=_modulo_seconds(3_600, 60), arrow=_part(pc.minute), compound=False
+    "hour": Operation(
+        text="HOUR({0})",
+        flink=f"CAST({_extract('HOUR')} AS BIGINT)",
+        spark=_modulo_seconds(86_400, 3_600),
+        arrow=_part(pc.hour),
+        compound=False,
     ),
-    "second": Operation(text="SECOND({0})", flink=_extract("SECOND"), spark=_modulo_seconds(60, 1), arrow=_part(pc.second), compound=False),
+    "minute": Operation(
+        text="MINUTE({0})",
+        flink=f"CAST({_extract('MINUTE')} AS BIGINT)",
+        spark=_modulo_seconds(3_600, 60),
+        arrow=_part(pc.minute),
+        compound=False,
+    ),
+    "second": Operation(
+        text="SECOND({0})",
+        flink=f"CAST({_extract('SECOND')} AS BIGINT)",
+        spark=_modulo_seconds(60, 1),
+        arrow=_part(pc.second),
+        compound=False,
+    ),
 }
 
 
@@ -178,15 +209,34 @@ def write(node: Node, dialect: Dialect, prefix: str = "") -> str:
             whens = " ".join(f"WHEN {when} THEN {then}" for when, then in zip(args[:-1:2], args[1:-1:2], strict=True))
             return f"CASE {whens} ELSE {args[-1]} END"
         case "coalesce":
+            if dialect == "flink":
+                # COALESCE fails to plan in Flink 2.3 once an argument turns out constant: RemoveUnreachableCoalesceArgumentsRule changes its type.
+                known = " ".join(f"WHEN ({arg}) IS NOT NULL THEN {arg}" for arg in args[:-1])
+                return f"CASE {known} ELSE {args[-1]} END" if known else args[-1]
             return f"COALESCE({', '.join(args)})"
         case "in":
             return f"{_operand(node.args[0], args[0], dialect)} IN ({', '.join(args[1:])})"
         case "like":
-            return f"{_operand(node.args[0], args[0], dialect)} LIKE {_string(str(node.value), dialect)}"
+            return _like(_operand(node.args[0], args[0], dialect), str(node.value), dialect)
+        case "equal" | "not_equal" if dialect == "flink" and any(_is_zero(arg) for arg in node.args):
+            # Flink may turn equalities into a hash set of boxed doubles, in which -0.0 is not 0.0.
+            args = [arg if _is_zero(side) else f"ABS({arg})" for side, arg in zip(node.args, args, strict=True)]
     template = OPERATIONS[node.op].template(dialect)
     if OPERATIONS[node.op].compound:
         args = [_operand(arg, text, dialect) for arg, text in zip(node.args, args, strict=True)]
     return template.format(*args)
+
+
+def _is_zero(node: Node) -> bool:
+    return node.op == "literal" and node.type is DataType.FLOAT64 and node.value == 0.0
+
+
+def _like(operand: str, pattern: str, dialect: Dialect) -> str:
+    if dialect != "flink" or _SIMPLE_PATTERN.fullmatch(pattern):
+        return f"{operand} LIKE {_string(pattern, dialect)}"
+    # In Flink's LIKE neither _ nor an inner % is ever a line break.
+    expression = "".join({"%": ".*", "_": "."}.get(letter, re.escape(letter)) for letter in pattern)
+    return f"REGEXP({operand}, {_string('(?s)^' + expression + '(?!.)', dialect)})"
 
 
 def _operand(node: Node, text: str, dialect: Dialect) -> str:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -25,20 +22,20 @@ if __name__ == "__main__" and sys.path and sys.path[0] == str(Path(__file__).par
 import numpy as np
 import typer
 from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
 from features.catalog import load
-from features.compiler.declarations import did_you_mean
-from features.compiler.plan import LabelPlan, ServicePlan, SourcePlan, ViewPlan
+from features.compiler.plan import LabelPlan, ServicePlan, ViewPlan
 from features.compiler.spark import tile_query
 from features.offline import AS_OF, ROW, TILE_START, Folder
 from infra.settings import Settings
 from jobs import history
+from jobs.features_read import service_named
 from jobs.frontier import instant_ms
+from jobs.output import written_whole
 from jobs.spark_session import session
 from schemas.errors import SettingError
-from schemas.record import SHIPPED, Schema, SchemaSet
-from schemas.types import DataType
+from schemas.record import SHIPPED, SchemaSet
 
 MANIFEST = "_tidemark.json"
 """What a backfill was made of, beside its Parquet files (readers skip names that begin with `_`)."""
@@ -107,7 +104,7 @@ def command(
     """Compute a service's features from history, as of each request's event time."""
     settings = Settings.load()
     backfill = Backfill(
-        service=service_named(service, settings),
+        service=service_named(service, load(settings.definitions, settings.schemas)),
         schemas=SchemaSet.load(settings.schemas or SHIPPED),
         events=events,
         requests=requests,
@@ -120,18 +117,6 @@ def command(
         print(line)
 
 
-def service_named(name: str, settings: Settings) -> ServicePlan:
-    """A feature service of the definitions.
-
-    Raises:
-        SettingError: There is none of that name.
-    """
-    services = load(settings.definitions, settings.schemas).services
-    if name not in services:
-        raise SettingError(f'no feature service is named "{name}"; {did_you_mean(name, services) if services else "there are none"}')
-    return services[name]
-
-
 def run(backfill: Backfill, out: Path, *, overwrite: bool) -> Outcome:
     """Compute and write; the folder appears whole or not at all.
 
@@ -140,7 +125,7 @@ def run(backfill: Backfill, out: Path, *, overwrite: bool) -> Outcome:
         DataError: Files that are not Parquet, or lack columns, or have others of wrong types.
     """
     started = time.monotonic()
-    with _written_whole(out, overwrite=overwrite) as scratch, session(f"tidemark backfill {backfill.service.name}") as spark:
+    with written_whole(out, mark=MANIFEST, replace=overwrite) as scratch, session(f"tidemark backfill {backfill.service.name}") as spark:
         outcome = compute(spark, backfill, scratch)
         outcome.seconds = time.monotonic() - started
         (scratch / MANIFEST).write_text(json.dumps(_manifest(backfill, outcome), indent=1) + "\n")
@@ -154,7 +139,9 @@ def compute(spark: SparkSession, backfill: Backfill, folder: Path) -> Outcome:
     sources = {view.source.name: view.source for view in service.views}
     if backfill.label and service.label is not None:
         sources |= {service.label.source.name: service.label.source}
-    known = {name: history.events(spark, backfill.events, source, backfill.schemas.current(source.schema)) for name, source in sources.items()}
+    known = {
+        name: history.events(spark, backfill.events, source, backfill.schemas.current(source.schema)) for name, source in sources.items()
+    }
     outcome = Outcome(rows=0, files={name: relation.files for name, relation in [("requests", asked), *known.items()]})
 
     within = history.between(asked.rows, service.request.event_time, backfill.from_ms, backfill.until_ms)
@@ -260,30 +247,6 @@ def _write(result: DataFrame, folder: Path, rows: int) -> None:
         path.unlink()
 
 
-@contextmanager
-def _written_whole(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when the block ends well, and vanishes otherwise."""
-    out = out.absolute()
-    if out.exists() and not overwrite:
-        raise SettingError(f"--out: {out} is already there; name another folder, or replace it with --overwrite")
-    scratch = out.with_name(f".{out.name}.writing")
-    replaced = out.with_name(f".{out.name}.replaced")
-    try:
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-    except OSError as fault:
-        raise SettingError(f"--out: {out} cannot be written: {fault.strerror or fault}") from None
-    try:
-        yield scratch
-        if out.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-            out.rename(replaced)
-        scratch.rename(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
-
-
 def _manifest(backfill: Backfill, outcome: Outcome) -> dict[str, object]:
     return {
         "service": backfill.service.name,
@@ -293,7 +256,10 @@ def _manifest(backfill: Backfill, outcome: Outcome) -> dict[str, object]:
         "from_ms": backfill.from_ms,
         "until_ms": backfill.until_ms,
         "rows": outcome.rows,
-        "read": [{"name": t.name, "rows": t.rows, "refused": t.refused, "reasons": {k: v for k, v in t.reasons.items() if v}} for t in outcome.tallies],
+        "read": [
+            {"name": t.name, "rows": t.rows, "refused": t.refused, "reasons": {k: v for k, v in t.reasons.items() if v}}
+            for t in outcome.tallies
+        ],
         "files": {name: [{"path": str(path), "bytes": path.stat().st_size} for path in files] for name, files in outcome.files.items()},
         "code_version": importlib.metadata.version("tidemark"),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),

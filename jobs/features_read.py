@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import typer
 
 from features.catalog import load
+from features.compiler.declarations import did_you_mean
 from features.compiler.plan import Plan, ServicePlan
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
@@ -53,7 +54,9 @@ def service_named(name: str, plan: Plan) -> ServicePlan:
         SettingError: There is none of that name.
     """
     if name not in plan.services:
-        raise SettingError(f'no feature service is named "{name}"; there are {", ".join(sorted(plan.services)) or "none"}')
+        raise SettingError(
+            f'no feature service is named "{name}"; {did_you_mean(name, sorted(plan.services)) if plan.services else "there are none"}'
+        )
     return plan.services[name]
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
+from pyspark.sql import types as T  # noqa: N812 - as in Spark's own documentation
 
 from features.compiler.declarations import did_you_mean
 from features.compiler.plan import SourcePlan
@@ -181,14 +181,11 @@ def _layout(path: Path, schema: Schema) -> Layout:
         column = stored.column(index)
         columns.setdefault(column.path.split(".")[0], column)
     problems: list[str] = []
-    layout: list[tuple[str, _Physical | None]] = []
-    for field in schema.fields:
-        layout.append((field.name, _field(field, columns, f"{path}: column", problems)))
-    mark = Field(name=WATERMARK, type=DataType.INT64, nullable=True)
-    layout.append((WATERMARK, _field(mark, columns, f"{path}: column", problems)))
+    wanted = [*schema.fields, Field(name=WATERMARK, type=DataType.INT64, nullable=True)]
+    layout = tuple((field.name, _field(field, columns, f"{path}: column", problems)) for field in wanted)
     if problems:
         raise DataError("\n".join(problems))
-    return tuple(layout)
+    return layout
 
 
 def _field(field: Field, columns: Mapping[str, Any], where: str, problems: list[str]) -> _Physical | None:
@@ -248,7 +245,9 @@ def _portable(name: str, physical: _Physical | None, field: Field | None) -> Col
         default = None if field is None else field.default
         value = F.timestamp_millis(F.lit(default)) if type_ is DataType.TIMESTAMP and default is not None else F.lit(default)
     elif physical.per_millisecond > 1 and isinstance(physical.read, T.LongType):
-        value = F.expr(f"TIMESTAMP_MILLIS(({_quoted(name)} - PMOD({_quoted(name)}, {physical.per_millisecond}L)) DIV {physical.per_millisecond}L)")
+        value = F.expr(
+            f"TIMESTAMP_MILLIS(({_quoted(name)} - PMOD({_quoted(name)}, {physical.per_millisecond}L)) DIV {physical.per_millisecond}L)"
+        )
     elif physical.per_millisecond > 1:
         value = F.timestamp_millis(F.unix_millis(F.col(_quoted(name)).cast("timestamp")))
     else:

@@ -9,11 +9,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from inference.model import LoadedModel
-from inference.model import load as load_model
-
 from features.catalog import load
 from features.compiler.plan import ServicePlan
+from inference.model import LoadedModel
+from inference.model import load as load_model
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder
@@ -104,6 +103,11 @@ def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
         made_for = f"service {loaded.service} version {loaded.service_version}"
         raise SettingError(
             f"{model}: the model was made for {made_for}, but the definitions say {plan.name} version {plan.fingerprint}; train it again"
+        )
+    unknown = [name for name, type_ in loaded.encoding.types.items() if plan.feature_types.get(name) is not type_]
+    if unknown:
+        raise SettingError(
+            f"{model}: the model needs {', '.join(unknown)}, which service {plan.name} does not have in that type; train it again"
         )
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
     scorer(plan, schemas, settings, loaded)

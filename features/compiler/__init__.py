@@ -1,0 +1,1 @@
+"""Definitions → one logical plan → what each engine runs."""

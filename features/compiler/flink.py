@@ -35,7 +35,7 @@ def interval(milliseconds: int) -> str:
             return f"INTERVAL '{count}' {unit}"
     seconds, rest = divmod(milliseconds, 1_000)
     minutes, hours = seconds // 60 % 60, seconds // 3_600 % 24
-    return f"INTERVAL '{seconds // 86_400} {hours:02}:{minutes:02}:{seconds % 60:02}.{rest:03}' DAY(6) TO SECOND(3)"
+    return f"INTERVAL '{seconds // 86_400} {hours:02}:{minutes:02}:{seconds % 60:02}.{rest:03}' DAY(3) TO SECOND(3)"
 
 
 def raw(source: SourcePlan) -> str:

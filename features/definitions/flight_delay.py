@@ -13,6 +13,7 @@ from .sources import arrivals, flight_requests
 flight_delay = FeatureService(
     request=flight_requests,
     views=[origin_departures, carrier_origin_departures, destination_arrivals, aircraft_arrivals],
-    request_features=["carrier", "origin", "dest", "distance", "hour", "minute", "weekday", "month"],
+    # Not the month: a model of January to September has never seen an October, and learned (AUC of the static model 0.65 with it, 0.67 without).
+    request_features=["carrier", "origin", "dest", "distance", "hour", "minute", "weekday"],
     label=Label(source=arrivals, on="flight_id", value="arr_delay > 15"),
 )

@@ -26,7 +26,7 @@ from jobs.demo.measure import compare
 from jobs.demo.predictions import happened, latencies_ms, prediction_table
 from jobs.demo.replay import Position, Tally
 from jobs.demo.report import FaultCount, Findings, page
-from jobs.demo.watch import Record, read_all
+from jobs.demo.watch import Record
 from schemas.errors import DataError
 from schemas.record import SchemaSet
 
@@ -41,7 +41,7 @@ class Evidence:
         schemas: Of its sources.
         settings: Of the runtime, which still runs.
         tally: What went in.
-        records: What was read from the predictions topic while the replay ran, among others.
+        records: What was read from predictions, dead-letter and late topics, most of it while the replay ran.
         backfilled: What Spark says of the same requests.
         outcomes: Source name → all its events; the label's tells what happened.
         tiles: How many were written.
@@ -113,7 +113,7 @@ def judge(evidence: Evidence, *, wall_s: float) -> Findings:
         scored=scored,
         parity=parity,
         faults=_faults(evidence.tally.bad, letters),
-        late=len(read_all(evidence.settings.kafka_servers, sorted({view.source.late_topic for view in service.views}))),
+        late=sum(record.topic.endswith(".late") for record in evidence.records),
         repeats=evidence.tally.repeats,
         latency_ms=latency,
         days=evidence.days,
@@ -130,14 +130,8 @@ def write(findings: Findings, folder: Path) -> Path:
 
 def _letters(evidence: Evidence) -> dict[Position, str]:
     """Every dead letter: where the record lay, and the reason given."""
-    sources = [*(view.source for view in evidence.service.views), evidence.service.request]
-    tiles = [f"{view.tiles_topic}.dlq" for view in evidence.service.views]
-    topics = [*dict.fromkeys(source.dead_letter_topic for source in sources), *tiles]
-    found: dict[Position, str] = {}
-    for record in read_all(evidence.settings.kafka_servers, topics):
-        headers = record.headers
-        found[headers["source_topic"], int(headers["source_partition"]), int(headers["source_offset"])] = headers["reason"]
-    return found
+    headers = [record.headers for record in evidence.records if record.topic.endswith(".dlq")]
+    return {(each["source_topic"], int(each["source_partition"]), int(each["source_offset"])): each["reason"] for each in headers}
 
 
 def _faults(bad: Mapping[Position, str], letters: Mapping[Position, str]) -> list[FaultCount]:

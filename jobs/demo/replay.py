@@ -90,6 +90,12 @@ class Replay:
         self._bad = _BadProducer(servers, self.tally)
         self._faults = list(self._all_faults(schemas))
 
+    def warm_up(self, start_ms: int) -> int:
+        """Publish the first bad records, which start every Python worker; returns how many."""
+        first, self._faults = self._faults[: len(self._publishers)], self._faults[len(self._publishers) :]
+        self._bad.send(first, timestamp_ms=start_ms)
+        return len(first)
+
     def history(self, start_ms: int, end_ms: int) -> int:
         """Publish `[start, end)` of all sources as fast as it goes, with markers at the end; returns how many events."""
         before = self.tally.events

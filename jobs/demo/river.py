@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,6 +69,12 @@ class Demo:
         return self.settings.home / "demo"
 
     @property
+    def dead_letter_topics(self) -> tuple[str, ...]:
+        """Where refused events and requests go."""
+        sources = [*(view.source for view in self.service.views), self.service.request]
+        return tuple(dict.fromkeys(source.dead_letter_topic for source in sources))
+
+    @property
     def end_ms(self) -> int:
         """The end of the last day."""
         return OCTOBER_MS + self.days * DAY_MS
@@ -116,7 +122,8 @@ def play(demo: Demo, *, keep: bool, judge: Callable[[Evidence], Findings]) -> Fi
     with _runtime(demo, keep=keep):
         home.forget(demo.plan, demo.settings)
         _train_and_submit(demo, files)
-        topics = (FRONTIER_TOPIC, demo.service.predictions_topic)
+        letters = [topic for view in demo.service.views for topic in (f"{view.tiles_topic}.dlq", view.source.late_topic)]
+        topics = tuple(dict.fromkeys((FRONTIER_TOPIC, demo.service.predictions_topic, *demo.dead_letter_topics, *letters)))
         with Follower(servers=demo.settings.kafka_servers, topics=topics) as follower:
             events = {
                 name: _load(files.events / name, source.event_time)
@@ -185,9 +192,12 @@ def _replay(demo: Demo, follower: Follower, events: dict[str, pa.Table], request
 
     replay = Replay(service, servers=settings.kafka_servers, schemas=schemas, events=events, requests=requests, wait=readable)
     closings = Closings(schema=schemas.current("closing"))
-    with demo.stages.stage(f"September's last {HISTORY_DAYS} days, as fast as it goes") as notes:
+    september_ms = OCTOBER_MS - HISTORY_DAYS * DAY_MS
+    with demo.stages.stage("first records"):
+        _wait_for_records(follower, demo.dead_letter_topics, replay.warm_up(september_ms))
+    with demo.stages.stage(f"{HISTORY_DAYS} days of September, as fast as it goes") as notes:
         since = time.monotonic()
-        count = replay.history(OCTOBER_MS - HISTORY_DAYS * DAY_MS, OCTOBER_MS)
+        count = replay.history(september_ms, OCTOBER_MS)
         _wait_closed(closings, follower, service, OCTOBER_MS)
         throughput = count / (time.monotonic() - since)
         readable(OCTOBER_MS)
@@ -200,7 +210,7 @@ def _replay(demo: Demo, follower: Follower, events: dict[str, pa.Table], request
             start_ms = OCTOBER_MS + step * length_ms
             demo.stages.advance(name, replay.step(start_ms, start_ms + length_ms, steps_left=steps - step))
         replay.close(demo.end_ms)
-        _wait_answered(follower, service.predictions_topic, len(replay.tally.asked_ns))
+        _wait_for_records(follower, (service.predictions_topic,), len(replay.tally.asked_ns))
         notes.append(f"{len(replay.tally.asked_ns):,} requests")
     closings.take(follower.records)
     asked = replay.requests_between(OCTOBER_MS, demo.end_ms)
@@ -237,10 +247,10 @@ def _wait_closed(closings: Closings, follower: Follower, service: ServicePlan, u
         time.sleep(0.02)
 
 
-def _wait_answered(follower: Follower, topic: str, expected: int) -> None:
-    """Until there are as many predictions as requests; fewer after a while is for the comparison to report."""
+def _wait_for_records(follower: Follower, topics: Collection[str], expected: int) -> None:
+    """Until so many records were read; when fewer come, what is missing is for the comparison to report."""
     deadline = time.monotonic() + PATIENCE_S / 6
-    while sum(record.topic == topic for record in follower.records) < expected and time.monotonic() < deadline:
+    while sum(record.topic in topics for record in follower.records) < expected and time.monotonic() < deadline:
         follower.check()
         time.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""Readers of whole topics: one that follows along and notes when each message was read, one that reads what is there."""
+"""A reader that follows topics along, and notes when each message was read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Self, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from jobs.read import messages
 from schemas.errors import ServiceError
 
 _SILENT = logging.getLogger("tidemark.librdkafka")
@@ -81,11 +80,6 @@ class Follower:
             self._fault = fault
         finally:
             self._consumer.close()
-
-
-def read_all(servers: str, topics: Sequence[str]) -> list[Record]:
-    """Every message that topics hold now. Raises ServiceError when the broker does not answer."""
-    return [_record(message) for topic in topics for message in messages(servers, topic)]
 
 
 def _consumer(servers: str, topics: Sequence[str]) -> Consumer:

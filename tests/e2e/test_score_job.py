@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections import Counter
@@ -24,6 +25,9 @@ from infra.runtime import RuntimeState
 from infra.settings import Delivery, Settings
 from jobs import read
 from jobs.frontier import wait_for
+from jobs.score import transaction_timeout_ms
+from jobs.topics import broker_setting
+from schemas.errors import ServiceError, SettingError
 from schemas.wire import marker
 from tests import shop
 from tests.shop import MINUTE, NOON
@@ -38,8 +42,9 @@ PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="module")
-def settings(runtime: Settings) -> Settings:
-    return replace(runtime, definitions=shop.DEFINITIONS, schemas=shop.SCHEMAS, checkpoint_interval_ms=1_000)
+def settings(settings: Settings) -> Settings:
+    """The session's runtime, with the shop's definitions."""
+    return replace(settings, definitions=shop.DEFINITIONS, schemas=shop.SCHEMAS, checkpoint_interval_ms=1_000)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +171,7 @@ def test_nothing_is_lost_when_processes_are_killed(settings: Settings, store: Fr
     run = uuid4().hex[:8]
     ids = [f"{run}-{number:05}" for number in range(3_000)]
     before = len(messages(settings, PREDICTIONS))
-    with job(settings, "jobs.score", "buy", "--model", str(model), name=f"score-buy-{delivery}"):
+    with job(settings, "jobs.score", "buy", "--model", str(model), name=f"score-buy-{delivery}") as job_id:
         for step, identity in enumerate(ids):
             produce(settings, REQUESTS, [shop.offer(identity, AS_OF)], key="one partition", flush=False)
             if step == 1_000:
@@ -180,6 +185,8 @@ def test_nothing_is_lost_when_processes_are_killed(settings: Settings, store: Fr
             return [row["request_id"] for row in predictions(messages(settings, PREDICTIONS)) if row["request_id"].startswith(run)]
 
         wait_until(lambda: len(set(answered())) == len(ids), lambda: f"{len(set(answered()))} of {len(ids)} answered")
+        cluster = flink.Cluster(settings.flink_url)
+        wait_until(lambda: cluster.job(job_id).restarts > 0, lambda: "the job was never restarted, so nothing was shown")
     rows = [message for message in messages(settings, PREDICTIONS) if (message.key() or b"").startswith(run.encode())]
     counts = Counter((message.key() or b"").decode() for message in rows)
     assert sorted(counts) == ids
@@ -190,10 +197,22 @@ def test_nothing_is_lost_when_processes_are_killed(settings: Settings, store: Fr
             assert keys == sorted(keys)  # of one partition of requests the order stays
 
 
-def test_a_wrong_model_is_one_clear_line_before_any_job_starts(settings: Settings, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="no-such-model"):
-        flink.submit("jobs.score", ["buy", "--model", str(tmp_path / "no-such-model")], name="score-nothing", settings=settings, fresh=True)
-    assert flink.Cluster(settings.flink_url).running("score-nothing") is None
+def test_a_model_that_cannot_serve_is_one_clear_line_before_any_job_starts(settings: Settings, model: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(model, damaged)
+    with (damaged / "model.txt").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(ServiceError, match=r"^job score-nothing: not submitted: .*model\.txt: damaged: its sha256 is .*$"):
+        flink.submit("jobs.score", ["buy", "--model", str(damaged)], name="score-nothing", settings=settings, fresh=True)
+    assert all(each.name != "score-nothing" for each in flink.Cluster(settings.flink_url).jobs())
+
+
+def test_transactions_that_the_broker_would_end_too_early_are_refused(settings: Settings) -> None:
+    assert transaction_timeout_ms(settings) == int(broker_setting(settings.kafka_servers, "transaction.max.timeout.ms"))
+    with pytest.raises(
+        SettingError, match=r"^TIDEMARK_DELIVERY: exactly_once needs transactions of 7500 s .* transaction\.max\.timeout\.ms is 3600 s"
+    ):
+        transaction_timeout_ms(replace(settings, checkpoint_interval_ms=7_200_000))
 
 
 _producers: dict[str, Producer] = {}
@@ -202,7 +221,8 @@ _producers: dict[str, Producer] = {}
 def produce(settings: Settings, topic: str, bodies: Sequence[bytes | None], *, key: str | None = None, flush: bool = True) -> None:
     servers = settings.kafka_servers
     producer = _producers.setdefault(
-        servers, Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 0, "message.max.bytes": 8 << 20})
+        servers,
+        Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 0, "message.max.bytes": 8 << 20, "log_level": 0}),
     )
     for body in bodies:
         producer.produce(topic, body, key=key)
@@ -236,7 +256,7 @@ def wait_until(reached: Callable[[], bool], what: Callable[[], str]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not reached():
         assert time.monotonic() < deadline, what()
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 def predictions(found: Sequence[Message]) -> list[dict[str, Any]]:
@@ -250,7 +270,8 @@ def code(message: Message) -> str:
 
 
 def headers_of(message: Message) -> dict[str, str]:
-    return {name: value.decode() for name, value in message.headers() or () if isinstance(value, bytes)}
+    pairs = [pair for pair in message.headers() or () if isinstance(pair, tuple)]
+    return {name: value.decode() for name, value in pairs if isinstance(value, bytes)}
 
 
 def kill(settings: Settings, service: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -15,11 +16,25 @@ from features.expression import Expression, parse
 from infra.java import java_environment
 from schemas.errors import DefinitionError
 from schemas.types import DataType
-from tests.features.naive_expressions import COLUMNS, Naive, Row, anything, rows
+from tests.features.naive_expressions import (
+    COLUMNS,
+    Naive,
+    Row,
+    anything,
+    choice,
+    coalesce,
+    column,
+    comparison,
+    conjunction,
+    like,
+    one_of,
+    part,
+    rows,
+)
 
 pytestmark = pytest.mark.e2e
 
-EXAMPLES = 900
+EXAMPLES = 240
 fixed = settings(
     max_examples=EXAMPLES,
     derandomize=True,
@@ -29,10 +44,42 @@ fixed = settings(
 )
 
 
+def text(value: str) -> Naive:
+    return Naive(f"'{value}'", DataType.STRING, lambda row: value)
+
+
+def number(value: float) -> Naive:
+    return Naive(repr(value), DataType.FLOAT64, lambda row: value)
+
+
+TRAPS = [
+    *(
+        part(name, column("t")) for name in ("YEAR", "MONTH", "DAY", "DAYOFWEEK", "HOUR", "MINUTE", "SECOND")
+    ),  # Flink's count backwards before 1970
+    coalesce(choice(column("b"), text("a"), text("a")), column("s")),  # Flink fails to plan a COALESCE of what turns out constant
+    choice(column("b"), text("a"), text("long")),  # Calcite pads strings of two lengths
+    one_of(column("i"), list(range(-5, 40))),  # a hash set beyond a number of members, and so the next
+    functools.reduce(
+        lambda left, right: conjunction("OR", left, right),
+        [comparison("=", column("x"), number(value)) for value in (0.0, 0.5, 3.0, 7.5, 9.5, 11.5)],
+    ),
+    *(like(column("s"), pattern) for pattern in ("a%", "%b", "%", "_", "%é%", "a_b", "100%", "", "a%b", "a%.b_", "%\n%", "__")),
+]
+EDGES: list[Row] = [
+    dict.fromkeys(COLUMNS) | {"x": value, "s": string, "t": time}
+    for value, string, time in [
+        (-0.0, "a", -1),
+        (0.0, "a\nb", -86_399_999),
+        (0.5, "\U0001f6eb", -62_135_596_799_999),
+        (-0.5, "\uffff", 253_402_300_799_999),
+    ]
+]
+
+
 def drawn() -> tuple[list[tuple[Naive, Expression]], list[Row]]:
     """The same expressions and rows at every run."""
-    pairs: dict[str, tuple[Naive, Expression]] = {}
-    data: list[Row] = []
+    pairs = {naive.text: (naive, parse(naive.text, COLUMNS, frozenset(COLUMNS), "trap")) for naive in TRAPS}
+    data = list(EDGES)
 
     @fixed
     @given(anything)

@@ -33,7 +33,7 @@ WITH `input` AS (
     CASE WHEN `amount` > 0.0E0 THEN `colour` END AS `_in10`,
     `id` AS `_in11`,
     `paid` AS `_in12`,
-    CAST(EXTRACT(HOUR FROM CAST(`shipped` AS TIMESTAMP(3))) AS BIGINT) AS `_in13`
+    CAST(EXTRACT(HOUR FROM CAST(`shipped` AS TIMESTAMP(3)) + INTERVAL '2000' YEAR(4)) AS BIGINT) AS `_in13`
   FROM `events_events_60000`
   WHERE `user` IS NOT NULL
     AND `shop` IS NOT NULL

@@ -20,7 +20,7 @@ WITH `input` AS (
     `user`,
     `_time_ms`,
     `_time`,
-    COALESCE(CASE WHEN ABS(`amount` - `discount`) <= 1.7976931348623157E308 THEN `amount` - `discount` END, `amount`) AS `_in1`
+    CASE WHEN (CASE WHEN ABS(`amount` - `discount`) <= 1.7976931348623157E308 THEN `amount` - `discount` END) IS NOT NULL THEN CASE WHEN ABS(`amount` - `discount`) <= 1.7976931348623157E308 THEN `amount` - `discount` END ELSE `amount` END AS `_in1`
   FROM `events_events_300000`
   WHERE `user` IS NOT NULL
 ),

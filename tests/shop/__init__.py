@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightgbm
+import numpy as np
+import pyarrow as pa
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from features.catalog import load
 from features.compiler.plan import Plan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
+from inference.model import Encoding, save
 from schemas.record import SchemaSet
+from schemas.types import DataType
 from schemas.wire import encode
 
 DEFINITIONS = Path(__file__).parent / "definitions"
@@ -67,6 +73,29 @@ def prediction(body: bytes) -> dict[str, Any]:
     assert stream.read() == b""
     assert isinstance(record, dict)
     return record
+
+
+def train(folder: Path) -> Path:
+    """A model of the service on made-up rows, in a folder of its own."""
+    service = plan().services["buy"]
+    random = np.random.default_rng(7)
+    rows = 400
+    makers: dict[DataType, Callable[[], Any]] = {
+        DataType.FLOAT64: lambda: pa.array(random.normal(3.0, 2.0, rows), mask=random.random(rows) < 0.2),
+        DataType.INT64: lambda: pa.array(random.integers(0, 5, rows)),
+        DataType.STRING: lambda: pa.array(random.choice(["red", "blue"], rows)),
+    }
+    table = pa.table({name: makers[type_]() for name, type_ in service.feature_types.items()})
+    encoding = Encoding.of(service.feature_types, table)
+    matrix = encoding.matrix(table)
+    label = (
+        np.nan_to_num(matrix[:, list(service.feature_types).index("price")]) + matrix[:, list(service.feature_types).index("clicks_5m")] > 4
+    )
+    parameters = {"objective": "binary", "num_leaves": 8, "num_threads": 1, "verbosity": -1, "min_data_in_leaf": 5}
+    data = lightgbm.Dataset(matrix, label=label, categorical_feature=encoding.categorical)
+    record = {"name": "buy", "service": service.name, "service_version": service.fingerprint}
+    save(folder, lightgbm.train(parameters, data, num_boost_round=20), encoding, record=record)
+    return folder
 
 
 def plain(schema: dict[str, Any], record: dict[str, Any]) -> bytes:
