@@ -27,7 +27,7 @@ from jobs import read
 from jobs.frontier import wait_for
 from jobs.score import transaction_timeout_ms
 from jobs.topics import broker_setting
-from schemas.errors import ServiceError, SettingError
+from schemas.errors import DataError, SettingError
 from schemas.wire import marker
 from tests import shop
 from tests.shop import MINUTE, NOON
@@ -181,13 +181,16 @@ def test_nothing_is_lost_when_processes_are_killed(settings: Settings, store: Fr
                 kill(settings, "valkey")
         produce(settings, REQUESTS, [])
 
-        def answered() -> list[str]:
-            return [row["request_id"] for row in predictions(messages(settings, PREDICTIONS)) if row["request_id"].startswith(run)]
+        def answers() -> list[Message]:
+            return [message for message in messages(settings, PREDICTIONS) if (message.key() or b"").startswith(run.encode())]
 
-        wait_until(lambda: len(set(answered())) == len(ids), lambda: f"{len(set(answered()))} of {len(ids)} answered")
+        def answered() -> int:
+            return len({message.key() for message in answers()})
+
+        wait_until(lambda: answered() == len(ids), lambda: f"{answered()} of {len(ids)} answered")
         cluster = flink.Cluster(settings.flink_url)
         wait_until(lambda: cluster.job(job_id).restarts > 0, lambda: "the job was never restarted, so nothing was shown")
-    rows = [message for message in messages(settings, PREDICTIONS) if (message.key() or b"").startswith(run.encode())]
+    rows = answers()
     counts = Counter((message.key() or b"").decode() for message in rows)
     assert sorted(counts) == ids
     if delivery == "exactly_once":
@@ -202,7 +205,7 @@ def test_a_model_that_cannot_serve_is_one_clear_line_before_any_job_starts(setti
     shutil.copytree(model, damaged)
     with (damaged / "model.txt").open("ab") as file:
         file.write(b"!")
-    with pytest.raises(ServiceError, match=r"^job score-nothing: not submitted: .*model\.txt: damaged: its sha256 is .*$"):
+    with pytest.raises(DataError, match=r"^job score-nothing: not submitted: .*model\.txt: damaged: its sha256 is .*$"):
         flink.submit("jobs.score", ["buy", "--model", str(damaged)], name="score-nothing", settings=settings, fresh=True)
     assert all(each.name != "score-nothing" for each in flink.Cluster(settings.flink_url).jobs())
 

@@ -69,5 +69,5 @@ def test_a_good_model_is_taken(model: Path) -> None:
 
 
 def test_a_service_that_is_not_there() -> None:
-    with pytest.raises(TidemarkError, match=r'^no feature service is named "bui"; there are buy$'):
+    with pytest.raises(TidemarkError, match=r'^no feature service is named "bui"; did you mean "buy"\?$'):
         service_named("bui", shop.plan())
