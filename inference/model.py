@@ -206,7 +206,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text())
         if manifest["format"] != FORMAT:
             raise DataError(f"{path}: format {manifest['format']}; this version reads {FORMAT}")
-        checked = [str(manifest[name]) for name in ("name", "service", "service_version", "sha256")]
+        texts = [manifest[name] for name in ("name", "service", "service_version", "sha256")]
         types = {feature["name"]: DataType(feature["type"]) for feature in manifest["features"]}
         strings = {name for name, type_ in types.items() if type_ is DataType.STRING}
         if (

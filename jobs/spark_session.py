@@ -6,11 +6,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from py4j.protocol import Py4JError
+from pyspark import SparkConf
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from infra.java import java_home
+from infra.spark.environment import LOG4J, spark_home
+from schemas.errors import ServiceError
 
 _MEANING = {
     "spark.sql.session.timeZone": "UTC",
@@ -23,7 +27,6 @@ _MEANING = {
     "spark.sql.legacy.parquet.nanosAsLong": "true",  # jobs/history cuts nanoseconds itself
     "spark.sql.parquet.enableVectorizedReader": "true",
 }
-_LOG4J = Path(__file__).parent.parent / "infra" / "spark" / "log4j2.properties"
 
 
 @contextmanager
@@ -34,25 +37,39 @@ def session(name: str) -> Iterator[SparkSession]:
 
     Raises:
         SettingError: There is no usable Java.
+        ServiceError: Spark does not start, or fails in the block; in one line.
     """
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     builder = SparkSession.builder.appName(name)
     if not submitted:
         os.environ["JAVA_HOME"] = str(java_home())
+        os.environ["SPARK_HOME"] = str(spark_home())  # one of another version would not understand this pyspark
         os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         for key, value in _local().items():
             builder = builder.config(key, value)
-    else:
+    elif SparkConf().get("spark.master", "local").startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in _MEANING.items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+    except (PySparkException, Py4JError) as error:
+        raise ServiceError(f"Spark does not start: {_said(error)}") from error
     spark.sparkContext.setLogLevel("ERROR")
     try:
         yield spark
+    except (PySparkException, Py4JError) as error:
+        raise ServiceError(f"Spark: {_said(error)}") from error
     finally:
         spark.stop()
+
+
+def _said(error: Exception) -> str:
+    """The line of a Spark error that tells most: the innermost cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return (causes or lines or [type(error).__name__])[-1 if causes else 0]
 
 
 def _local() -> dict[str, str]:
@@ -61,7 +78,7 @@ def _local() -> dict[str, str]:
         "spark.driver.memory": "2g",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG4J.as_uri()} -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOG4J.as_uri()} -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",

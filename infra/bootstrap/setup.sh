@@ -57,3 +57,4 @@ UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1 .tidemark/tools/bin/uv sync --locked
 .venv/bin/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || [ "$(uname)" != Linux ] \
   || fail "LightGBM needs libgomp.so.1, which this system lacks (Debian, Ubuntu: apt-get install libgomp1)"
 .venv/bin/python -m infra.jars
+.venv/bin/python -m infra.spark.environment >/dev/null

@@ -10,9 +10,11 @@ import shutil
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.dataset as ds
 import pytest
@@ -28,13 +30,14 @@ from jobs.topics import create
 from schemas.record import SchemaSet
 from schemas.wire import marker
 from tests.e2e.readings import naive, stream
-from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, Message
+from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, Message, Reading
 
 pytestmark = pytest.mark.e2e
 
 FOLDER = Path(__file__).parent / "readings"
 COUNT = 6_000
 DEADLINE_S = 240.0
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,10 +71,18 @@ def prepared(settings: Settings, folder: Path, prefix: str) -> tuple[Settings, P
     definitions = folder / "definitions"
     shutil.copytree(FOLDER / "definitions", definitions, ignore=shutil.ignore_patterns("__pycache__"))
     for file in definitions.glob("*.py"):
-        file.write_text(file.read_text().replace("e2e.", f"{prefix}.").replace("once", f"{prefix}_once").replace("every", f"{prefix}_every"))
+        file.write_text(
+            file.read_text().replace("e2e.", f"{prefix}.").replace("once", f"{prefix}_once").replace("every", f"{prefix}_every")
+        )
     own = dataclasses.replace(settings, definitions=definitions, schemas=FOLDER / "schemas", partitions=PARTITIONS, idle_timeout_ms=300_000)
     plan = load(own.definitions, own.schemas)
-    create(own.kafka_servers, [source.topic for source in plan.sources.values()], partitions=PARTITIONS, replication=1, config={"max.message.bytes": str(8 << 20)})
+    create(
+        own.kafka_servers,
+        [source.topic for source in plan.sources.values()],
+        partitions=PARTITIONS,
+        replication=1,
+        config={"max.message.bytes": str(8 << 20)},
+    )
     return own, plan
 
 
@@ -83,74 +94,103 @@ def generated(plan: Plan) -> dict[str, list[Message]]:
 def ends(streams: dict[str, list[Message]]) -> tuple[int, list[Message]]:
     """End markers, ten minutes after everything."""
     end_ms = max(message.reading["event_time"] for each in streams.values() for message in each if message.reading) + 600_000
-    return end_ms, [Message(partition=number, timestamp_ms=end_ms, key=None, body=marker(end_ms, final=True)) for number in range(PARTITIONS)]
+    return end_ms, [
+        Message(partition=number, timestamp_ms=end_ms, key=None, body=marker(end_ms, final=True)) for number in range(PARTITIONS)
+    ]
+
+
+def values(run: Run, topic: str, schema: Mapping[str, Any]) -> list[tuple[bytes | None, dict[str, Any]]]:
+    """Key and record of every message."""
+    parsed, found = dict(schema), list[tuple[bytes | None, dict[str, Any]]]()
+    for message in read(run.settings.kafka_servers, topic):
+        record = schemaless_reader(io.BytesIO(message.value() or b""), parsed, None)
+        assert isinstance(record, dict)
+        found.append((message.key(), record))
+    return found
+
+
+def milliseconds(value: Any) -> int:
+    """An aware datetime as ms since the epoch."""
+    delta: timedelta = value - EPOCH
+    return delta // timedelta(milliseconds=1)
 
 
 def closings(run: Run, view: str) -> list[tuple[int, int]]:
     """(tile end, tiles) of a view, in the order of its partition."""
-    schema = SchemaSet.load().current("closing").avro
-    records = [schemaless_reader(io.BytesIO(message.value()), schema, None) for message in read(run.settings.kafka_servers, FRONTIER_TOPIC)]
-    return [(round(record["tile_end"].timestamp() * 1000), record["tiles"]) for record in records if record["view"] == view]
+    records = [record for _, record in values(run, FRONTIER_TOPIC, SchemaSet.load().current("closing").avro)]
+    return [(milliseconds(record["tile_end"]), record["tiles"]) for record in records if record["view"] == view]
 
 
 def last_boundary(run: Run, view: ViewPlan) -> int:
     return (run.end_ms - LATENESS_MS + 1) // view.tile_ms * view.tile_ms
 
 
+def has_closings(run: Run, view: ViewPlan) -> bool:
+    return len(closings(run, view.name)) > 3
+
+
 def wait_for_the_end(run: Run) -> None:
     for view in run.plan.views.values():
-        eventually(f"the last closing of {view.name}", lambda view=view: (last_boundary(run, view) in dict(closings(run, view.name))))
+        eventually(f"the last closing of {view.name}", partial(is_closed, run, view))
+
+
+def is_closed(run: Run, view: ViewPlan) -> bool:
+    return last_boundary(run, view) in dict(closings(run, view.name))
 
 
 def archived(run: Run, source: str) -> list[dict[str, Any]]:
-    expected = len(run.arrivals(source))
-    folder = run.settings.home / "archive" / source
-    table = eventually(f"{expected} rows in {folder}", lambda: folder.is_dir() and (read := ds.dataset(folder, format="parquet", partitioning="hive").to_table()).num_rows >= expected and read)
-    return list(table.to_pylist())
+    """All rows, once as many are there as there should be, which may take a checkpoint."""
+    folder, expected = run.settings.home / "archive" / source, len(run.arrivals(source))
+
+    def rows() -> list[dict[str, Any]]:
+        found = ds.dataset(folder, format="parquet", partitioning="hive").to_table().to_pylist() if folder.is_dir() else []
+        return found if len(found) >= expected else []
+
+    complete: list[dict[str, Any]] = eventually(f"{expected} rows in {folder}", rows)
+    return complete
 
 
-def letters(run: Run, topic: str, source: str) -> dict[tuple[int, int], tuple[dict[str, str], Any]]:
-    """Place of the original → headers and message. None twice, unless the job was restarted."""
+def letters(run: Run, topic: str, source: str, *, restarted: bool) -> dict[tuple[int, int], tuple[dict[str, str], Any]]:
+    """Place of the original → headers and message; none twice, unless the job was restarted."""
     found = {}
     for message in read(run.settings.kafka_servers, topic):
-        headers = {name: value.decode() for name, value in message.headers()}
+        headers = {name: value.decode() for name, value in cast(list[tuple[str, bytes]], message.headers())}
         assert headers["source_topic"] == run.plan.sources[source].topic
         assert headers["trace"] == "t"
-        found[int(headers["source_partition"]), int(headers["source_offset"])] = (headers, message)
+        place = int(headers["source_partition"]), int(headers["source_offset"])
+        assert restarted or place not in found, f"{place} is in {topic} twice"
+        found[place] = (headers, message)
     return found
 
 
-def emitted(run: Run, view: ViewPlan) -> list[tuple[bytes, dict[str, Any]]]:
-    schema = parse_schema(tile_avro_schema(view))
-    return [(message.key(), schemaless_reader(io.BytesIO(message.value()), schema, None)) for message in read(run.settings.kafka_servers, view.tiles_topic)]
-
-
-def start_ms(record: dict[str, Any]) -> int:
-    return round(record["tile_start"].timestamp() * 1000)
-
-
-def expected_tiles(run: Run, view: ViewPlan) -> dict[naive.Tile, list[naive.Reading]]:
+def expected_tiles(run: Run, view: ViewPlan) -> dict[naive.Tile, list[Reading]]:
     wanted = (lambda reading: True) if view.where is None else (lambda reading: reading["valid"])
     keys = tuple(key.name for key in view.keys)
     return naive.tiles(run.arrivals(view.source.name), keys=keys, tile_ms=view.tile_ms, once=view.source.id is not None, wanted=wanted)
 
 
-def assert_tile(view: ViewPlan, record: dict[str, Any], readings: list[naive.Reading]) -> None:
-    for partial in view.partials:
-        field, tie, where = (None if part is None else part.columns[0] for part in (partial.input, partial.tie, partial.where))
-        expected = naive.expected(str(partial.kind), readings, field, tie, where)
-        got = tuple(record[column.name] for column in partial.columns)
-        if partial.kind is PartialKind.MOMENTS:
+def present(readings: list[Reading], field: str | None) -> list[Any]:
+    """The values of a field that are not null."""
+    return [reading[field] for reading in readings if field is not None and reading[field] is not None]
+
+
+def assert_tile(view: ViewPlan, record: dict[str, Any], readings: list[Reading]) -> None:
+    for part in view.partials:
+        field, tie, where = (None if each is None else each.columns[0] for each in (part.input, part.tie, part.where))
+        expected = naive.expected(str(part.kind), readings, field, tie, where)
+        got = tuple(record[column.name] for column in part.columns)
+        if part.kind is PartialKind.MOMENTS:
             n, pivot, s1, s2 = got
-            assert n == expected[0], (partial.name, got, expected)
+            assert n == expected[0], (part.name, got, expected)
             if n > 1:
-                spread = max(abs(float(reading[field]) - pivot) for reading in readings if reading[field] is not None)
-                assert math.isclose((s2 - s1 * s1 / n) / (n - 1), expected[1], rel_tol=1e-9, abs_tol=1e-12 * spread * spread), (partial.name, got, expected)
-        elif partial.kind is PartialKind.SUM and isinstance(expected[0], float):
-            size = sum(abs(reading[field]) for reading in readings if reading[field] is not None)
-            assert abs(got[0] - expected[0]) <= 1e-12 * size, (partial.name, got, expected)
+                size = max(abs(float(value) - pivot) for value in present(readings, field)) ** 2
+                variance = (s2 - s1 * s1 / n) / (n - 1)
+                assert math.isclose(variance, expected[1], rel_tol=1e-9, abs_tol=1e-12 * size), (part.name, got, expected)
+        elif part.kind is PartialKind.SUM and isinstance(expected[0], float):
+            size = sum(abs(value) for value in present(readings, field))
+            assert abs(got[0] - expected[0]) <= 1e-12 * size, (part.name, got, expected)
         else:
-            assert got == expected, (partial.name, got, expected)
+            assert got == expected, (part.name, got, expected)
 
 
 def assert_exact(run: Run, *, restarted: bool) -> None:
@@ -160,7 +200,7 @@ def assert_exact(run: Run, *, restarted: bool) -> None:
         came = run.arrivals(source)
         assert len(placed) == len(run.streams[source])
 
-        dead = letters(run, run.plan.sources[source].dead_letter_topic, source)
+        dead = letters(run, run.plan.sources[source].dead_letter_topic, source, restarted=restarted)
         assert {place: headers["reason"].split(":")[0] for place, (headers, _) in dead.items()} == {
             place: message.refused for place, message in placed.items() if message.refused
         }
@@ -171,7 +211,7 @@ def assert_exact(run: Run, *, restarted: bool) -> None:
             if not all(arrival.counts(view.tile_ms) for view in views)
         }
         assert len(behind) > 20
-        late = letters(run, run.plan.sources[source].late_topic, source)
+        late = letters(run, run.plan.sources[source].late_topic, source, restarted=restarted)
         assert {place: headers["views"] for place, (headers, _) in late.items()} == behind
         for place, (_, letter) in (dead | late).items():
             original = placed[place]
@@ -180,13 +220,16 @@ def assert_exact(run: Run, *, restarted: bool) -> None:
         assert_archive(run, source, came)
     for view in run.plan.views.values():
         wanted = expected_tiles(run, view)
-        records = emitted(run, view)
-        found = {(tuple(record[key.name] for key in view.keys), start_ms(record)): record for _, record in records}
+        records = values(run, view.tiles_topic, cast(dict[str, Any], parse_schema(tile_avro_schema(view))))
+        found = {(tuple(record[key.name] for key in view.keys), milliseconds(record["tile_start"])): record for _, record in records}
         assert found.keys() == wanted.keys()
         assert restarted or len(records) == len(found), "a tile was emitted twice"
         for tile, record in found.items():
             assert_tile(view, record, wanted[tile])
-        assert all(key.decode() == "|".join(str(record[column.name]) for column in view.keys) and record["revision"] == 0 for key, record in records)
+        assert all(
+            key is not None and key.decode() == "|".join(str(record[column.name]) for column in view.keys) and record["revision"] == 0
+            for key, record in records
+        )
         assert_closings(run, view, wanted, restarted=restarted)
 
 
@@ -198,14 +241,14 @@ def assert_archive(run: Run, source: str, came: list[naive.Arrival]) -> None:
     for arrival in came:
         row = found[arrival.message.partition, arrival.message.offset]
         for name, value in arrival.reading.items():
-            got = row[name] if not hasattr(row[name], "timestamp") else round(row[name].timestamp() * 1000)
+            got = row[name] if not hasattr(row[name], "timestamp") else milliseconds(row[name])
             assert got == value, (name, row, arrival)
         assert row["_watermark_ms"] == arrival.watermark_ms
         assert row["_arrived"] == arrival.message.timestamp_ms
         assert str(row["day"]) == time.strftime("%Y-%m-%d", time.gmtime(arrival.reading["event_time"] // 1000))
 
 
-def assert_closings(run: Run, view: ViewPlan, wanted: dict[naive.Tile, list[naive.Reading]], *, restarted: bool) -> None:
+def assert_closings(run: Run, view: ViewPlan, wanted: dict[naive.Tile, list[Reading]], *, restarted: bool) -> None:
     """One for every interval that has tiles and for the last boundary, in order, with the number of tiles."""
     counted = Counter(start + view.tile_ms for _, start in wanted)
     told = closings(run, view.name)
@@ -250,7 +293,7 @@ def test_a_killed_worker_costs_nothing(settings: Settings, tmp_path: Path) -> No
         for name, messages in streams.items():
             stream.publish(own.kafka_servers, plan.sources[name].topic, messages[: COUNT // 2])
         for view in plan.views.values():
-            eventually(f"closings of {view.name}", lambda view=view: len(closings(run, view.name)) > 3)
+            eventually(f"closings of {view.name}", partial(has_closings, run, view))
         before = cluster.job(job).checkpoint
         eventually("a checkpoint that holds closed tiles", lambda: cluster.job(job).checkpoint not in (None, before))
         for name, messages in streams.items():

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     tables.create_temporary_function("work", udf(function, result_type=DataTypes.BIGINT(), func_type="pandas"))
     tables.execute_sql(
         "CREATE TABLE numbers (n BIGINT NOT NULL) WITH ('connector' = 'datagen', 'rows-per-second' = '20', "
-        "'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000')"
+        "'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '20000')"
     )
     tables.execute_sql("CREATE TABLE worked (n BIGINT) WITH ('connector' = 'print')")
     tables.execute_sql("INSERT INTO worked SELECT work(n) FROM numbers")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -170,22 +171,30 @@ def test_a_job_resumes_from_its_newest_checkpoint_wherever_it_was_ended(home: Pa
     first = flink.submit(_JOB, [], name="counting", settings=settings)
     with pytest.raises(ServiceError, match=r"job counting is running already \(id [0-9a-f]{32}\); end it with `tidemark cancel counting`"):
         flink.submit(_JOB, [], name="counting", settings=settings)
-    assert eventually(lambda: flink.newest_checkpoint(settings, "counting") is not None, within_s=60)
+    assert eventually(lambda: max(_numbers(home), default=0) > 30, within_s=60)
+    assert eventually(lambda: _completed(cluster, first) > 0, within_s=60)
 
     os.kill(pid_of(home, "flink-taskmanager"), signal.SIGKILL)
-    assert eventually(lambda: cluster.job(first).restarts > 0, within_s=60)
-    assert eventually(lambda: cluster.job(first).tasks == (1, 1), within_s=90), "the supervisor has started another TaskManager"
+    assert eventually(lambda: cluster.job(first).tasks == (1, 1) and cluster.job(first).restarts > 0, within_s=90), (
+        "there is another TaskManager"
+    )
+    resumed = _completed(cluster, first)
+    assert eventually(lambda: _completed(cluster, first) > resumed + 1, within_s=60)
 
     listed = tidemark("jobs", home=home).stdout
-    assert [first, "RUNNING"] == listed.split("counting")[1].split()[:2]
+    assert listed.split("counting")[1].split()[:2] == [first, "RUNNING"]
     assert tidemark("cancel", "counting", home=home).returncode == 0
-    numbers = _numbers(home)
+    before = _numbers(home)
     second = flink.submit(_JOB, [], name="counting", settings=settings)
-    assert eventually(lambda: max(_numbers(home)) > max(numbers), within_s=60)
-    started_again_at = _numbers(home)[len(numbers)]
-    assert 3 < started_again_at <= max(numbers) + 3, "it goes on where the checkpoint was, and does not start at 1"
+    assert eventually(lambda: len(_numbers(home)) > len(before), within_s=60)
+    assert 30 < _numbers(home)[len(before)] <= max(before) + 3, "it goes on where the checkpoint was, and does not start at 1"
     cluster.cancel(second)
     assert cluster.running("counting") is None
+
+
+def _completed(cluster: flink.Cluster, job_id: str) -> int:
+    """The number of the newest checkpoint that the job has completed."""
+    return int((cluster.job(job_id).checkpoint or "chk-0").rpartition("-")[2])
 
 
 def _numbers(home: Path) -> list[int]:
@@ -209,7 +218,9 @@ def test_a_supervisor_that_is_killed_takes_all_with_it_and_the_data_stays(home: 
     producer = Producer({"bootstrap.servers": servers, "log_level": 0})
     producer.produce(topic, value=b"kept", on_delivery=_must_arrive)
     assert producer.flush(30) == 0
+    flink.submit(_JOB, [], name="orphaned", settings=settings_of(home))
     before = state_of(home)
+    assert eventually(lambda: len(marked(before.mark)) > len(before.services)), "the job has a Python worker"
     os.kill(before.pid, signal.SIGKILL)
     assert eventually(lambda: marked(before.mark) == [], within_s=30)
 
@@ -254,9 +265,10 @@ def test_a_runtime_that_is_not_detached_dies_with_the_command(tmp_path: Path) ->
     assert eventually(lambda: not settings_of(tmp_path).runtime_is_alive)
 
 
-def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path, home: Path) -> None:
-    port = endpoints_of(home)["kafka"].rpartition(":")[2]
-    refused = up(tmp_path, TIDEMARK_KAFKA_PORT=port)
+def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        port = other.getsockname()[1]
+        refused = up(tmp_path, TIDEMARK_KAFKA_PORT=str(port))
     assert refused.returncode == 3
     advice = "end what listens there, or set TIDEMARK_KAFKA_PORT to another port (0 takes a free one)"
     assert refused.stderr == f"tidemark: kafka: port {port} is taken; {advice}\n"

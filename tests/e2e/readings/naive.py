@@ -40,7 +40,9 @@ def arrivals(stream: Iterable[Message], now_ms: int) -> list[Arrival]:
     return found
 
 
-def tiles(came: Iterable[Arrival], *, keys: tuple[str, ...], tile_ms: int, once: bool, wanted: Callable[[Reading], bool]) -> dict[Tile, list[Reading]]:
+def tiles(
+    came: Iterable[Arrival], *, keys: tuple[str, ...], tile_ms: int, once: bool, wanted: Callable[[Reading], bool]
+) -> dict[Tile, list[Reading]]:
     """The readings of every tile: on time, repeats of id and event time once (the smallest by all fields, nulls first), of the view."""
     readings = [arrival.reading for arrival in came if arrival.counts(tile_ms)]
     if once:

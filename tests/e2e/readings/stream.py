@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Producer
@@ -42,19 +43,19 @@ def messages(schema: Schema, *, seed: int, count: int, start_ms: int = START_MS)
     bad = refusals(schema, clock)
     for number in range(count):
         clock += dice.randrange(200)
-        place = {"partition": dice.randrange(PARTITIONS), "timestamp_ms": clock}
+        message = partial(Message, partition=dice.randrange(PARTITIONS), timestamp_ms=clock)
         kind = dice.random()
         if kind < 0.03:
             reason, body = bad[number % len(bad)]
-            yield Message(**place, key=b"bad", body=body, refused=reason)
+            yield message(key=b"bad", body=body, refused=reason)
         elif kind < 0.04:
-            yield Message(**place, key=None, body=marker(clock))
+            yield message(key=None, body=marker(clock))
         else:
             reading = repeated(dice, recent) if recent and kind < 0.12 else fresh(dice, f"{seed}-{number}", clock)
             recent = [*recent[-50:], reading]
             if number == count // 2:
-                place["timestamp_ms"] = int(time.time() * 1000) + DAY_MS
-            yield Message(**place, key=reading["reading_id"].encode(), body=encode(schema, reading), reading=reading)
+                message = partial(message, timestamp_ms=int(time.time() * 1000) + DAY_MS)
+            yield message(key=reading["reading_id"].encode(), body=encode(schema, reading), reading=reading)
 
 
 def fresh(dice: random.Random, name: str, clock: int) -> Reading:
@@ -76,7 +77,9 @@ def fresh(dice: random.Random, name: str, clock: int) -> Reading:
 def repeated(dice: random.Random, recent: list[Reading]) -> Reading:
     """A reading again: the same, with another value, of another meter, or its id at another time (which is no repeat)."""
     reading = dice.choice(recent)
-    return reading | dice.choice([{}, {}, {"level": dice.gauss(0, 1)}, {"meter": f"m{dice.randrange(12)}"}, {"event_time": reading["event_time"] + 1000}])
+    return reading | dice.choice(
+        [{}, {}, {"level": dice.gauss(0, 1)}, {"meter": f"m{dice.randrange(12)}"}, {"event_time": reading["event_time"] + 1000}]
+    )
 
 
 def refusals(schema: Schema, clock: int) -> list[tuple[str, bytes | None]]:
@@ -108,7 +111,13 @@ def publish(servers: str, topic: str, stream: list[Message]) -> None:
             message.offset = record.offset()
 
         producer.produce(
-            topic, message.body, message.key, partition=message.partition, timestamp=message.timestamp_ms, headers=[("trace", b"t")], on_delivery=delivered
+            topic,
+            message.body,
+            message.key,
+            partition=message.partition,
+            timestamp=message.timestamp_ms,
+            headers=[("trace", b"t")],
+            on_delivery=delivered,
         )
         producer.poll(0)
     assert producer.flush(60) == 0

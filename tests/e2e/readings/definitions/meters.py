@@ -28,5 +28,17 @@ LEVELS = {
 once_levels = FeatureView(entity=meter, source=once, tile=minute, features=LEVELS)
 every_levels = FeatureView(entity=meter, source=every, tile=minute, features=LEVELS)
 
-once_places = FeatureView(entity=place, source=once, tile=15 * second, where="valid", features={"readings": Count().over(minute), "level_max": Max("level").over(minute)})
-every_places = FeatureView(entity=place, source=every, tile=15 * second, where="valid", features={"readings": Count().over(minute), "level_max": Max("level").over(minute)})
+once_places = FeatureView(
+    entity=place,
+    source=once,
+    tile=15 * second,
+    where="valid",
+    features={"readings": Count().over(minute), "level_max": Max("level").over(minute)},
+)
+every_places = FeatureView(
+    entity=place,
+    source=every,
+    tile=15 * second,
+    where="valid",
+    features={"readings": Count().over(minute), "level_max": Max("level").over(minute)},
+)

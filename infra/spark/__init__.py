@@ -1,0 +1,1 @@
+"""How Spark is started: its Java, its Python, its log."""

@@ -1,0 +1,145 @@
+"""A model on disk either loads and scores as it did, or is refused in one line; it never takes the process down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from inference import model
+from inference.model import Encoding, load, save
+from schemas.errors import DataError, SettingError, TidemarkError
+from schemas.types import DataType
+
+TYPES = {"x": DataType.FLOAT64, "n": DataType.INT64, "colour": DataType.STRING, "flag": DataType.BOOLEAN, "at": DataType.TIMESTAMP}
+
+
+def rows(n: int = 600) -> pa.Table:
+    random = np.random.default_rng(3)
+    return pa.table(
+        {
+            "x": pa.array(random.normal(size=n), mask=random.random(n) < 0.1),
+            "n": pa.array(random.integers(-3, 3, n)),
+            "colour": pa.array(random.choice(["red", "blue", "green"], n), mask=random.random(n) < 0.1),
+            "flag": pa.array(random.random(n) < 0.5),
+            "at": pa.array(random.integers(0, 10**12, n), type=pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
+        }
+    )
+
+
+def trained(folder: Path) -> tuple[pa.Table, Encoding, lgb.Booster]:
+    table = rows()
+    encoding = Encoding.of(TYPES, table)
+    matrix = encoding.matrix(table)
+    happened = np.nan_to_num(matrix[:, 0]) + (matrix[:, 2] == 1) > 0.3
+    parameters = {"objective": "binary", "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5, "min_data_per_group": 5}
+    booster = lgb.train(parameters, lgb.Dataset(matrix, happened, categorical_feature=encoding.categorical), 20)
+    save(folder, booster, encoding, record={"name": "m", "service": "s", "service_version": "v"})
+    return table, encoding, booster
+
+
+def refused(folder: Path, kind: type[TidemarkError] = DataError) -> str:
+    with pytest.raises(kind) as error:
+        load(folder)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def signed(folder: Path, content: bytes) -> None:
+    """Content under a manifest that says that it is whole."""
+    (folder / model.MODEL_FILE).write_bytes(content)
+    manifest = json.loads((folder / model.MANIFEST_FILE).read_text())
+    (folder / model.MANIFEST_FILE).write_text(json.dumps(manifest | {"sha256": hashlib.sha256(content).hexdigest()}))
+
+
+def test_a_loaded_model_scores_as_the_trained_one_in_any_order_of_columns_and_size_of_batch(tmp_path: Path) -> None:
+    table, encoding, booster = trained(tmp_path / "m")
+    expected = booster.predict(encoding.matrix(table))
+    loaded = load(tmp_path / "m")
+    assert loaded.version == hashlib.sha256((tmp_path / "m" / model.MODEL_FILE).read_bytes()).hexdigest()[:16]
+    assert (loaded.name, loaded.service, loaded.service_version) == ("m", "s", "v")
+    turned = table.select(table.column_names[::-1]).append_column("other", pa.array(range(len(table))))
+    assert np.array_equal(loaded.predict(turned), expected)
+    assert np.array_equal(np.concatenate([loaded.predict(batch) for batch in table.to_batches(max_chunksize=7)]), expected)
+    assert loaded.predict(table.slice(0, 0)).shape == (0,)
+
+
+def test_a_category_that_was_never_seen_scores_as_a_missing_one(tmp_path: Path) -> None:
+    table, _, _ = trained(tmp_path / "m")
+    loaded = load(tmp_path / "m")
+    at = table.column_names.index("colour")
+    unseen, missing = (table.set_column(at, "colour", pa.array([value] * len(table), type=pa.string())) for value in ("mauve", None))
+    assert np.array_equal(loaded.predict(unseen), loaded.predict(missing))
+
+
+def test_types_become_the_numbers_that_they_are() -> None:
+    table = pa.table(
+        {
+            "x": [None, 2.5],
+            "n": pa.array([None, -7], type=pa.int64()),
+            "colour": ["blue", None],
+            "flag": [True, None],
+            "at": pa.array([datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), None], type=pa.timestamp("us", tz="UTC")),
+        }
+    )
+    matrix = Encoding(types=TYPES, categories={"colour": ("blue", "red")}).matrix(table)
+    nan = float("nan")
+    assert np.array_equal(matrix, np.array([[nan, nan, 0.0, 1.0, -1000.0], [2.5, -7.0, nan, nan, nan]]), equal_nan=True)
+
+
+def test_a_missing_or_mistyped_feature_is_named(tmp_path: Path) -> None:
+    trained(tmp_path / "m")
+    loaded = load(tmp_path / "m")
+    with pytest.raises(DataError, match="no column colour, at"):
+        loaded.predict(rows().drop_columns(["colour", "at"]))
+    with pytest.raises(DataError, match='column "x" cannot be read as float64'):
+        loaded.predict(rows().set_column(0, "x", pa.array(["?"] * 600)))
+
+
+def test_one_changed_bit_is_noticed_before_the_file_is_parsed(tmp_path: Path) -> None:
+    trained(tmp_path / "m")
+    path = tmp_path / "m" / model.MODEL_FILE
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert "damaged: its sha256 is" in refused(tmp_path / "m")
+
+
+@pytest.mark.parametrize("damage", [b"", b"tree\n", b"\xff\xfe", b"half", b"index"])
+def test_a_file_that_kills_lightgbm_kills_only_the_child(tmp_path: Path, damage: bytes) -> None:
+    trained(tmp_path / "m")
+    whole = (tmp_path / "m" / model.MODEL_FILE).read_bytes()
+    content = {b"half": whole[: len(whole) // 2], b"index": whole.replace(b"split_feature=", b"split_feature=99999 ", 3)}.get(
+        damage, damage
+    )
+    signed(tmp_path / "m", content)
+    assert "LightGBM cannot load it" in refused(tmp_path / "m")
+
+
+def test_a_child_that_hangs_is_given_up(tmp_path: Path) -> None:
+    trained(tmp_path / "m")
+    with pytest.raises(DataError, match="not loaded within 0.01 s"):
+        load(tmp_path / "m", deadline_s=0.01)
+
+
+@pytest.mark.parametrize("change", [{"features": 3}, {"categories": {}}, {"sha256": None}, {"format": 99}, {"name": ""}])
+def test_a_damaged_manifest_is_named(tmp_path: Path, change: dict[str, object]) -> None:
+    trained(tmp_path / "m")
+    path = tmp_path / "m" / model.MANIFEST_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert model.MANIFEST_FILE in refused(tmp_path / "m")
+    path.write_text("{")
+    assert "damaged" in refused(tmp_path / "m")
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    assert "no model here" in refused(tmp_path, SettingError)
+    trained(tmp_path / "m")
+    (tmp_path / "m" / model.MODEL_FILE).unlink()
+    assert "No such file" in refused(tmp_path / "m", SettingError)

@@ -1,0 +1,125 @@
+"""Training is fair in time, the same again and again, and refuses what it cannot learn from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.catalog import load as load_definitions
+from inference.model import load
+from jobs import train
+from jobs.output import written_whole
+from schemas.errors import DataError, SettingError, TidemarkError
+from schemas.types import DataType
+
+SERVICE = load_definitions(None, None).services["flight_delay"]
+DAY_MS = 86_400_000
+START_MS = 1_357_000_000_000 // DAY_MS * DAY_MS
+DAYS, A_DAY = 60, 60
+
+
+def backfilled(folder: Path, *, days: int = DAYS, label: bool = True, **origin: Any) -> Path:
+    """A folder as a backfill leaves it; the label hangs on one real-time feature, and for one carrier."""
+    random = np.random.default_rng(11)
+    n = days * A_DAY
+    makers: dict[DataType, Any] = {
+        DataType.FLOAT64: lambda: pa.array(random.normal(size=n), mask=random.random(n) < 0.1),
+        DataType.INT64: lambda: pa.array(random.integers(0, 20, n)),
+        DataType.STRING: lambda: pa.array(random.choice(["AA", "B6", "UA"], n)),
+    }
+    columns: dict[str, Any] = {name: makers[type_]() for name, type_ in SERVICE.feature_types.items()}
+    odds = np.nan_to_num(columns["origin_dep_delay_mean_1h"].to_numpy(zero_copy_only=False)) * 2 + (
+        np.array(columns["carrier"].to_pylist()) == "B6"
+    )
+    columns["event_time"] = pa.array(START_MS + np.arange(n) * (DAY_MS // A_DAY)).cast(pa.timestamp("ms", tz="UTC"))
+    if label:
+        columns["label"] = pa.array(random.random(n) < 1 / (1 + np.exp(-odds)), mask=random.random(n) < 0.05)
+    folder.mkdir()
+    table = pa.table(columns)
+    pq.write_table(table.slice(0, n // 2), folder / "part-0.parquet")
+    pq.write_table(table.slice(n // 2), folder / "part-1.parquet")
+    said = {"service": SERVICE.name, "service_version": SERVICE.fingerprint} | origin
+    (folder / train.BACKFILL).write_text(json.dumps(said))
+    return folder
+
+
+def trained(folder: Path, training: Path) -> Path:
+    data = train.TrainingSet.read(training, SERVICE)
+    with written_whole(folder, mark="manifest.json", replace=True) as scratch:
+        train.train_and_save(data, train.Split.of(data.times_ms), scratch, name="m")
+    return folder
+
+
+def refused(folder: Path, match: str, kind: type[TidemarkError] = SettingError) -> None:
+    with pytest.raises(kind, match=match) as error:
+        data = train.TrainingSet.read(folder, SERVICE)
+        train.Split.of(data.times_ms)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_tested_on_is_later_than_what_is_stopped_on_and_that_than_what_is_fitted() -> None:
+    times = np.arange(0, 100 * DAY_MS, DAY_MS // 4)
+    split = train.Split.of(times)
+    fit, stop, test = (times[rows] for rows in split.parts(times))
+    assert fit.max() < stop.min() and stop.max() < test.min()  # noqa: PT018 - one order
+    assert len(fit) + len(stop) + len(test) == len(times)
+    assert (split.stop_ms % DAY_MS, split.test_ms % DAY_MS) == (0, 0)
+    assert 0.75 < len(fit) / len(times) < 0.85
+
+
+def test_a_model_learns_says_what_from_and_is_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = backfilled(tmp_path / "training")
+    first = trained(tmp_path / "first", training)
+    monkeypatch.setattr(train, "_cores", lambda: 1)
+    second = trained(tmp_path / "second", training)
+    live, static = load(first), load(first / train.STATIC)
+    assert (live.version, static.version) == (load(second).version, load(second / train.STATIC).version)
+
+    said = live.manifest
+    assert said["metrics"]["test"]["auc"] > 0.7 > static.manifest["metrics"]["test"]["auc"] > 0.5
+    assert list(live.encoding.types) == list(SERVICE.feature_types)
+    assert set(static.encoding.types) == {feature.name for feature in SERVICE.request_features}
+    assert (live.service, live.service_version, live.name, static.name) == ("flight_delay", SERVICE.fingerprint, "m", "m.static")
+    for file in said["data"]["files"]:
+        assert file["sha256"] == hashlib.sha256((training / file["path"]).read_bytes()).hexdigest()
+    assert sum(file["rows"] for file in said["data"]["files"]) == said["data"]["rows"] + said["data"]["unlabelled"] == DAYS * A_DAY
+    assert said["trees"] == live.booster.num_trees() < train.MOST_TREES
+
+    table = pq.read_table(training)
+    score = live.predict(table)
+    assert score.shape == (len(table),) and ((score > 0) & (score < 1)).all()  # noqa: PT018 - probabilities
+
+
+def test_an_older_model_is_replaced_and_anything_else_is_not(tmp_path: Path) -> None:
+    training = backfilled(tmp_path / "training")
+    out = trained(tmp_path / "model", training)
+    trained(out, training)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter").write_text("dear")
+    with pytest.raises(SettingError, match="not written by this command"):
+        trained(tmp_path / "home", training)
+    assert (tmp_path / "home" / "letter").read_text() == "dear"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "model", "training"]
+
+
+def test_a_training_set_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "is not a backfill")
+    refused(backfilled(tmp_path / "unlabelled", label=False), "has no labels")
+    refused(backfilled(tmp_path / "other", service_version="0"), "run the backfill again")
+    refused(backfilled(tmp_path / "short", days=3), "too few days")
+    broken = backfilled(tmp_path / "broken")
+    (broken / "part-0.parquet").write_bytes(b"PAR1 no")
+    refused(broken, "not readable", DataError)
+    one = backfilled(tmp_path / "one")
+    for path in one.glob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.set_column(table.column_names.index("label"), "label", pa.array([True] * len(table))), path)
+    refused(one, "all of one outcome", DataError)
