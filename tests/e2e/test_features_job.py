@@ -110,8 +110,8 @@ def values(run: Run, topic: str, schema: Mapping[str, Any]) -> list[tuple[bytes 
 
 
 def milliseconds(value: Any) -> int:
-    """An aware datetime as ms since the epoch."""
-    delta: timedelta = value - EPOCH
+    """A datetime as ms since the epoch; of Flink's Parquet files it is UTC without saying so."""
+    delta: timedelta = (value if value.tzinfo else value.replace(tzinfo=UTC)) - EPOCH
     return delta // timedelta(milliseconds=1)
 
 
