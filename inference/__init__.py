@@ -1,0 +1,1 @@
+"""How a prediction is made: the online store, the model, the scorer."""

@@ -1,0 +1,1 @@
+"""What runs: one file is one process or one command; all input and output is here."""

@@ -21,8 +21,8 @@ from features.compiler import flink
 from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from infra.settings import Settings
-from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, HEADERS_BYTES, LARGEST_REQUEST_BYTES, patiently
-from jobs.topics import broker_setting, create
+from jobs import topics
+from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES, patiently
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
 from schemas.registry import Registry
@@ -97,25 +97,6 @@ class Job:
         for source in sources:
             decoder(source, self._schemas, settings)
 
-    def create_topics(self) -> None:
-        """Create what is missing. What is kept of history is kept whatever its timestamps, letters have room for the largest message.
-
-        Raises:
-            ServiceError: The broker does not answer or refuses.
-        """
-        settings = self._settings
-        room = int(broker_setting(settings.kafka_servers, "message.max.bytes")) + HEADERS_BYTES
-        forever = {"retention.ms": "-1"}
-        retention = -1 if settings.tiles_retention_ms is None else settings.tiles_retention_ms
-        views = [view for source in self._sources for view in self._plan.views_of(source.name)]
-        for names, config in (
-            ([source.topic for source in self._sources], forever),
-            ([topic for source in self._sources for topic in (source.dead_letter_topic, source.late_topic)], forever | {"max.message.bytes": str(room)}),
-            ([view.tiles_topic for view in views], {"retention.ms": str(retention)}),
-            ([FRONTIER_TOPIC], {"retention.ms": str(retention)}),
-        ):
-            create(settings.kafka_servers, names, partitions=settings.partitions, replication=settings.replication, config=config)
-
     def submit(self) -> None:
         """Start the job on the cluster that runs this driver."""
         self.statements().execute()
@@ -166,7 +147,9 @@ class Job:
 
     def _gate(self, source: SourcePlan) -> Any:
         fields = [DataTypes.FIELD(name, _TYPES[type_]) for name, type_ in flink.gate_columns(source).items()]
-        return udf(Gate(source=source, schemas=self._schemas, settings=self._settings), result_type=DataTypes.ROW(fields), func_type="pandas")
+        return udf(
+            Gate(source=source, schemas=self._schemas, settings=self._settings), result_type=DataTypes.ROW(fields), func_type="pandas"
+        )
 
     def _stream(self, query: str) -> DataStream:
         """Compute a relation once, as a stream: the planner neither looks through it nor prunes it differently for each reader."""
@@ -177,7 +160,9 @@ class Job:
         schema = Schema.new_builder()
         for column, type_ in columns.items():
             schema.column(column, type_)
-        self._tables.create_temporary_view(name, self._tables.from_data_stream(stream, schema.watermark(time, "SOURCE_WATERMARK()").build()))
+        self._tables.create_temporary_view(
+            name, self._tables.from_data_stream(stream, schema.watermark(time, "SOURCE_WATERMARK()").build())
+        )
 
     def _write(self, table: str, query: str) -> None:
         self._written.add_insert_sql(f"INSERT INTO {flink.quote(table)}\n{query}")
@@ -225,7 +210,10 @@ class Job:
 
     def _configuration(self) -> dict[str, str]:
         """What this job needs beside the configuration of the client that submits it."""
-        return {"execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS}ms", "pipeline.auto-watermark-interval": f"{WATERMARK_INTERVAL_MS}ms"}
+        return {
+            "execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS}ms",
+            "pipeline.auto-watermark-interval": f"{WATERMARK_INTERVAL_MS}ms",
+        }
 
 
 def chosen(plan: Plan, names: Sequence[str]) -> tuple[SourcePlan, ...]:
@@ -248,6 +236,6 @@ def main(arguments: Sequence[str]) -> int:
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
     job = Job(plan=plan, sources=chosen(plan, names), settings=settings)
-    job.create_topics()
+    topics.ensure(settings, plan)
     job.submit()
     return 0

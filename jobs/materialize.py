@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from features.catalog import load
 from features.compiler.plan import FRONTIER_TOPIC, Plan, ViewPlan
+from inference.feast_registry import registry
 from inference.materializer import Materializer
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
@@ -78,4 +79,5 @@ def main() -> None:
     plan = load(settings.definitions, settings.schemas)
     job = pipeline(settings, plan)
     topics.ensure(settings, plan)
+    registry(plan, redis=settings.redis_url, folder=settings.home / "feast")
     job.submit(settings)

@@ -23,7 +23,6 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
 from features.compiler.flink import text, with_options
 from infra.settings import Settings
-from jobs.topics import HEADERS_BYTES as HEADERS_BYTES
 from schemas.errors import ServiceError
 
 Result = TypeVar("Result")

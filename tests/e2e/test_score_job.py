@@ -17,7 +17,9 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import Message, Producer
 
+from features.compiler.feast import AS_OF as AS_OF_FIELD
 from features.compiler.plan import FRONTIER_TOPIC
+from inference.feast_registry import feature_store
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from infra import flink
@@ -94,6 +96,24 @@ def test_materialize_fills_the_store_and_refuses_what_it_cannot_read(settings: S
     letters = f"{FRONTIER_TOPIC}.dlq"
     strangers = wait_for_messages(settings, letters, 1, lambda message: b"nobody" in (message.value() or b""))
     assert [code(message) for message in strangers] == ["unknown-view"]
+
+
+def test_any_feast_client_reads_the_features_that_materialize_registered(settings: Settings, store: Frontiers) -> None:
+    rows = [
+        {"request_id": user, "user": user, "shop": 7, "shelf": "top", "price": 2.5, "colour": "red", AS_OF_FIELD: AS_OF}
+        for user in ("ann", "zoe")
+    ]
+    feast = feature_store(redis=settings.redis_url, folder=settings.home / "feast")
+    served = feast.get_online_features(features=feast.get_feature_service(BUY.name), entity_rows=rows).to_dict()
+    assert {name: served[name] for name in BUY.feature_types} == {
+        "price": [2.5, 2.5],
+        "colour": ["red", "red"],
+        "clicks_5m": [3, 0],
+        "spent_5m": [7.0, 0.0],
+        "last_amount_10m": [4.0, None],
+        "shelf_clicks_5m": [2, 2],
+        "shelf_most_5m": [8.0, 8.0],
+    }
 
 
 def test_every_request_is_answered_or_refused(settings: Settings, store: Frontiers, model: Path) -> None:
