@@ -40,6 +40,12 @@ class Expression:
         """The names of the columns read, sorted."""
         return tuple(sorted({str(node.value) for node in walk([self.root]) if node.op == "column"}))
 
+    def as_double(self) -> Expression:
+        """The same value as a double; a sum of int64 would wrap where a mean must not."""
+        if self.type is not DataType.INT64:
+            return self
+        return Expression(root=Node(op="double", type=DataType.FLOAT64, nullable=self.nullable, args=(self.root,)))
+
     def sql(self, dialect: Literal["flink", "spark"], prefix: str = "") -> str:
         """The expression in an engine's SQL, everything quoted; `prefix` goes before each column, e.g. `e.`."""
         return write(self.root, dialect, prefix)

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironment
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
@@ -152,8 +153,14 @@ class Job:
         )
 
     def _stream(self, query: str) -> DataStream:
-        """Compute a relation once, as a stream: the planner neither looks through it nor prunes it differently for each reader."""
-        return self._tables.to_data_stream(self._tables.sql_query(query))
+        """Compute a relation once, as a stream: the planner neither looks through it nor prunes it differently for each reader.
+
+        Rows stay in Flink's internal form, which Python's own `to_data_stream` would turn into objects and back: a fifth of the throughput or more.
+        """
+        table = self._tables.sql_query(query)
+        internal = get_gateway().jvm.Class.forName("org.apache.flink.table.data.RowData")
+        rows = table._j_table.getResolvedSchema().toPhysicalRowDataType().bridgedTo(internal)
+        return DataStream(self._tables._j_tenv.toDataStream(table._j_table, rows))
 
     def _relation(self, name: str, stream: DataStream, columns: Mapping[str, str], *, time: str) -> None:
         """Name a stream; watermarks are those that flow in it."""

@@ -102,6 +102,8 @@ def _extreme(partial: Partial) -> list[str]:
 def _input(partial: Partial) -> str:
     """The aggregated value, null for events that do not contribute."""
     value = "1" if partial.input is None else partial.input.sql("spark")
+    if partial.kind in (PartialKind.SUM, PartialKind.MOMENTS) and partial.input is not None and partial.input.type is not partial.type:
+        value = f"CAST({value} AS {partial.type.spark})"  # before integers are added, which would wrap
     return value if partial.where is None else f"CASE WHEN {partial.where.sql('spark')} THEN {value} END"
 
 

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from features.compiler.declarations import Declared, Definitions, Problems, duration_ms, field_fault, name_fault
-from features.compiler.plan import Column, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
+from features.compiler.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
 from features.compiler.sources import parse_over
 from features.durations import show
 from features.expression import Expression
-from features.operations import Node
 from features.vocabulary import Aggregation, Entity, FeatureView, Source, Windowed
 from schemas.errors import DefinitionError
 from schemas.types import DataType
@@ -218,7 +217,8 @@ class ViewBuilder:
             self.problems.add(self.declared, f'tie= "{tie_text}" is {tie.type}; allowed is {", ".join(sorted(_TIE_TYPES))}', name)
         if self.source is None or len(self.problems.lines) > before:
             return None
-        return tuple(self._keep(kind, value, condition, tie) for kind in aggregation.parts)
+        summed = value.as_double() if aggregation.finish is Finish.MEAN and value is not None else value
+        return tuple(self._keep(kind, summed if kind is PartialKind.SUM else value, condition, tie) for kind in aggregation.parts)
 
     def _keep(self, kind: PartialKind, value: Expression | None, where: Expression | None, tie: Expression | None) -> Partial:
         partial = make_partial(kind, value, where, tie)
@@ -241,8 +241,8 @@ def make_partial(kind: PartialKind, value: Expression | None, where: Expression 
     else:
         type_ = DataType.FLOAT64 if kind is PartialKind.MOMENTS else value.type
     column = _plain_column(value)
-    if kind is PartialKind.MOMENTS and value is not None and value.type is DataType.INT64:
-        value = Expression(root=Node(op="double", type=DataType.FLOAT64, nullable=value.nullable, args=(value.root,)))
+    if kind is PartialKind.MOMENTS and value is not None:
+        value = value.as_double()
     stem = [str(kind), *([column] if column else [])]
     rest = [None if part is None else part.text for part in (None if column else value, where, tie)]
     if any(rest):

@@ -201,9 +201,7 @@ INSTANTS = ("event_time", "sched_dep")
 UTC_MS = pa.timestamp("ms", tz="UTC")
 
 
-def written(
-    path: Path, rows: list[dict[str, Any]], *, time: pa.DataType = UTC_MS, types: dict[str, pa.DataType] | None = None, **options: Any
-) -> Path:
+def written(path: Path, rows: list[dict[str, Any]], *, time: Any = UTC_MS, types: dict[str, Any] | None = None, **options: Any) -> Path:
     """Rows as a Parquet file; `time` says how instants are stored."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns: dict[str, Any] = {}

@@ -64,7 +64,7 @@ def _partial(
     return Partial(
         name=name,
         kind=kind,
-        input=input_,
+        input=input_.as_double() if input_ is not None and (as_double or kind is PartialKind.MOMENTS) else input_,
         where=None if where is None else expression(where),
         tie=None if tie is None else expression(tie),
         type=COLUMNS[column] if own and column else kind_type,
