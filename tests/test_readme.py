@@ -117,7 +117,14 @@ def test_the_publishing_client_writes_what_the_gate_accepts(settings: Settings, 
 def test_the_reading_client_reads_predictions(settings: Settings, tmp_path: Path) -> None:
     topics.create(settings.kafka_servers, ["flight_delay.predictions"], partitions=1, replication=1)
     schema = SchemaSet.load(SHIPPED).current("prediction")
-    verdict = {"request_id": "UA-1", "service": "flight_delay", "service_version": "1", "model": "m", "model_version": "1", "variant": "champion"}
+    verdict = {
+        "request_id": "UA-1",
+        "service": "flight_delay",
+        "service_version": "1",
+        "model": "m",
+        "model_version": "1",
+        "variant": "champion",
+    }
     numbers = {"event_time": 1, "shard": 0, "score": 0.12345, "frontier": 1, "stale": True, "stale_age_ms": 5, "scored_at": 2}
     with Publisher(settings.kafka_servers, "flight_delay.predictions", schema, event_time="event_time") as publisher:
         publisher.send(encode(schema, verdict | numbers | {"features": {"x": 1.5}, "request": {}, "unseen": []}), timestamp_ms=1)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 def command(
     days: Annotated[int, typer.Option(min=1, max=31, help="How many days of October to replay")] = 11,
+    train_from: Annotated[
+        str, typer.Option(help="The first day to train on; later ones are quicker, and worse", metavar="DATE")
+    ] = "2013-01-01",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the runtime and its jobs running, to look around in")] = False,
 ) -> None:
     """Train on January to September, replay days of October live, compare with Spark, write a report."""
@@ -35,7 +38,7 @@ def command(
     since = time.monotonic()
     console = Console(soft_wrap=True)
     with Stages(console) as stages:
-        demo = prepare(days, stages)
+        demo = prepare(days, train_from, stages)
         findings = play(demo, keep=keep, judge=lambda evidence: judge(evidence, wall_s=time.monotonic() - since))
         report = write(findings, demo.folder)
     _summarise(findings, console)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,9 +14,12 @@ from features.compiler.plan import Plan, ServicePlan
 from infra.settings import Settings
 from jobs.demo.processes import Task, run
 from jobs.demo.stages import Stages
+from jobs.frontier import instant_ms
+from schemas.errors import SettingError
 
 SERVICE = "flight_delay"
 DAY_MS = 24 * 3_600_000
+TRAIN_EARLIEST, TRAIN_LATEST = (int(datetime(2013, *day, tzinfo=UTC).timestamp() * 1000) for day in ((1, 1), (8, 31)))
 OCTOBER_MS = int(datetime(2013, 10, 1, tzinfo=ZoneInfo("America/New_York")).timestamp() * 1000)
 
 
@@ -26,12 +29,14 @@ class Demo:
 
     Attributes:
         days: Of October to replay.
+        train_from: The first day to train on, e.g. 2013-01-01.
         settings: Where; the embedded runtime of this home, the shipped definitions.
         plan: The shipped definitions.
         stages: Where progress is shown.
     """
 
     days: int
+    train_from: str
     settings: Settings
     plan: Plan
     stages: Stages
@@ -72,11 +77,21 @@ class Demo:
         )
 
 
-def prepare(days: int, stages: Stages) -> Demo:
+def prepare(days: int, train_from: str, stages: Stages) -> Demo:
     """A run in the home of the settings, whatever services and definitions they name.
 
     A replay is silent between its steps and marks the time of every partition itself: none of them is idle.
+
+    Args:
+        days: Of October to replay.
+        train_from: The first day to train on; the model is trained up to October.
+        stages: Where progress is shown.
+
+    Raises:
+        SettingError: A setting is wrong, or the day is not one that leaves enough to train on.
     """
+    if not TRAIN_EARLIEST <= instant_ms(train_from) <= TRAIN_LATEST:
+        raise SettingError(f"--train-from: {train_from} is not a day to train from; allowed: 2013-01-01 to 2013-08-31")
     settings = dataclasses.replace(
         Settings.load(),
         kafka=None,
@@ -89,4 +104,4 @@ def prepare(days: int, stages: Stages) -> Demo:
         idle_timeout_ms=DAY_MS,
         checkpoint_interval_ms=5_000,
     )
-    return Demo(days=days, settings=settings, plan=load(None, None), stages=stages)
+    return Demo(days=days, train_from=train_from, settings=settings, plan=load(None, None), stages=stages)

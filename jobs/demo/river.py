@@ -68,14 +68,12 @@ def _runtime(demo: Demo, *, keep: bool) -> Iterator[None]:
 
 
 def _train_and_submit(demo: Demo, files: flights.FlightFiles) -> None:
-    """January to September through Spark and LightGBM, while Flink's jobs start beside it."""
+    """History up to September through Spark and LightGBM, while Flink's jobs start beside it."""
     training, model = demo.folder / "training", demo.folder / "model"
-    data = ("--events", files.events, "--requests", files.requests, "--until", "2013-10-01T04:00Z")
+    data = ("--events", files.events, "--requests", files.requests, "--from", demo.train_from, "--until", "2013-10-01T04:00Z")
     demo.run(
         [
-            demo.task(
-                "backfill of January to September", "backfill", "--service", SERVICE, *data, "--label", "--out", training, "--overwrite"
-            ),
+            demo.task("backfill of the training set", "backfill", "--service", SERVICE, *data, "--label", "--out", training, "--overwrite"),
             demo.task("training", "train", SERVICE, "--training", training, "--out", model),
         ],
         [

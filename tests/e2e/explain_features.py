@@ -33,4 +33,6 @@ class Explained(Job):
 
 if __name__ == "__main__":
     plan = load(None, None)
-    Explained(plan=plan, sources=chosen(plan, ["departures"]), settings=Settings(home=Path("unused").absolute(), kafka="127.0.0.1:1")).print_plans()
+    Explained(
+        plan=plan, sources=chosen(plan, ["departures"]), settings=Settings(home=Path("unused").absolute(), kafka="127.0.0.1:1")
+    ).print_plans()
