@@ -65,10 +65,11 @@ def _release(home: Path) -> str:
 def _startable_by_spark(home: Path) -> Path:
     """The installation itself, or for a trimmed one a folder that links to it and starts it through a launcher."""
     modules = re.search(r'MODULES="([^"]*)"', _release(home))
-    if modules is None or _VECTOR_MODULE in modules[1].split():
+    folder = Path(sys.prefix) / "share" / "tidemark" / "java"
+    if modules is None or _VECTOR_MODULE in modules[1].split() or home.parent == folder:  # a launcher of a launcher could call itself
         return home
     launcher = _LAUNCHER.format(module=_VECTOR_MODULE, java=home / "bin" / "java")
-    target = Path(sys.prefix) / "share" / "tidemark" / "java" / f"{home.parent.name}-{_version(home)}"
+    target = folder / f"{home.parent.name}-{_version(home)}"
     java = target / "bin" / "java"
     if java.exists() and java.read_text() == launcher:
         return target

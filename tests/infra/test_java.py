@@ -47,3 +47,4 @@ def test_a_trimmed_java_is_started_without_the_module_that_it_lacks(tmp_path: Pa
     assert started.stdout.splitlines() == ["-Xmx1g", "-Dtext=two words", "Main", "$HOME", ""]
     assert (home / "release").read_text() == (trimmed / "release").read_text()
     assert java_home({"JAVA_HOME": str(trimmed)}) == home
+    assert java_home({"JAVA_HOME": str(home)}) == home, "a child that inherits our JAVA_HOME takes it as it is"
