@@ -5,6 +5,7 @@ DESIGN §3, Replay: event time runs ahead of the pipeline's own latency, so requ
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from schemas.wire import Encoder
 REQUESTS_PER_S = 400.0
 REPEATED, HELD_BACK = 0.01, 0.005  # shares of the events
 LARGEST_BYTES = 8 << 20
+
+_SILENT = logging.getLogger("tidemark.librdkafka")  # what it has to say is raised
 
 Position = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -214,7 +217,7 @@ class _BadProducer:
         self._servers = servers
         self._tally = tally
         self._producer = Producer(
-            {"bootstrap.servers": servers, "enable.idempotence": True, "message.max.bytes": LARGEST_BYTES, "linger.ms": 0}
+            {"bootstrap.servers": servers, "enable.idempotence": True, "message.max.bytes": LARGEST_BYTES, "linger.ms": 0}, logger=_SILENT
         )
 
     def send(self, faults: Sequence[tuple[str, Fault]], *, timestamp_ms: int) -> None:
