@@ -103,8 +103,6 @@ def view_of(*, dedupe: bool, where: bool) -> ViewPlan:
 @pytest.mark.parametrize("dedupe", [False, True])
 @pytest.mark.parametrize("where", [False, True])
 def test_tiles_folded_by_the_kernel_are_the_oracle(spark: SparkSession, as_known: bool, dedupe: bool, where: bool) -> None:
-    if where and as_known:
-        pytest.skip("each of them is met with the other's default")
     view = view_of(dedupe=dedupe, where=where)
     apart = [event | {"key": event["key"] and f"{n}:{event['key']}"} for n, each in enumerate(CASES) for event in each.events]
     relation(spark, view.source, apart)
