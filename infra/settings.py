@@ -161,7 +161,7 @@ class Settings:
 
     future_skew_ms: int = _setting(_duration, default=300_000, doc="how far ahead of the wall clock an event time may be")
     idle_timeout_ms: int = _setting(
-        _positive_duration, default=10_000, doc="silence after which a partition no longer holds the watermark back"
+        _positive_duration, default=10_000, doc="silence after which a partition with nothing unread no longer holds the watermark back"
     )
     max_record_bytes: int = _setting(_size, default=1 << 20, doc="largest record that the gate accepts")
     tile_slack_ms: int = _setting(_duration, default=86_400_000, doc="how much longer than the longest window the online store keeps tiles")

@@ -1,6 +1,8 @@
 """Events to tiles: the job of `tidemark submit features [SOURCE…]`.
 
 source topics ─raw bytes─▶ gate ─▶ dead letters · late · archive (Parquet) · `tidemark.tiles.<view>` · `tidemark.frontier`
+
+The gate decodes and tells the time: the watermark that it puts beside each record is the one that decides lateness and closes windows.
 """
 
 from __future__ import annotations
@@ -8,9 +10,12 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
@@ -21,15 +26,19 @@ from features.catalog import load
 from features.compiler import flink
 from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
+from features.watermarks import NONE, TICK, Watermarks
 from infra.settings import Settings
 from jobs import topics
+from jobs.partition_log import PartitionLog
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES, patiently
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
 from schemas.registry import Registry
 from schemas.wire import BAD, MARKER, Decoder
 
-WATERMARK_INTERVAL_MS = 50  # how often the source tells its watermark: a part of every tile's delay
+WATERMARK_INTERVAL_MS = 50  # how often the watermark is told downstream: a part of every tile's delay
+MAX_PARALLELISM = 128  # Flink's key groups: fixed, since a subtask of the gate finds its own by it
+MORE_PARTITIONS = 64  # a topic may grow to twice this, or to twice what it has, before the job must be submitted again
 
 _TYPES = {
     "TINYINT": DataTypes.TINYINT(),
@@ -42,30 +51,84 @@ _TYPES = {
 
 
 class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
-    """Raw messages → kind, reason and fields; lives in the Python worker, carrying the schemas that the job was submitted with."""
+    """Raw messages → kind, reason, watermark and fields; lives in the Python worker, carrying the schemas that the job was submitted with."""
 
-    def __init__(self, *, source: SourcePlan, schemas: SchemaSet, settings: Settings) -> None:
-        """Keep what the worker needs; nothing is opened yet."""
+    def __init__(self, *, source: SourcePlan, schemas: SchemaSet, settings: Settings, keys: Sequence[Sequence[int]]) -> None:
+        """Keep what the worker needs; nothing is opened yet.
+
+        Args:
+            source: Whose messages come.
+            schemas: To read them.
+            settings: The limits, and where the broker is.
+            keys: For each subtask, keys of state that lies with the same number; see `subtask_keys`.
+        """
         self._source = source
         self._schemas = schemas
         self._settings = settings
+        self._servers = settings.kafka_servers
+        self._keys = [np.array(own, dtype=np.int64) for own in keys]
 
     def open(self, function_context: FunctionContext) -> None:
         """Called by Flink before the first batch."""
         self._log = logging.getLogger("tidemark")
         self._decoder = decoder(self._source, self._schemas, self._settings)
+        self._watermarks = Watermarks(
+            lateness_ms=self._source.lateness_ms,
+            idle_ms=self._settings.idle_timeout_ms,
+            log=PartitionLog(self._servers, self._source.topic),
+            subtasks=len(self._keys),
+        )
         group = function_context.get_metric_group()
         self._counters = {name: group.counter(name) for name in ("messages", "markers", "dead_letters")}
 
-    def eval(self, body: pd.Series[Any]) -> pd.DataFrame:
+    def eval(self, body: pd.Series[Any], partition: pd.Series[int], offset: pd.Series[int]) -> pd.DataFrame:
         """Called by Flink with each Arrow batch."""
-        bodies = body.tolist()
+        bodies, place = body.tolist(), partition.to_numpy().astype(np.int64)
         decoded = patiently(lambda: self._decoder.decode(bodies), log=self._log)
-        self._counters["messages"].inc(len(bodies))
-        for name, kind in (("markers", MARKER), ("dead_letters", BAD)):
-            self._counters[name].inc(int((decoded.kind == kind).sum()))
-        fields = {name: pd.Series(values, dtype=object) for name, values in decoded.columns.items()}
-        return pd.DataFrame({"_kind": decoded.kind, "_reason": pd.Series(decoded.reasons, dtype=object), **fields})
+        reached = patiently(
+            lambda: self._watermarks.advance(place, offset.to_numpy().astype(np.int64), decoded.time_ms),
+            log=self._log,
+        )
+        ticks = place == TICK
+        kind, reasons = np.where(ticks, np.int8(MARKER), decoded.kind), pd.Series(decoded.reasons, dtype=object)
+        reasons[ticks] = None
+        self._counters["messages"].inc(int((~ticks).sum()))
+        for name, counted in (("markers", MARKER), ("dead_letters", BAD)):
+            self._counters[name].inc(int((kind[~ticks] == counted).sum()))
+        columns: dict[str, Any] = {"_kind": kind, "_reason": reasons, **self._state_keys(place)}
+        for name, times in (("_told_ms", decoded.time_ms), ("_reached_ms", reached)):
+            columns[name] = pd.Series([None if time == NONE else time for time in times.tolist()], dtype=object)
+        return pd.DataFrame(columns | {name: pd.Series(values, dtype=object) for name, values in decoded.columns.items()})
+
+    def _state_keys(self, place: NDArray[np.int64]) -> dict[str, Any]:
+        """The first key of the subtask for itself and its ticks, one for each of its partitions; none before it knows who it is."""
+        if self._watermarks.subtask is None:
+            nothing = pd.Series([None] * len(place), dtype=object)
+            return {"_subtask": nothing, "_place": nothing}
+        own = self._keys[self._watermarks.subtask]
+        number = np.where(place == TICK, 0, 1 + place // len(self._keys))
+        if number.max() >= len(own):
+            raise SettingError(f"topic {self._source.topic}: has more partitions than when the job was submitted; submit it again")
+        return {"_subtask": np.full(len(place), own[0]), "_place": own[number]}
+
+
+def subtask_keys(parallelism: int, each: int) -> list[list[int]]:
+    """For each subtask so many keys that Flink sends to it, so that state by these keys lies with the subtask that asks for it."""
+    if parallelism == 1:
+        return [list(range(each))]
+    jvm = get_gateway().jvm
+    assign = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment.assignKeyToParallelOperator
+    row = jvm.org.apache.flink.table.data.binary.BinaryRowData(1)
+    writer = jvm.org.apache.flink.table.data.writer.BinaryRowWriter(row)
+    keys: list[list[int]] = [[] for _ in range(parallelism)]
+    candidates = count()
+    while min(map(len, keys)) < each:
+        key = next(candidates)
+        writer.reset()
+        writer.writeLong(0, key)
+        writer.complete()
+        keys[assign(row, MAX_PARALLELISM, parallelism)].append(key)
+    return [own[:each] for own in keys]
 
 
 def decoder(source: SourcePlan, schemas: SchemaSet, settings: Settings) -> Decoder:
@@ -119,14 +182,15 @@ class Job:
 
     def _add_source(self, source: SourcePlan, views: Sequence[ViewPlan]) -> None:
         tables, sizes = self._tables, sorted({view.tile_ms for view in views})
-        skew = self._settings.future_skew_ms
-        tables.execute_sql(flink.raw_table(source, future_skew_ms=skew, options=self._raw_options(source)))
+        tables.execute_sql(flink.raw_table(source, options=self._raw_options(source)))
+        tables.execute_sql(flink.ticks_table(source, subtasks=self._settings.parallelism))
+        self._relation(flink.messages(source), self._stream(flink.messages_query(source)), flink.MESSAGE_COLUMNS)
         tables.create_temporary_function(flink.gate(source), self._gate(source))
-        columns = flink.checked_columns(source, sizes)
-        checked = self._stream(flink.gate_query(source, sizes, future_skew_ms=skew))
-        self._relation(flink.checked(source), checked, columns, time="_time")
+        checked = self._stream(flink.gate_query(source))
+        self._relation(flink.checked(source), checked, flink.checked_columns(source), time="_time", watermark=flink.WATERMARK)
         for size in sizes:
-            self._relation(flink.beats(source, size), checked, columns, time=f"_beat_{size}")
+            beats = self._stream(flink.beats_query(source, size))
+            self._relation(flink.beats(source, size), beats, {"_beat": "TIMESTAMP_LTZ(3)"}, time="_beat")
             counted = self._stream(flink.events_query(source, size))
             self._relation(flink.events(source, size), counted, flink.events_columns(source), time="_time")
 
@@ -147,10 +211,17 @@ class Job:
             self._write("closings", flink.closing_sink_query(view))
 
     def _gate(self, source: SourcePlan) -> Any:
+        partitions = 2 * max(self._partitions(source), MORE_PARTITIONS)
+        keys = subtask_keys(self._settings.parallelism, each=2 + partitions // self._settings.parallelism)
         fields = [DataTypes.FIELD(name, _TYPES[type_]) for name, type_ in flink.gate_columns(source).items()]
         return udf(
-            Gate(source=source, schemas=self._schemas, settings=self._settings), result_type=DataTypes.ROW(fields), func_type="pandas"
+            Gate(source=source, schemas=self._schemas, settings=self._settings, keys=keys),
+            result_type=DataTypes.ROW(fields),
+            func_type="pandas",
         )
+
+    def _partitions(self, source: SourcePlan) -> int:
+        return topics.partitions(self._settings.kafka_servers, source.topic)
 
     def _stream(self, query: str) -> DataStream:
         """Compute a relation once, as a stream: the planner neither looks through it nor prunes it differently for each reader.
@@ -162,14 +233,16 @@ class Job:
         rows = table._j_table.getResolvedSchema().toPhysicalRowDataType().bridgedTo(internal)
         return DataStream(self._tables._j_tenv.toDataStream(table._j_table, rows))
 
-    def _relation(self, name: str, stream: DataStream, columns: Mapping[str, str], *, time: str) -> None:
-        """Name a stream; watermarks are those that flow in it."""
+    def _relation(
+        self, name: str, stream: DataStream, columns: Mapping[str, str], *, time: str | None = None, watermark: str = "SOURCE_WATERMARK()"
+    ) -> None:
+        """Name a stream; where it has a time, its watermarks are those that flow in it, or told by an expression over each row."""
         schema = Schema.new_builder()
         for column, type_ in columns.items():
             schema.column(column, type_)
-        self._tables.create_temporary_view(
-            name, self._tables.from_data_stream(stream, schema.watermark(time, "SOURCE_WATERMARK()").build())
-        )
+        if time is not None:
+            schema.watermark(time, watermark)
+        self._tables.create_temporary_view(name, self._tables.from_data_stream(stream, schema.build()))
 
     def _write(self, table: str, query: str) -> None:
         self._written.add_insert_sql(f"INSERT INTO {flink.quote(table)}\n{query}")
@@ -182,7 +255,6 @@ class Job:
             "properties.group.id": f"tidemark.features.{source.name}",
             "properties.auto.offset.reset": "earliest",
             "scan.startup.mode": "group-offsets",
-            "scan.watermark.idle-timeout": f"{self._settings.idle_timeout_ms} ms",
             "key.format": "raw",
             "key.fields": "_key",
             "value.format": "raw",
@@ -217,10 +289,15 @@ class Job:
 
     def _configuration(self) -> dict[str, str]:
         """What this job needs beside the configuration of the client that submits it."""
-        return {
+        own = {
             "execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS}ms",
             "pipeline.auto-watermark-interval": f"{WATERMARK_INTERVAL_MS}ms",
+            "pipeline.max-parallelism": str(MAX_PARALLELISM),
         }
+        if self._settings.parallelism > 1:
+            # A subtask that no partition has been given to says nothing, not even with ticks, and is left out.
+            own["table.exec.source.idle-timeout"] = f"{self._settings.idle_timeout_ms}ms"
+        return own
 
 
 def chosen(plan: Plan, names: Sequence[str]) -> tuple[SourcePlan, ...]:

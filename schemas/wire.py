@@ -24,9 +24,10 @@ from schemas.registry import Registry, UnknownSchema
 from schemas.single_object import HEADER_BYTES, SINGLE_OBJECT, Encoder, encode, marker, read_object
 from schemas.types import DataType
 
-__all__ = ["BAD", "MARKER", "OK", "SINGLE_OBJECT", "Decoded", "Decoder", "Encoder", "encode", "marker", "read_object"]
+__all__ = ["BAD", "MARKER", "NO_TIME", "OK", "SINGLE_OBJECT", "Decoded", "Decoder", "Encoder", "encode", "marker", "read_object"]
 
 OK, MARKER, BAD = 0, 1, 2
+NO_TIME = -(1 << 63)
 MEBIBYTE = 1 << 20
 _CONFLUENT_HEADER = 5  # 00 and the schema id, big endian
 _YEAR_1_MS = -62_135_596_800_000
@@ -46,11 +47,13 @@ class Decoded:
         kind: int8[n]: 0 a record, 1 a marker, 2 refused.
         reasons: Why a record is refused, `code: detail`; None for the others.
         columns: Every field of the current schema in order → n values; None where null, marker or refused; timestamps in ms.
+        time_ms: int64[n]: the event time of a record, or the time that a marker tells; `NO_TIME` where refused or too far ahead of the clock.
     """
 
     kind: NDArray[np.int8]
     reasons: list[str | None]
     columns: dict[str, list[Any]]
+    time_ms: NDArray[np.int64]
 
 
 class Decoder:
@@ -145,7 +148,8 @@ class Decoder:
             starts = ends - lengths + (_CONFLUENT_HEADER if isinstance(key, int) else HEADER_BYTES)
             columns, faults = reader.read(b"".join(messages), starts, ends)  # type: ignore[arg-type]
             if is_marker:
-                batch.mark(rows, faults)
+                told = columns["event_time"].values
+                batch.mark(rows, faults, np.where(told > self._now_ms() + self._max_ahead_ms, NO_TIME, told))
             else:
                 self._keep(batch, rows, columns, faults)
         return batch.decoded()
@@ -164,7 +168,7 @@ class Decoder:
                     _fault(faults, present & (values > self._now_ms() + self._max_ahead_ms), ahead, values, show=_time)
                 outside = present & ((values < _YEAR_1_MS) | (values >= _YEAR_10000_MS))
                 _fault(faults, outside, f'out-of-range: field "{field.name}": {{}} ms is not in the years 1 to 9999', values)
-        batch.keep(rows, columns, faults)
+        batch.keep(rows, columns, faults, time_ms=columns[self._event_time].values)
 
     def _reader(self, key: bytes | int) -> tuple[Reader, bool] | str:
         """How records with this fingerprint or schema id are read (and whether they are markers), or why they are refused."""
@@ -212,15 +216,16 @@ class _Batch:
         self._kind = np.full(count, BAD, dtype=np.int8)
         self._reasons: list[str | None] = [None] * count
         self._columns: dict[str, list[Any]] = {}
+        self._time_ms = np.full(count, NO_TIME, dtype=np.int64)
 
     def refuse(self, row: int, reason: str) -> None:
         self._reasons[row] = reason
 
-    def mark(self, rows: Rows, faults: list[str | None]) -> None:
-        self._settle(rows, faults, MARKER)
+    def mark(self, rows: Rows, faults: list[str | None], time_ms: NDArray[np.int64]) -> None:
+        self._settle(rows, faults, MARKER, time_ms)
 
-    def keep(self, rows: Rows, columns: dict[str, Column], faults: list[str | None]) -> None:
-        bad = self._settle(rows, faults, OK)
+    def keep(self, rows: Rows, columns: dict[str, Column], faults: list[str | None], *, time_ms: NDArray[np.int64]) -> None:
+        bad = self._settle(rows, faults, OK, time_ms)
         for field in self._schema.fields:
             column = columns[field.name]
             values = column.values.tolist()
@@ -235,11 +240,12 @@ class _Batch:
 
     def decoded(self) -> Decoded:
         columns = {field.name: self._columns.get(field.name) or [None] * self._count for field in self._schema.fields}
-        return Decoded(kind=self._kind, reasons=self._reasons, columns=columns)
+        return Decoded(kind=self._kind, reasons=self._reasons, columns=columns, time_ms=self._time_ms)
 
-    def _settle(self, rows: Rows, faults: list[str | None], kind: int) -> NDArray[np.bool_]:
+    def _settle(self, rows: Rows, faults: list[str | None], kind: int, time_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
         bad = np.array([fault is not None for fault in faults], dtype=bool)
         self._kind[rows[~bad]] = kind
+        self._time_ms[rows[~bad]] = time_ms[~bad]
         for index in np.flatnonzero(bad).tolist():
             self._reasons[rows[index]] = faults[index]
         return bad

@@ -1,6 +1,6 @@
 """Plan → Flink SQL: the queries of `jobs/features`, as text. Nothing of Flink is imported.
 
-`raw_<source>` → gate → `checked_<source>` → on time, once → `events_<source>_<tile>` → `tiles_<view>` → closings.
+`raw_<source>`, `ticks_<source>` → `messages_<source>` → gate → `checked_<source>` → on time, once → `events_<source>_<tile>` → `tiles_<view>` → closings.
 Every relation named here is made a stream of its own by the job, so that nothing is decided or computed twice.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from features.compiler.plan import Column, Partial, PartialKind, SourcePlan, ViewPlan
 from features.expression import Expression
+from features.watermarks import TICK
 from schemas.types import DataType
 
 OK, BAD = 0, 2  # kinds of the gate (schemas.wire); 1 is a marker
@@ -43,6 +44,16 @@ def raw(source: SourcePlan) -> str:
     return f"raw_{source.name}"
 
 
+def ticks(source: SourcePlan) -> str:
+    """The relation of what comes without a message: a row now and then, so that time moves in silence."""
+    return f"ticks_{source.name}"
+
+
+def messages(source: SourcePlan) -> str:
+    """The relation of both, which the gate reads: one function sees messages and ticks, and keeps time by them."""
+    return f"messages_{source.name}"
+
+
 def gate(source: SourcePlan) -> str:
     """The function that checks and decodes them."""
     return f"gate_{source.name}"
@@ -59,7 +70,7 @@ def events(source: SourcePlan, tile_ms: int) -> str:
 
 
 def beats(source: SourcePlan, tile_ms: int) -> str:
-    """The relation of `checked` whose time is the newest tile that each message's watermark closes."""
+    """The relation of the newest tile that the watermark of each row of `checked` closes."""
     return f"beats_{source.name}_{tile_ms}"
 
 
@@ -69,28 +80,43 @@ def tiles(view: ViewPlan) -> str:
 
 
 def gate_columns(source: SourcePlan) -> dict[str, str]:
-    """What the gate function returns: kind, reason and the fields, timestamps as BIGINT ms; name → Flink type."""
+    """What the gate function returns, name → Flink type.
+
+    Kind, reason; keys of the subtask and of the partition, and what the row tells: its own time, and the subtask's watermark after it; then the
+    fields, timestamps as BIGINT ms.
+    """
     fields = {name: DataType.INT64.flink if type_ is DataType.TIMESTAMP else type_.flink for name, type_ in source.columns.items()}
-    return {"_kind": "TINYINT", "_reason": "STRING"} | fields
+    keys = {"_subtask": "BIGINT", "_place": "BIGINT"}
+    return {"_kind": "TINYINT", "_reason": "STRING"} | keys | {"_told_ms": "BIGINT", "_reached_ms": "BIGINT"} | fields
 
 
-def checked_columns(source: SourcePlan, tile_sizes_ms: Sequence[int]) -> dict[str, str]:
+MESSAGE = {
+    "_key": "BYTES",
+    "_body": "BYTES",
+    "_headers": "MAP<STRING, BYTES>",
+    "_topic": "STRING",
+    "_partition": "INT",
+    "_offset": "BIGINT",
+}
+"""A message as it is in Kafka, name → Flink type."""
+
+MESSAGE_COLUMNS = MESSAGE | {"_arrived": "TIMESTAMP_LTZ(3)"}
+"""The columns of `messages`: with the record's own time."""
+
+
+def checked_columns(source: SourcePlan) -> dict[str, str]:
     """The columns of `checked`, name → Flink type.
 
     Fields are null where a message was refused or is a marker. `_time` and `_time_ms` are the event time, there the record's own.
-    `_watermark_ms` is what decides lateness; `_beat_<tile>` the last millisecond of the newest tile that it closes.
+    `_stream_ms` is the watermark of the stream and `_watermark_ms` the one that decides lateness; null before there is one.
     """
     own = {"_kind": "TINYINT", "_reason": "STRING", **{name: type_.flink for name, type_ in source.columns.items()}}
-    times = {"_time": "TIMESTAMP_LTZ(3)", "_time_ms": "BIGINT", "_watermark_ms": "BIGINT", "_arrived_ms": "BIGINT"}
-    message = {
-        "_key": "BYTES",
-        "_body": "BYTES",
-        "_headers": "MAP<STRING, BYTES>",
-        "_topic": "STRING",
-        "_partition": "INT",
-        "_offset": "BIGINT",
-    }
-    return own | times | message | {f"_beat_{size}": "TIMESTAMP_LTZ(3)" for size in tile_sizes_ms}
+    times = {"_time": "TIMESTAMP_LTZ(3)", "_time_ms": "BIGINT", "_stream_ms": "BIGINT", "_watermark_ms": "BIGINT", "_arrived_ms": "BIGINT"}
+    return own | times | MESSAGE
+
+
+WATERMARK = "TO_TIMESTAMP_LTZ(`_stream_ms`, 3)"
+"""The watermark of `checked`, row by row."""
 
 
 def events_columns(source: SourcePlan) -> dict[str, str]:
@@ -109,8 +135,8 @@ def tile_relation_columns(view: ViewPlan) -> dict[str, str]:
     )
 
 
-def raw_table(source: SourcePlan, *, future_skew_ms: int, options: Mapping[str, str]) -> str:
-    """The table of a source's messages. Its watermark goes by the record timestamp, partition by partition."""
+def raw_table(source: SourcePlan, *, options: Mapping[str, str]) -> str:
+    """The table of a source's messages. Without a watermark: that is the gate's, which knows event times."""
     return f"""CREATE TABLE {quote(raw(source))} (
   `_key` BYTES,
   `_body` BYTES,
@@ -118,62 +144,77 @@ def raw_table(source: SourcePlan, *, future_skew_ms: int, options: Mapping[str, 
   `_topic` STRING METADATA FROM 'topic' VIRTUAL,
   `_partition` INT METADATA FROM 'partition' VIRTUAL,
   `_offset` BIGINT METADATA FROM 'offset' VIRTUAL,
-  `_arrived` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
-  `_seen` AS PROCTIME(),
-  WATERMARK FOR `_arrived` AS CASE WHEN {_plausible(future_skew_ms)} THEN `_arrived` - {interval(source.lateness_ms)} END
+  `_arrived` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
 ) WITH (
 {with_options(options)}
 )"""
 
 
-def gate_query(source: SourcePlan, tile_sizes_ms: Sequence[int], *, future_skew_ms: int) -> str:
-    """The relation `checked` from `raw`.
+def ticks_table(source: SourcePlan, *, subtasks: int) -> str:
+    """The table of ticks: one a second for each subtask."""
+    options = {"connector": "datagen", "rows-per-second": str(subtasks)}
+    return f"CREATE TABLE {quote(ticks(source))} (\n  `_tick` BIGINT\n) WITH (\n{with_options(options)}\n)"
 
-    The watermark of a message is the newest of its own partition's, itself included, and of the stream's. The first is state that is restored
-    after a fault, as the windows' own clocks are: what passes as on time here is never behind the clock of a window, even right after a restart.
+
+def messages_query(source: SourcePlan) -> str:
+    """The relation `messages` from `raw` and `ticks`."""
+    columns = ", ".join(map(quote, MESSAGE_COLUMNS))
+    nothing = [f"CAST({TICK if name in ('_partition', '_offset') else 'NULL'} AS {type_})" for name, type_ in MESSAGE.items()]
+    return f"""SELECT {columns} FROM {quote(raw(source))}
+UNION ALL
+SELECT {", ".join(nothing)}, TO_TIMESTAMP_LTZ(0, 3) FROM {quote(ticks(source))}"""
+
+
+def gate_query(source: SourcePlan) -> str:
+    """The relation `checked` from `messages`.
+
+    The gate tells each subtask's watermark (`features.watermarks`). Lateness is decided by that or by the newest time in the message's own
+    partition, whichever is further: the second is the same however partitions are interleaved, so that what is read again after a fault is judged
+    again as it was. Both are running maxima, state that is restored as the windows' own clocks are: what passes as on time here is never behind
+    the clock of a window, even right after a restart. Their keys are chosen by the job so that the state lies with the subtask that asks for it.
     """
-    late = source.lateness_ms
     fields = ",\n".join(f"  {_decoded(name, type_)} AS {quote(name)}" for name, type_ in source.columns.items())
     time = f"CASE WHEN `_gate`.`_kind` = {OK} THEN `_gate`.{quote(source.event_time)} ELSE `_arrived_ms` END"
-    beat = "".join(
-        f",\n  TO_TIMESTAMP_LTZ({_floor('(`_watermark_ms` + 1)', size)} - 1, 3) AS {quote(f'_beat_{size}')}"  #
-        for size in tile_sizes_ms
-    )
     return f"""SELECT
   `_gate`.`_kind` AS `_kind`,
   `_gate`.`_reason` AS `_reason`,
 {fields},
   TO_TIMESTAMP_LTZ({time}, 3) AS `_time`,
   {time} AS `_time_ms`,
-  `_watermark_ms`,
+  `_stream_ms`,
+  GREATEST(COALESCE(`_stream_ms`, `_own_ms`), COALESCE(`_own_ms`, `_stream_ms`)) AS `_watermark_ms`,
   `_arrived_ms`,
   `_key`,
   `_body`,
   `_headers`,
   `_topic`,
   `_partition`,
-  `_offset`{beat}
+  `_offset`
 FROM (
   SELECT
     *,
-    GREATEST(COALESCE(`_partition_ms`, `_stream_ms`), COALESCE(`_stream_ms`, `_partition_ms`)) AS `_watermark_ms`
+    {_running_maximum("`_gate`.`_reached_ms`", "`_gate`.`_subtask`")} AS `_stream_ms`
   FROM (
     SELECT
       *,
-      MAX(CASE WHEN `_plausible` THEN `_arrived_ms` - {late} END) OVER (
-        PARTITION BY `_partition` ORDER BY `_seen` ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-      ) AS `_partition_ms`
+      {_running_maximum("`_gate`.`_told_ms`", "`_gate`.`_place`")} - {source.lateness_ms} AS `_own_ms`
     FROM (
       SELECT
         *,
-        {quote(gate(source))}(`_body`) AS `_gate`,
+        {quote(gate(source))}(`_body`, `_partition`, `_offset`) AS `_gate`,
         {_milliseconds("`_arrived`")} AS `_arrived_ms`,
-        {_milliseconds(f"(CURRENT_WATERMARK(`_arrived`) + {interval(late)})")} - {late} AS `_stream_ms`,
-        {_plausible(future_skew_ms)} AS `_plausible`
-      FROM {quote(raw(source))}
+        PROCTIME() AS `_seen`
+      FROM {quote(messages(source))}
     )
   )
-)"""
+)
+WHERE `_gate`.`_subtask` IS NOT NULL"""
+
+
+def beats_query(source: SourcePlan, tile_ms: int) -> str:
+    """The relation `beats` from `checked`: `_beat`, the last millisecond of a tile."""
+    beat = f"TO_TIMESTAMP_LTZ({_floor('(`_stream_ms` + 1)', tile_ms)} - 1, 3)"
+    return f"SELECT {beat} AS `_beat` FROM {quote(checked(source))} WHERE `_stream_ms` IS NOT NULL"
 
 
 def is_late(tile_ms: int) -> str:
@@ -244,12 +285,12 @@ def tile_query(view: ViewPlan) -> str:
 def closing_query(view: ViewPlan) -> str:
     """How many tiles each interval of a view has: one row once the watermark has passed it, in order, from one subtask.
 
-    Its own tiles count one each; a beat of every message, zero each, closes intervals without tiles.
+    Its own tiles count one each; a beat of every row of `checked`, zero each, closes intervals without tiles.
     """
     return f"""WITH `signs` AS (
   SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM {quote(tiles(view))}
   UNION ALL
-  SELECT {quote(f"_beat_{view.tile_ms}")} AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM {quote(beats(view.source, view.tile_ms))}
+  SELECT `_beat` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM {quote(beats(view.source, view.tile_ms))}
 )
 SELECT
   {text(view.name)} AS `view`,
@@ -479,9 +520,8 @@ def _indent(lines: str) -> str:
     return "\n".join(f"  {line}" for line in lines.split("\n"))
 
 
-def _plausible(future_skew_ms: int) -> str:
-    """Whether a record's timestamp may move the watermark: one far ahead of the clock would make everything after it late."""
-    return f"`_arrived` <= CURRENT_TIMESTAMP + {interval(future_skew_ms)}"
+def _running_maximum(column: str, key: str) -> str:
+    return f"MAX({column}) OVER (PARTITION BY {key} ORDER BY `_seen` ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
 
 
 def _milliseconds(timestamp: str) -> str:

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from features.catalog import load
 from features.compiler import flink
+from features.compiler.plan import SourcePlan
 from infra import jars
 from infra.settings import Settings
 from jobs.features import Job, chosen
 
 
 class Explained(Job):
-    """The job with the connector's libraries, which a submitted one has from the client."""
+    """The job with the connector's libraries, which a submitted one has from the client, and without a broker."""
+
+    def _partitions(self, source: SourcePlan) -> int:
+        return 2
 
     def _configuration(self) -> dict[str, str]:
         return super()._configuration() | {"pipeline.jars": ";".join(path.as_uri() for path in jars.classpath("flink", self._settings))}
@@ -23,7 +27,7 @@ class Explained(Job):
         for source in self._sources:
             views = self._plan.views_of(source.name)
             sizes = sorted({view.tile_ms for view in views})
-            queries = [flink.gate_query(source, sizes, future_skew_ms=self._settings.future_skew_ms)]
+            queries = [flink.messages_query(source), flink.gate_query(source)]
             queries += [flink.events_query(source, size) for size in sizes]
             queries += [query for view in views for query in (flink.tile_query(view), flink.closing_query(view))]
             for query in queries:

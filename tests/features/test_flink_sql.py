@@ -112,9 +112,3 @@ def test_a_late_event_names_the_views_that_do_not_count_it() -> None:
     query = flink.late_query(DEPARTURES, PLANS[0].views_of("departures"))
     assert "THEN 'carrier_origin_departures' END" in query
     assert "THEN 'origin_departures' END" in query
-
-
-def test_a_record_far_ahead_of_the_clock_does_not_move_the_watermark() -> None:
-    table = flink.raw_table(DEPARTURES, future_skew_ms=MINUTE, options={"connector": "kafka"})
-    guard = "CASE WHEN `_arrived` <= CURRENT_TIMESTAMP + INTERVAL '1' MINUTE THEN `_arrived` - INTERVAL '1' MINUTE END"
-    assert f"WATERMARK FOR `_arrived` AS {guard}" in table

@@ -200,7 +200,7 @@ LEFT JOIN `last_0ca41f06` ON `base`.`user` = `last_0ca41f06`.`user` AND `base`.`
 WITH `signs` AS (
   SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM `tiles_every_aggregation`
   UNION ALL
-  SELECT `_beat_60000` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `beats_events_60000`
+  SELECT `_beat` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `beats_events_60000`
 )
 SELECT
   'every_aggregation' AS `view`,

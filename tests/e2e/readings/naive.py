@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.readings.stream import LATENESS_MS, SKEW_MS, Message, Reading
+from tests.e2e.readings.stream import LATENESS_MS, Message, Reading
 
 Tile = tuple[tuple[Any, ...], int]  # key values, start
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """A reading as it came in, with its partition's watermark then."""
+    """A reading as it came in, with the watermark then."""
 
     message: Message
     reading: Reading
@@ -28,15 +28,16 @@ class Arrival:
         return self.watermark_ms is None or end - 1 > self.watermark_ms
 
 
-def arrivals(stream: Iterable[Message], now_ms: int) -> list[Arrival]:
-    """Every reading, each with the newest of its partition's record timestamps less the lateness; those far in the future do not count."""
+def bounds(stream: Iterable[Message]) -> list[tuple[Message, int]]:
+    """Every reading, each with what its watermark cannot exceed: the newest time that its own partition has told, less the lateness."""
     high: dict[int, int] = {}
     found = []
     for message in stream:
-        if message.timestamp_ms <= now_ms + SKEW_MS:
-            high[message.partition] = max(message.timestamp_ms - LATENESS_MS, high.get(message.partition, -(1 << 62)))
+        told = message.marks if message.reading is None else message.reading["event_time"]
+        if told is not None:
+            high[message.partition] = max(told - LATENESS_MS, high.get(message.partition, told - LATENESS_MS))
         if message.reading is not None:
-            found.append(Arrival(message=message, reading=message.reading, watermark_ms=high.get(message.partition)))
+            found.append((message, high[message.partition]))
     return found
 
 

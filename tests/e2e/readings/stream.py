@@ -17,7 +17,6 @@ from schemas.wire import encode, marker
 PARTITIONS = 2
 START_MS = 1_700_000_000_000  # not a multiple of a minute
 LATENESS_MS = 20_000
-SKEW_MS = 300_000
 DAY_MS = 86_400_000
 
 Reading = dict[str, Any]
@@ -33,11 +32,12 @@ class Message:
     body: bytes | None
     reading: Reading | None = None
     refused: str | None = None
+    marks: int | None = None  # the time that a marker tells
     offset: int = field(default=-1)
 
 
 def messages(schema: Schema, *, seed: int, count: int, start_ms: int = START_MS) -> Iterator[Message]:
-    """Messages in the order of publishing; record timestamps rise, but for one far in the future."""
+    """Messages in the order of publishing; record timestamps rise, but for one far in the future: they decide nothing."""
     dice = random.Random(seed)
     clock, recent = start_ms, list[Reading]()
     bad = refusals(schema, clock)
@@ -49,7 +49,7 @@ def messages(schema: Schema, *, seed: int, count: int, start_ms: int = START_MS)
             reason, body = bad[number % len(bad)]
             yield message(key=b"bad", body=body, refused=reason)
         elif kind < 0.04:
-            yield message(key=None, body=marker(clock))
+            yield message(key=None, body=marker(clock), marks=clock)
         else:
             reading = repeated(dice, recent) if recent and kind < 0.12 else fresh(dice, f"{seed}-{number}", clock)
             recent = [*recent[-50:], reading]

@@ -1,0 +1,148 @@
+"""How far event time has come in the partitions that one subtask reads: what decides, record by record, whether an event is late.
+
+Flink's own idleness goes by silence alone: after a pause, the partition that is read first runs ahead of one that has unread records, and
+whole hours of a burst or a replay are late. Here a partition is left out only when there is nothing of it to read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+
+NONE = -(1 << 63)
+"""No time yet."""
+TICK = -1
+"""The partition of a row that is no record: only time has passed."""
+
+_GRACE_S = 0.25  # between a burst's first record in one partition and its first in another: producers send partition by partition
+_RECHECK_S = 0.05  # how long an answer of the log stands
+
+
+class Log(Protocol):
+    """What a topic holds."""
+
+    def extents(self) -> Mapping[int, tuple[int, int]]:
+        """Partition → (offset of its first record, offset that its next record will have)."""
+
+
+@dataclass(kw_only=True)
+class _Partition:
+    high_ms: int = NONE  # newest event time
+    spoke_s: float = float("-inf")  # when a record of it was last read
+    position: int  # the offset behind the last record read
+    end: int  # of the log, when last looked
+    grew_s: float  # when the end was first seen where it is
+
+    def idle(self, now_s: float, idle_s: float) -> bool:
+        # What stays unread while nothing is added is no record: transactions leave offsets that no reader is given.
+        unread = self.end > self.position and now_s - self.grew_s < idle_s
+        return now_s - self.spoke_s >= idle_s and not unread
+
+
+class Watermarks:
+    """The watermark of a subtask after each of its records: the least of its partitions' newest event times, less the lateness.
+
+    A partition that has been silent for the idle timeout and has nothing unread does not hold it back; when all are, the newest counts.
+    Not restored after a fault: the caller keeps the running maximum as state.
+    """
+
+    def __init__(
+        self,
+        *,
+        lateness_ms: int,
+        idle_ms: int,
+        log: Log,
+        subtasks: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Prepare; nothing is asked yet.
+
+        Args:
+            lateness_ms: How much out of order events may be.
+            idle_ms: Silence after which a partition counts as idle.
+            log: Of the topic.
+            subtasks: How many share its partitions; one reads those whose numbers are equal modulo this.
+            clock: Seconds, never back.
+            wall_ms: The time of day, ms since the epoch.
+            pause: Waits for so many seconds.
+        """
+        self._lateness_ms = lateness_ms
+        self._idle_s = idle_ms / 1000
+        self._log = log
+        self._subtasks = subtasks
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._pause = pause
+        self._partitions: dict[int, _Partition] = {}
+        self._looked_s = self._spoke_s = float("-inf")
+        self.subtask: int | None = 0 if subtasks == 1 else None
+
+    def advance(self, partition: Int64s, offset: Int64s, time_ms: Int64s) -> Int64s:
+        """Take in a batch, in the order of reading.
+
+        Args:
+            partition: int64[n]; `TICK` for a row that is no record.
+            offset: int64[n].
+            time_ms: int64[n], event times; `NONE` for a record that moves no time.
+
+        Returns:
+            int64[n]: the watermark, ms since the epoch, each record itself included; `NONE` before there is one.
+
+        Raises:
+            ServiceError: The log does not answer; nothing of the batch has been taken in.
+        """
+        records = partition != TICK
+        if self.subtask is None and records.any():
+            self.subtask = int(partition[records][0]) % self._subtasks
+        if self.subtask is None:
+            return np.full(len(partition), NONE, dtype=np.int64)
+        if records.any():
+            self._after_silence(int(time_ms[records].max()))
+        now = self._clock()
+        self._look(now, ticked=not records.all())
+        latest: dict[int, Int64s] = {}
+        for number in np.unique(partition[records]).tolist():
+            own = partition == number
+            state = self._partitions.setdefault(number, _Partition(position=0, end=0, grew_s=now))
+            state.spoke_s, state.position = now, max(state.position, int(offset[own].max()) + 1)
+            latest[number] = np.maximum(np.maximum.accumulate(np.where(own, time_ms, NONE)), state.high_ms)
+            state.high_ms = int(latest[number][-1])
+        if latest:
+            self._spoke_s = now
+        held = [number for number, state in self._partitions.items() if not state.idle(now, self._idle_s)]
+        fold = np.minimum if held else np.maximum
+        times = [latest.get(number, np.int64(self._partitions[number].high_ms)) for number in held or self._partitions]
+        reached = np.full(len(partition), NONE, dtype=np.int64)
+        if times:
+            reached[:] = times[0]
+        for more in times[1:]:
+            fold(reached, more, out=reached)
+        return np.where(reached == NONE, NONE, reached - self._lateness_ms)
+
+    def _after_silence(self, newest_ms: int) -> None:
+        """The first records of a replay after a silence: give the other partitions' time to arrive. Live events are all of about now."""
+        live = newest_ms >= self._wall_ms() - self._idle_s * 1000
+        if self._clock() - self._spoke_s >= self._idle_s and not live and len(self._partitions) != 1:
+            self._pause(_GRACE_S)
+            self._looked_s = float("-inf")
+
+    def _look(self, now: float, *, ticked: bool) -> None:
+        """Ask the log where that may matter: before the first record, for silent partitions, and now and then for new ones."""
+        silent = not self._partitions or any(now - state.spoke_s >= self._idle_s for state in self._partitions.values())
+        if not (silent or ticked) or now - self._looked_s < _RECHECK_S:
+            return
+        for number, (first, end) in self._log.extents().items():
+            if number % self._subtasks == self.subtask:
+                state = self._partitions.setdefault(number, _Partition(position=first, end=end, grew_s=now))
+                if state.end != end:
+                    state.end, state.grew_s = end, now
+        self._looked_s = now

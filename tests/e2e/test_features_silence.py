@@ -1,0 +1,85 @@
+"""`jobs/features` and silence on the real services: a silent partition holds nothing back, and a burst after it is counted whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from functools import partial
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from features.compiler.plan import ViewPlan
+from infra import flink
+from infra.settings import Settings
+from jobs.read import messages as read
+from schemas.record import SchemaSet
+from schemas.wire import Encoder, marker
+from tests.e2e.readings import stream
+from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, START_MS
+from tests.e2e.test_features_job import FOLDER, Run, closings, eventually, last_boundary, prepared, tile_records
+
+pytestmark = pytest.mark.e2e
+
+BURST = 8_000
+MINUTE_MS = 60_000
+STEP_MS = 10_000  # of event time between two records: a day in all
+
+
+@pytest.mark.parametrize("parallelism", [1, 2])
+def test_a_burst_after_silence_is_counted_whole(settings: Settings, tmp_path: Path, parallelism: int) -> None:
+    """Event times alone tell the time: the producer sets no record timestamps and sends no markers until the end."""
+    prefix = f"burst{parallelism}"
+    own, plan = prepared(settings, tmp_path, prefix)
+    own = dataclasses.replace(own, idle_timeout_ms=1_000, parallelism=parallelism)
+    source = plan.sources[f"{prefix}_every"]
+    view = plan.views[f"{prefix}_every_places"]
+    run = Run(settings=own, plan=plan, streams={}, end_ms=START_MS + MINUTE_MS * 60 + (BURST + 60) * STEP_MS)
+    job = flink.submit("jobs.features", [source.name], name=f"features-{prefix}", settings=own)
+    try:
+        ahead_ms = START_MS + 10 * MINUTE_MS
+        publish(run, source.topic, [(0, START_MS), (1, ahead_ms)])
+        boundary_ms = (ahead_ms - LATENESS_MS + 1) // view.tile_ms * view.tile_ms
+        eventually("time goes on although one partition fell silent early", lambda: boundary_ms in dict(closings(run, view.name)))
+
+        begin_ms = START_MS + 60 * MINUTE_MS
+        publish(run, source.topic, [(number % PARTITIONS, begin_ms + number * STEP_MS) for number in range(BURST)])
+        publish_markers(run, source.topic)
+        eventually("the last closing", partial(closed, run, view))
+        assert read_count(run, source.late_topic) == read_count(run, source.dead_letter_topic) == 0
+        assert counted(run, view) == BURST + 2
+    finally:
+        flink.Cluster(own.flink_url).cancel(job)
+
+
+def publish(run: Run, topic: str, records: list[tuple[int, int]]) -> None:
+    """Readings with these partitions and event times, all valid and with a meter."""
+    dice = random.Random(len(records))
+    producer = Producer({"bootstrap.servers": run.settings.kafka_servers, "enable.idempotence": True})
+    encoder = Encoder(SchemaSet.load(FOLDER / "schemas").current("reading"))
+    for number, (partition, time_ms) in enumerate(records):
+        reading = stream.fresh(dice, f"r{number}", time_ms) | {"meter": f"m{number % 12}", "event_time": time_ms, "valid": True}
+        producer.produce(topic, encoder.encode(reading), partition=partition)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def publish_markers(run: Run, topic: str) -> None:
+    producer = Producer({"bootstrap.servers": run.settings.kafka_servers})
+    for partition in range(PARTITIONS):
+        producer.produce(topic, marker(run.end_ms, final=True), partition=partition)
+    assert producer.flush(60) == 0
+
+
+def closed(run: Run, view: ViewPlan) -> bool:
+    return last_boundary(run, view) in dict(closings(run, view.name))
+
+
+def read_count(run: Run, topic: str) -> int:
+    return sum(1 for _ in read(run.settings.kafka_servers, topic))
+
+
+def counted(run: Run, view: ViewPlan) -> int:
+    """The events in all tiles of a view, each tile once."""
+    return sum(record["count"] for record in tile_records(run, view).values())
