@@ -1,4 +1,4 @@
-"""How far event time has come in the partitions that one subtask reads: what decides, record by record, whether an event is late.
+"""How far event time has come in the partitions of a topic: what decides, record by record, whether an event is late.
 
 Flink's own idleness goes by silence alone: after a pause, the partition that is read first runs ahead of one that has unread records, and
 whole hours of a burst or a replay are late. Here a partition is left out only when there is nothing of it to read.
@@ -23,13 +23,14 @@ TICK = -1
 
 _GRACE_S = 0.25  # between a burst's first record in one partition and its first in another: producers send partition by partition
 _RECHECK_S = 0.05  # how long an answer of the log stands
+_STARVED_S = 60.0  # how long a partition with unread records may be passed over by a reader that is busy with others
 
 
 class Log(Protocol):
     """What a topic holds."""
 
     def extents(self) -> Mapping[int, tuple[int, int]]:
-        """Partition → (offset of its first record, offset that its next record will have)."""
+        """Partition → (offset of the first record that is known to be unread, offset that its next record will have)."""
 
 
 @dataclass(kw_only=True)
@@ -41,13 +42,13 @@ class _Partition:
     grew_s: float  # when the end was first seen where it is
 
     def idle(self, now_s: float, idle_s: float) -> bool:
-        # What stays unread while nothing is added is no record: transactions leave offsets that no reader is given.
-        unread = self.end > self.position and now_s - self.grew_s < idle_s
+        # What stays unread for longer, while nothing is added, is no record: transactions leave offsets that no reader is given.
+        unread = self.end > self.position and now_s - self.grew_s < max(idle_s, _STARVED_S)
         return now_s - self.spoke_s >= idle_s and not unread
 
 
 class Watermarks:
-    """The watermark of a subtask after each of its records: the least of its partitions' newest event times, less the lateness.
+    """The watermark of a topic after each of its records: the least of its partitions' newest event times, less the lateness.
 
     A partition that has been silent for the idle timeout and has nothing unread does not hold it back; when all are, the newest counts.
     Not restored after a fault: the caller keeps the running maximum as state.
@@ -59,7 +60,6 @@ class Watermarks:
         lateness_ms: int,
         idle_ms: int,
         log: Log,
-        subtasks: int = 1,
         clock: Callable[[], float] = time.monotonic,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         pause: Callable[[float], None] = time.sleep,
@@ -70,7 +70,6 @@ class Watermarks:
             lateness_ms: How much out of order events may be.
             idle_ms: Silence after which a partition counts as idle.
             log: Of the topic.
-            subtasks: How many share its partitions; one reads those whose numbers are equal modulo this.
             clock: Seconds, never back.
             wall_ms: The time of day, ms since the epoch.
             pause: Waits for so many seconds.
@@ -78,13 +77,11 @@ class Watermarks:
         self._lateness_ms = lateness_ms
         self._idle_s = idle_ms / 1000
         self._log = log
-        self._subtasks = subtasks
         self._clock = clock
         self._wall_ms = wall_ms
         self._pause = pause
         self._partitions: dict[int, _Partition] = {}
         self._looked_s = self._spoke_s = float("-inf")
-        self.subtask: int | None = 0 if subtasks == 1 else None
 
     def advance(self, partition: Int64s, offset: Int64s, time_ms: Int64s) -> Int64s:
         """Take in a batch, in the order of reading.
@@ -101,10 +98,6 @@ class Watermarks:
             ServiceError: The log does not answer; nothing of the batch has been taken in.
         """
         records = partition != TICK
-        if self.subtask is None and records.any():
-            self.subtask = int(partition[records][0]) % self._subtasks
-        if self.subtask is None:
-            return np.full(len(partition), NONE, dtype=np.int64)
         if records.any():
             self._after_silence(int(time_ms[records].max()))
         now = self._clock()
@@ -141,8 +134,7 @@ class Watermarks:
         if not (silent or ticked) or now - self._looked_s < _RECHECK_S:
             return
         for number, (first, end) in self._log.extents().items():
-            if number % self._subtasks == self.subtask:
-                state = self._partitions.setdefault(number, _Partition(position=first, end=end, grew_s=now))
-                if state.end != end:
-                    state.end, state.grew_s = end, now
+            state = self._partitions.setdefault(number, _Partition(position=first, end=end, grew_s=now))
+            if state.end != end:
+                state.end, state.grew_s = end, now
         self._looked_s = now

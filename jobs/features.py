@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Mapping, Sequence
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -37,8 +36,6 @@ from schemas.registry import Registry
 from schemas.wire import BAD, MARKER, Decoder
 
 WATERMARK_INTERVAL_MS = 50  # how often the watermark is told downstream: a part of every tile's delay
-MAX_PARALLELISM = 128  # Flink's key groups: fixed, since a subtask of the gate finds its own by it
-MORE_PARTITIONS = 64  # a topic may grow to twice this, or to twice what it has, before the job must be submitted again
 
 _TYPES = {
     "TINYINT": DataTypes.TINYINT(),
@@ -51,84 +48,76 @@ _TYPES = {
 
 
 class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
-    """Raw messages → kind, reason, watermark and fields; lives in the Python worker, carrying the schemas that the job was submitted with."""
+    """Raw messages → kind, reason, times and fields; lives in the Python worker, carrying the schemas that the job was submitted with."""
 
-    def __init__(self, *, source: SourcePlan, schemas: SchemaSet, settings: Settings, keys: Sequence[Sequence[int]]) -> None:
+    def __init__(self, *, source: SourcePlan, schemas: SchemaSet, settings: Settings, clock: Clock | None) -> None:
         """Keep what the worker needs; nothing is opened yet.
 
         Args:
             source: Whose messages come.
             schemas: To read them.
-            settings: The limits, and where the broker is.
-            keys: For each subtask, keys of state that lies with the same number; see `subtask_keys`.
+            settings: The limits.
+            clock: Tells the watermark; None when another function does.
         """
         self._source = source
         self._schemas = schemas
         self._settings = settings
-        self._servers = settings.kafka_servers
-        self._keys = [np.array(own, dtype=np.int64) for own in keys]
+        self._clock = clock
 
     def open(self, function_context: FunctionContext) -> None:
         """Called by Flink before the first batch."""
         self._log = logging.getLogger("tidemark")
         self._decoder = decoder(self._source, self._schemas, self._settings)
-        self._watermarks = Watermarks(
-            lateness_ms=self._source.lateness_ms,
-            idle_ms=self._settings.idle_timeout_ms,
-            log=PartitionLog(self._servers, self._source.topic),
-            subtasks=len(self._keys),
-        )
+        if self._clock is not None:
+            self._clock.open(function_context)
         group = function_context.get_metric_group()
         self._counters = {name: group.counter(name) for name in ("messages", "markers", "dead_letters")}
 
     def eval(self, body: pd.Series[Any], partition: pd.Series[int], offset: pd.Series[int]) -> pd.DataFrame:
         """Called by Flink with each Arrow batch."""
-        bodies, place = body.tolist(), partition.to_numpy().astype(np.int64)
+        bodies, messages = body.tolist(), partition.to_numpy() != TICK
         decoded = patiently(lambda: self._decoder.decode(bodies), log=self._log)
-        reached = patiently(
-            lambda: self._watermarks.advance(place, offset.to_numpy().astype(np.int64), decoded.time_ms),
-            log=self._log,
-        )
-        ticks = place == TICK
-        kind, reasons = np.where(ticks, np.int8(MARKER), decoded.kind), pd.Series(decoded.reasons, dtype=object)
-        reasons[ticks] = None
-        self._counters["messages"].inc(int((~ticks).sum()))
+        kind, reasons = np.where(messages, decoded.kind, np.int8(MARKER)), pd.Series(decoded.reasons, dtype=object)
+        reasons[~messages] = None
+        self._counters["messages"].inc(int(messages.sum()))
         for name, counted in (("markers", MARKER), ("dead_letters", BAD)):
-            self._counters[name].inc(int((kind[~ticks] == counted).sum()))
-        columns: dict[str, Any] = {"_kind": kind, "_reason": reasons, **self._state_keys(place)}
-        for name, times in (("_told_ms", decoded.time_ms), ("_reached_ms", reached)):
-            columns[name] = pd.Series([None if time == NONE else time for time in times.tolist()], dtype=object)
+            self._counters[name].inc(int((kind[messages] == counted).sum()))
+        told = _nullable(decoded.time_ms)
+        columns = {"_kind": kind, "_reason": reasons, "_told_ms": told}
+        columns["_reached_ms"] = _nullable(np.full(len(told), NONE)) if self._clock is None else self._clock.eval(partition, offset, told)
         return pd.DataFrame(columns | {name: pd.Series(values, dtype=object) for name, values in decoded.columns.items()})
 
-    def _state_keys(self, place: NDArray[np.int64]) -> dict[str, Any]:
-        """The first key of the subtask for itself and its ticks, one for each of its partitions; none before it knows who it is."""
-        if self._watermarks.subtask is None:
-            nothing = pd.Series([None] * len(place), dtype=object)
-            return {"_subtask": nothing, "_place": nothing}
-        own = self._keys[self._watermarks.subtask]
-        number = np.where(place == TICK, 0, 1 + place // len(self._keys))
-        if number.max() >= len(own):
-            raise SettingError(f"topic {self._source.topic}: has more partitions than when the job was submitted; submit it again")
-        return {"_subtask": np.full(len(place), own[0]), "_place": own[number]}
+
+class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
+    """Where messages lie and the times that they tell → the watermark after each; one instance sees all of a topic."""
+
+    def __init__(self, *, source: SourcePlan, settings: Settings) -> None:
+        """Keep what the worker needs; nothing is opened yet."""
+        self._source = source
+        self._idle_ms = settings.idle_timeout_ms
+        self._servers = settings.kafka_servers
+
+    def open(self, function_context: FunctionContext) -> None:
+        """Called by Flink before the first batch."""
+        self._log = logging.getLogger("tidemark")
+        log = PartitionLog(self._servers, self._source.topic, group=consumer_group(self._source))
+        self._watermarks = Watermarks(lateness_ms=self._source.lateness_ms, idle_ms=self._idle_ms, log=log)
+
+    def eval(self, partition: pd.Series[int], offset: pd.Series[int], told_ms: pd.Series[Any], *_: pd.Series[int]) -> pd.Series[Any]:
+        """Called by Flink with each Arrow batch; a row's place in the order is given, so that the planner does not drop the ordering."""
+        place, number = partition.to_numpy().astype(np.int64), offset.to_numpy().astype(np.int64)
+        nothing = told_ms.isna().to_numpy()
+        times = np.where(nothing, NONE, told_ms.where(~nothing, 0)).astype(np.int64)
+        return _nullable(patiently(lambda: self._watermarks.advance(place, number, times), log=self._log))
 
 
-def subtask_keys(parallelism: int, each: int) -> list[list[int]]:
-    """For each subtask so many keys that Flink sends to it, so that state by these keys lies with the subtask that asks for it."""
-    if parallelism == 1:
-        return [list(range(each))]
-    jvm = get_gateway().jvm
-    assign = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment.assignKeyToParallelOperator
-    row = jvm.org.apache.flink.table.data.binary.BinaryRowData(1)
-    writer = jvm.org.apache.flink.table.data.writer.BinaryRowWriter(row)
-    keys: list[list[int]] = [[] for _ in range(parallelism)]
-    candidates = count()
-    while min(map(len, keys)) < each:
-        key = next(candidates)
-        writer.reset()
-        writer.writeLong(0, key)
-        writer.complete()
-        keys[assign(row, MAX_PARALLELISM, parallelism)].append(key)
-    return [own[:each] for own in keys]
+def _nullable(times: NDArray[np.int64]) -> pd.Series[Any]:
+    return pd.Series([None if time == NONE else time for time in times.tolist()], dtype=object)
+
+
+def consumer_group(source: SourcePlan) -> str:
+    """Under which the job commits what it has read."""
+    return f"tidemark.features.{source.name}"
 
 
 def decoder(source: SourcePlan, schemas: SchemaSet, settings: Settings) -> Decoder:
@@ -183,10 +172,12 @@ class Job:
     def _add_source(self, source: SourcePlan, views: Sequence[ViewPlan]) -> None:
         tables, sizes = self._tables, sorted({view.tile_ms for view in views})
         tables.execute_sql(flink.raw_table(source, options=self._raw_options(source)))
-        tables.execute_sql(flink.ticks_table(source, subtasks=self._settings.parallelism))
+        tables.execute_sql(flink.ticks_table(source))
         self._relation(flink.messages(source), self._stream(flink.messages_query(source)), flink.MESSAGE_COLUMNS)
-        tables.create_temporary_function(flink.gate(source), self._gate(source))
-        checked = self._stream(flink.gate_query(source))
+        clock, gates = Clock(source=source, settings=self._settings), self._settings.parallelism
+        tables.create_temporary_function(flink.clock(source), udf(clock, result_type=DataTypes.BIGINT(), func_type="pandas"))
+        tables.create_temporary_function(flink.gate(source), self._gate(source, clock if gates == 1 else None))
+        checked = self._stream(flink.gate_query(source, gates=gates))
         self._relation(flink.checked(source), checked, flink.checked_columns(source), time="_time", watermark=flink.WATERMARK)
         for size in sizes:
             beats = self._stream(flink.beats_query(source, size))
@@ -210,18 +201,10 @@ class Job:
             self._write(sink, flink.tile_sink_query(view))
             self._write("closings", flink.closing_sink_query(view))
 
-    def _gate(self, source: SourcePlan) -> Any:
-        partitions = 2 * max(self._partitions(source), MORE_PARTITIONS)
-        keys = subtask_keys(self._settings.parallelism, each=2 + partitions // self._settings.parallelism)
+    def _gate(self, source: SourcePlan, clock: Clock | None) -> Any:
         fields = [DataTypes.FIELD(name, _TYPES[type_]) for name, type_ in flink.gate_columns(source).items()]
-        return udf(
-            Gate(source=source, schemas=self._schemas, settings=self._settings, keys=keys),
-            result_type=DataTypes.ROW(fields),
-            func_type="pandas",
-        )
-
-    def _partitions(self, source: SourcePlan) -> int:
-        return topics.partitions(self._settings.kafka_servers, source.topic)
+        gate = Gate(source=source, schemas=self._schemas, settings=self._settings, clock=clock)
+        return udf(gate, result_type=DataTypes.ROW(fields), func_type="pandas")
 
     def _stream(self, query: str) -> DataStream:
         """Compute a relation once, as a stream: the planner neither looks through it nor prunes it differently for each reader.
@@ -252,7 +235,7 @@ class Job:
             "connector": "kafka",
             "topic": source.topic,
             "properties.bootstrap.servers": self._settings.kafka_servers,
-            "properties.group.id": f"tidemark.features.{source.name}",
+            "properties.group.id": consumer_group(source),
             "properties.auto.offset.reset": "earliest",
             "scan.startup.mode": "group-offsets",
             "key.format": "raw",
@@ -289,15 +272,10 @@ class Job:
 
     def _configuration(self) -> dict[str, str]:
         """What this job needs beside the configuration of the client that submits it."""
-        own = {
+        return {
             "execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS}ms",
             "pipeline.auto-watermark-interval": f"{WATERMARK_INTERVAL_MS}ms",
-            "pipeline.max-parallelism": str(MAX_PARALLELISM),
         }
-        if self._settings.parallelism > 1:
-            # A subtask that no partition has been given to says nothing, not even with ticks, and is left out.
-            own["table.exec.source.idle-timeout"] = f"{self._settings.idle_timeout_ms}ms"
-        return own
 
 
 def chosen(plan: Plan, names: Sequence[str]) -> tuple[SourcePlan, ...]:

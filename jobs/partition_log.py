@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not marked as exports
 
 from schemas.errors import ServiceError
@@ -15,18 +15,19 @@ _METADATA_S = 30.0  # how soon new partitions are found; Flink's own source look
 
 
 class PartitionLog:
-    """The extents of a topic's partitions."""
+    """The extents of a topic's partitions, behind what a consumer group has committed."""
 
-    def __init__(self, servers: str, topic: str) -> None:
-        """Make the client; nothing is asked yet."""
+    def __init__(self, servers: str, topic: str, *, group: str) -> None:
+        """Make the clients; nothing is asked yet."""
         self._servers = servers
         self._topic = topic
         self._admin = AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": int(_ANSWER_S * 1000), "log_level": 0})
+        self._consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "enable.auto.commit": False, "log_level": 0})
         self._first: dict[int, int] = {}
         self._asked_s = float("-inf")
 
     def extents(self) -> Mapping[int, tuple[int, int]]:
-        """Partition → (offset of its first record, offset that its next record will have).
+        """Partition → (offset of its first record that the group has not committed, offset that its next record will have).
 
         Raises:
             ServiceError: The broker does not answer, or has no such topic.
@@ -37,6 +38,9 @@ class PartitionLog:
                 if found.error is not None:
                     raise KafkaException(found.error)
                 self._first = self._offsets(found.partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+                places = [TopicPartition(self._topic, partition) for partition in self._first]
+                for place in self._consumer.committed(places, timeout=_ANSWER_S):
+                    self._first[place.partition] = max(place.offset, self._first[place.partition])  # none committed is below 0
                 self._asked_s = time.monotonic()
             ends = self._offsets(self._first, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         except KafkaException as fault:

@@ -66,16 +66,6 @@ def create(servers: str, topics: Iterable[str], *, partitions: int, replication:
                 raise ServiceError(f"kafka {servers}: topic {name} cannot be created: {fault.args[0].str()}") from fault
 
 
-def partitions(servers: str, topic: str) -> int:
-    """How many partitions a topic has; 0 where there is none.
-
-    Raises:
-        ServiceError: The broker does not answer.
-    """
-    found = _admin(servers).list_topics(topic, timeout=_ANSWER_S).topics[topic]
-    return len(found.partitions)
-
-
 def broker_setting(servers: str, name: str) -> str:
     """The value of a setting of the broker, e.g. `transaction.max.timeout.ms`.
 

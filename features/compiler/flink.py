@@ -15,6 +15,8 @@ from schemas.types import DataType
 
 OK, BAD = 0, 2  # kinds of the gate (schemas.wire); 1 is a marker
 
+TICKS_PER_S = 4
+
 _WINDOW = ("window_start", "window_end")
 
 
@@ -79,15 +81,19 @@ def tiles(view: ViewPlan) -> str:
     return f"tiles_{view.name}"
 
 
+def clock(source: SourcePlan) -> str:
+    """The function that keeps time, where several gates decode."""
+    return f"clock_{source.name}"
+
+
 def gate_columns(source: SourcePlan) -> dict[str, str]:
     """What the gate function returns, name → Flink type.
 
-    Kind, reason; keys of the subtask and of the partition, and what the row tells: its own time, and the subtask's watermark after it; then the
-    fields, timestamps as BIGINT ms.
+    Kind, reason, the time that the message tells, the watermark after it (null where a clock of its own tells that), and the fields, timestamps
+    as BIGINT ms.
     """
     fields = {name: DataType.INT64.flink if type_ is DataType.TIMESTAMP else type_.flink for name, type_ in source.columns.items()}
-    keys = {"_subtask": "BIGINT", "_place": "BIGINT"}
-    return {"_kind": "TINYINT", "_reason": "STRING"} | keys | {"_told_ms": "BIGINT", "_reached_ms": "BIGINT"} | fields
+    return {"_kind": "TINYINT", "_reason": "STRING", "_told_ms": "BIGINT", "_reached_ms": "BIGINT"} | fields
 
 
 MESSAGE = {
@@ -150,9 +156,9 @@ def raw_table(source: SourcePlan, *, options: Mapping[str, str]) -> str:
 )"""
 
 
-def ticks_table(source: SourcePlan, *, subtasks: int) -> str:
-    """The table of ticks: one a second for each subtask."""
-    options = {"connector": "datagen", "rows-per-second": str(subtasks)}
+def ticks_table(source: SourcePlan) -> str:
+    """The table of ticks."""
+    options = {"connector": "datagen", "rows-per-second": str(TICKS_PER_S)}
     return f"CREATE TABLE {quote(ticks(source))} (\n  `_tick` BIGINT\n) WITH (\n{with_options(options)}\n)"
 
 
@@ -165,16 +171,32 @@ UNION ALL
 SELECT {", ".join(nothing)}, TO_TIMESTAMP_LTZ(0, 3) FROM {quote(ticks(source))}"""
 
 
-def gate_query(source: SourcePlan) -> str:
+def gate_query(source: SourcePlan, *, gates: int) -> str:
     """The relation `checked` from `messages`.
 
-    The gate tells each subtask's watermark (`features.watermarks`). Lateness is decided by that or by the newest time in the message's own
-    partition, whichever is further: the second is the same however partitions are interleaved, so that what is read again after a fault is judged
-    again as it was. Both are running maxima, state that is restored as the windows' own clocks are: what passes as on time here is never behind
-    the clock of a window, even right after a restart. Their keys are chosen by the job so that the state lies with the subtask that asks for it.
+    Lateness is decided by the watermark of the stream (`features.watermarks`) or by the newest time in the message's own partition, whichever is
+    further: the second is the same however partitions are interleaved, so that what is read again after a fault is judged again as it was. Both
+    are running maxima, state that is restored as the windows' own clocks are: what passes as on time here is never behind the clock of a window,
+    even right after a restart. One gate tells the stream's watermark itself; several bring their messages into one order first, for one clock.
     """
     fields = ",\n".join(f"  {_decoded(name, type_)} AS {quote(name)}" for name, type_ in source.columns.items())
     time = f"CASE WHEN `_gate`.`_kind` = {OK} THEN `_gate`.{quote(source.event_time)} ELSE `_arrived_ms` END"
+    decoded = f"""SELECT
+  *,
+  {quote(gate(source))}(`_body`, `_partition`, `_offset`) AS `_gate`,
+  {_milliseconds("`_arrived`")} AS `_arrived_ms`,
+  PROCTIME() AS `_seen`
+FROM {quote(messages(source))}"""
+    own = f"{_running('MAX(`_gate`.`_told_ms`)', 'PARTITION BY `_partition` ')} - {source.lateness_ms} AS `_own_ms`"
+    steps, reached = [decoded, own], "`_gate`.`_reached_ms`"
+    if gates > 1:
+        reached = "`_reached_ms`"
+        steps.append(f"{_running('COUNT(*)')} AS `_number`")
+        steps.append(f"{quote(clock(source))}(`_partition`, `_offset`, `_gate`.`_told_ms`, `_number`) AS {reached}")
+    steps.append(f"{_running(f'MAX({reached})')} AS `_stream_ms`")
+    query = steps[0]
+    for step in steps[1:]:
+        query = f"SELECT\n  *,\n  {step}\nFROM (\n{_indent(query)}\n)"
     return f"""SELECT
   `_gate`.`_kind` AS `_kind`,
   `_gate`.`_reason` AS `_reason`,
@@ -191,24 +213,8 @@ def gate_query(source: SourcePlan) -> str:
   `_partition`,
   `_offset`
 FROM (
-  SELECT
-    *,
-    {_running_maximum("`_gate`.`_reached_ms`", "`_gate`.`_subtask`")} AS `_stream_ms`
-  FROM (
-    SELECT
-      *,
-      {_running_maximum("`_gate`.`_told_ms`", "`_gate`.`_place`")} - {source.lateness_ms} AS `_own_ms`
-    FROM (
-      SELECT
-        *,
-        {quote(gate(source))}(`_body`, `_partition`, `_offset`) AS `_gate`,
-        {_milliseconds("`_arrived`")} AS `_arrived_ms`,
-        PROCTIME() AS `_seen`
-      FROM {quote(messages(source))}
-    )
-  )
-)
-WHERE `_gate`.`_subtask` IS NOT NULL"""
+{_indent(query)}
+)"""
 
 
 def beats_query(source: SourcePlan, tile_ms: int) -> str:
@@ -520,8 +526,9 @@ def _indent(lines: str) -> str:
     return "\n".join(f"  {line}" for line in lines.split("\n"))
 
 
-def _running_maximum(column: str, key: str) -> str:
-    return f"MAX({column}) OVER (PARTITION BY {key} ORDER BY `_seen` ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+def _running(aggregate: str, partition: str = "") -> str:
+    """An aggregate of all rows so far; without a partition they are brought into one order, by one subtask."""
+    return f"{aggregate} OVER ({partition}ORDER BY `_seen` ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
 
 
 def _milliseconds(timestamp: str) -> str:

@@ -1,22 +1,19 @@
-"""Prints Flink's plans of `jobs/features` for the shipped example: `python -m tests.e2e.explain_features`. No cluster, no broker."""
+"""Prints Flink's plans of `jobs/features` for the shipped example: `python -m tests.e2e.explain_features [PARALLELISM]`. No cluster, no broker."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from features.catalog import load
 from features.compiler import flink
-from features.compiler.plan import SourcePlan
 from infra import jars
 from infra.settings import Settings
 from jobs.features import Job, chosen
 
 
 class Explained(Job):
-    """The job with the connector's libraries, which a submitted one has from the client, and without a broker."""
-
-    def _partitions(self, source: SourcePlan) -> int:
-        return 2
+    """The job with the connector's libraries, which a submitted one has from the client."""
 
     def _configuration(self) -> dict[str, str]:
         return super()._configuration() | {"pipeline.jars": ";".join(path.as_uri() for path in jars.classpath("flink", self._settings))}
@@ -27,7 +24,7 @@ class Explained(Job):
         for source in self._sources:
             views = self._plan.views_of(source.name)
             sizes = sorted({view.tile_ms for view in views})
-            queries = [flink.messages_query(source), flink.gate_query(source)]
+            queries = [flink.messages_query(source), flink.gate_query(source, gates=self._settings.parallelism)]
             queries += [flink.events_query(source, size) for size in sizes]
             queries += [query for view in views for query in (flink.tile_query(view), flink.closing_query(view))]
             for query in queries:
@@ -37,6 +34,5 @@ class Explained(Job):
 
 if __name__ == "__main__":
     plan = load(None, None)
-    Explained(
-        plan=plan, sources=chosen(plan, ["departures"]), settings=Settings(home=Path("unused").absolute(), kafka="127.0.0.1:1")
-    ).print_plans()
+    settings = Settings(home=Path("unused").absolute(), kafka="127.0.0.1:1", parallelism=int((sys.argv[1:] or ["1"])[0]))
+    Explained(plan=plan, sources=chosen(plan, ["departures"]), settings=settings).print_plans()

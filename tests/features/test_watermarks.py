@@ -1,4 +1,4 @@
-"""The watermark of a subtask beside a plain loop over its records, and what silence does to it."""
+"""The watermark of a topic beside a plain loop over its records, and what silence does to it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from features.watermarks import NONE, TICK, Watermarks
 
 LATENESS_MS, IDLE_MS = 7, 10_000
+STARVED_S = 60.0
 NOW_MS = 1_700_000_000_000
 
 Row = tuple[int, int]  # partition, event time
@@ -21,7 +22,7 @@ Row = tuple[int, int]  # partition, event time
 class World:
     """A topic, a clock and the watermark under test."""
 
-    def __init__(self, *, partitions: int = 2, subtasks: int = 1) -> None:
+    def __init__(self, *, partitions: int = 2) -> None:
         self.now_s = 1_000.0
         self.pauses = list[float]()
         self.logs = dict.fromkeys(range(partitions), (0, 0))
@@ -31,7 +32,6 @@ class World:
             lateness_ms=LATENESS_MS,
             idle_ms=IDLE_MS,
             log=self,
-            subtasks=subtasks,
             clock=lambda: self.now_s,
             wall_ms=lambda: NOW_MS,
             pause=self._pause,
@@ -138,34 +138,30 @@ def test_when_all_are_silent_the_newest_counts() -> None:
     assert world.tick() == 900 - LATENESS_MS
 
 
-def test_offsets_that_no_reader_is_given_hold_time_back_no_longer_than_the_timeout() -> None:
-    """A transaction's marker lies behind the last record for ever."""
+def test_offsets_that_no_reader_is_given_do_not_hold_time_back_for_ever() -> None:
+    """A transaction's marker lies behind the last record."""
     world = World()
     world.advance([(1, 100)])
     world.publish(1)
-    world.now_s += IDLE_MS / 1000
+    world.now_s += STARVED_S - 1
     assert world.advance([(0, 900)]) == [100 - LATENESS_MS]
-    world.now_s += IDLE_MS / 1000
+    world.now_s += STARVED_S
     assert world.advance([(0, 950)]) == [950 - LATENESS_MS]
 
 
-def test_what_was_read_before_a_restart_holds_time_back_until_the_timeout() -> None:
-    """Nothing says that the records of a partition were read: the offsets are Flink's."""
+def test_a_slow_reader_does_not_take_for_idle_what_it_has_not_come_to() -> None:
     world = World()
-    world.publish(1, 10)
-    assert world.advance([(0, 900)]) == [None]
-    world.now_s += IDLE_MS / 1000
-    assert world.tick() == 900 - LATENESS_MS
-
-
-def test_a_subtask_looks_only_at_its_own_partitions() -> None:
-    world = World(partitions=4, subtasks=2)
     world.publish(0, 10)
-    world.publish(2, 10)
-    assert world.tick() is None
-    assert world.watermarks.subtask is None
-    assert world.advance([(3, 900), (1, 400)]) == [None, 400 - LATENESS_MS]
-    assert world.watermarks.subtask == 1
+    world.publish(1, 10)
+    for second in range(int(STARVED_S) - 1):
+        assert world.advance([(0, second)]) == [None]
+        world.now_s += 1
+
+
+def test_what_a_group_has_committed_is_not_unread_after_a_restart() -> None:
+    world = World()
+    world.logs[1] = (10, 10)
+    assert world.advance([(0, 900)]) == [900 - LATENESS_MS]
 
 
 def test_a_new_partition_is_found() -> None:
