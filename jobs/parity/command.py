@@ -65,7 +65,7 @@ def command(
                 as_known=as_known,
                 examples=examples,
             )
-            report = _of_tiles(question, tiles.answer(question, work, stages.during))
+            report = tiles_report(question, tiles.answer(question, work, stages.during))
         else:
             _is_service(plan, name)
             asked = features.Question(
@@ -81,7 +81,7 @@ def command(
                 as_known=as_known,
                 examples=examples,
             )
-            report = _of_features(asked, features.answer(asked, work, stages.during))
+            report = features_report(asked, features.answer(asked, work, stages.during))
     (folder / "parity.json").write_text(json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "parity.html").write_text(page(report), encoding="utf-8")
     show(report, console)
@@ -89,7 +89,8 @@ def command(
     return 1 if report.problems else 0
 
 
-def _of_features(question: features.Question, answer: features.Answer) -> Report:
+def features_report(question: features.Question, answer: features.Answer) -> Report:
+    """What a comparison of predictions says."""
     service, p = question.service, answer.parity
     counted = "late events counted too (as known)" if question.as_known else "late events left out, as the stream left them out (as served)"
     how = [f"History: {question.history}; {counted}."]
@@ -119,7 +120,8 @@ def _of_features(question: features.Question, answer: features.Answer) -> Report
     )
 
 
-def _of_tiles(question: tiles.Question, answer: tiles.Answer) -> Report:
+def tiles_report(question: tiles.Question, answer: tiles.Answer) -> Report:
+    """What a comparison of tiles says."""
     view = question.view
     counted = "late events counted too (as known)" if question.as_known else "late events left out, as the stream left them out (as served)"
     source = question.settings.home / "archive" if question.events is None else question.events

@@ -243,7 +243,7 @@ def test_the_sample_is_a_stable_function_of_the_request_id() -> None:
     assert sample_rank("r1") == hashlib.sha256(b"r1").hexdigest()
     ids = [f"r{number}" for number in range(100)]
     taken = sorted(ids, key=sample_rank)[:10]
-    assert sorted(reversed(ids), key=sample_rank)[:10] == taken
+    assert sorted(set(ids), key=sample_rank)[:10] == taken
     assert set(sorted([*ids, "another"], key=sample_rank)[:10]) <= {*taken, "another"}
 
 
