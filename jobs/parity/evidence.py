@@ -61,6 +61,11 @@ class Evidence:
     different: int = 0
     note: str = ""
 
+    @property
+    def counted(self) -> str:
+        """How many tiles agree, where both sides could be read."""
+        return f": {self.alike:,} tiles agree, {self.different:,} do not" if self.alike or self.different else ""
+
 
 def evidence_of(service: ServicePlan, examples: Sequence[Example], past: History, settings: Settings, work: Path) -> list[Evidence]:
     """The evidence of each example: a read of the tiles topic and a look into history for each view concerned."""

@@ -97,8 +97,7 @@ def _evidence(evidence: Evidence) -> str:
     if evidence.view:
         key = ", ".join(f"{name} = {value_text(value)}" for name, value in evidence.key.items())
         window = f"[{time_text(evidence.low_ms)}, {time_text(evidence.high_ms)})"
-        counted = f"{evidence.alike:,} tiles agree, {evidence.different:,} do not"
-        lines.append(f'<p class="note">{escape(evidence.view)} of {escape(key)}, window {window}: {counted}.</p>')
+        lines.append(f'<p class="note">{escape(f"{evidence.view} of {key}, window {window}{evidence.counted}")}.</p>')
     if evidence.note:
         lines.append(f'<p class="note">{escape(evidence.note)}</p>')
     if evidence.pairs:

@@ -84,10 +84,7 @@ def _examples(report: Report, console: Console) -> None:
         if evidence.view:
             key = ", ".join(f"{field}={value_text(value)}" for field, value in evidence.key.items())
             window = f"[{time_text(evidence.low_ms)}, {time_text(evidence.high_ms)})"
-            console.print(
-                f"    {escape(f'{evidence.view}({key}) over {window}: {evidence.alike} tiles agree, {evidence.different} do not')}",
-                highlight=False,
-            )
+            console.print(f"    {escape(f'{evidence.view}({key}) over {window}{evidence.counted}')}", highlight=False)
         for pair in evidence.pairs[:3]:
             sides = " | ".join(f"{side} {_columns(values)}" for side, values in (("online", pair.online), ("history", pair.history)))
             console.print(f"    {time_text(pair.start_ms)} {pair.what}: {escape(sides)}", highlight=False)
