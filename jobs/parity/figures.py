@@ -15,6 +15,7 @@ from jobs.report.chart import Axis, Bars, Dots, Hover, Mark, Panel, even_ticks
 
 _WIDTH, _LEFT, _ROW, _TOP = 1060, 230, 24, 46
 _STEP = (_WIDTH - _LEFT - 20) / SIZES
+_TICKS = {"0": "equal", "above 1": "&gt;1"}
 _TOLERATED = SIZE_NAMES.index(f"{RELATIVE_TOLERANCE:.0e}")
 
 
@@ -58,9 +59,7 @@ def apart(columns: Sequence[ColumnParity]) -> str:
     parts = [f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="sizes of differences">']
     for place, name in enumerate(SIZE_NAMES):
         if place in (0, SIZES - 2, SIZES - 1) or (place - 1) % 4 == 0:
-            parts.append(
-                f'<text class="tick" x="{_x(place):.1f}" y="30" text-anchor="middle">{"equal" if place == 0 else escape(name)}</text>'
-            )
+            parts.append(f'<text class="tick" x="{_x(place):.1f}" y="30" text-anchor="middle">{_TICKS.get(name, escape(name))}</text>')
     line = _x(_TOLERATED) + _STEP / 2
     parts.append(f'<line class="upright" x1="{line:.1f}" x2="{line:.1f}" y1="36" y2="{height - 8}"/>')
     parts.append(f'<text class="label" x="{line:.1f}" y="12" text-anchor="middle">sums of doubles may differ up to here</text>')
