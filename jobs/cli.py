@@ -29,6 +29,7 @@ COMMANDS = {
     "frontier": ("jobs.frontier:command", "Say up to when views are readable"),
     "features": ("jobs.features_read:command", "Read a service's features online"),
     "backfill": ("jobs.backfill:command", "Compute a service's features from history"),
+    "parity": ("jobs.parity.command:command", "Prove that what was served is what history says"),
     "train": ("jobs.train:command", "Train a model on a backfill"),
     "demo": ("jobs.demo:command", "Run the whole example"),
 }

@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, cast
@@ -37,13 +37,16 @@ _TILES = "tidemark.tiles."
 Record = dict[str, Any]
 
 
-def messages(servers: str, topic: str, *, start: str = "beginning", most: int | None = None, follow: bool = False) -> Iterator[Message]:
+def messages(
+    servers: str, topic: str, *, start: str | Mapping[int, int] = "beginning", most: int | None = None, follow: bool = False
+) -> Iterator[Message]:
     """The messages of a topic, committed ones only, in order within each partition.
 
     Args:
         servers: Kafka's bootstrap servers.
         topic: Its name.
-        start: `beginning`, `end`, or a time: from the first record with at least that record timestamp.
+        start: `beginning`, `end`, or a time: from the first record with at least that record timestamp. Or partition → offset,
+            and the beginning of every other partition.
         most: Stop after so many; until then new ones are waited for.
         follow: Wait for new ones for ever. With neither, stop at the end of every partition.
 
@@ -51,7 +54,7 @@ def messages(servers: str, topic: str, *, start: str = "beginning", most: int | 
         ServiceError: The broker does not answer.
         SettingError: No such topic, or no such start.
     """
-    since_ms = None if start in ("beginning", "end") else instant_ms(start)
+    since_ms = instant_ms(start) if isinstance(start, str) and start not in ("beginning", "end") else None
     consumer = Consumer(
         {
             "bootstrap.servers": servers,
@@ -65,6 +68,8 @@ def messages(servers: str, topic: str, *, start: str = "beginning", most: int | 
     )
     try:
         places = _places(consumer, servers, topic, OFFSET_END if start == "end" else OFFSET_BEGINNING, since_ms)
+        if not isinstance(start, str):
+            places = [TopicPartition(topic, place.partition, start.get(place.partition, OFFSET_BEGINNING)) for place in places]
         consumer.assign(places)
         open_ends = {place.partition for place in places}
         count, heard = 0, time.monotonic()

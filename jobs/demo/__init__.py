@@ -61,7 +61,7 @@ def _summarise(findings: Findings, console: Console) -> None:
         "events in": f"{s['events']:,}, of them {findings.repeats:,} sent twice and {findings.late:,} late",
         "dead letters": f"{s['dead_letters']:,}; bad records put in: {s['injected_bad']:,}",
         "tiles": f"{s['tiles']:,}",
-        "predictions": f"{s['predictions']:,}; missing {parity.missing}, extra {parity.extra}",
+        "predictions": f"{s['predictions']:,}; missing {parity.missing.count}, extra {parity.extra.count}",
         "exact reads": f"{s['exact_share']:.2%}",
         "equal to the backfill": f"{parity.equal:,} of {parity.compared:,} values; {parity.different} differ",
         "AUC": f"{s['auc_live']:.3f} live, {s['auc_static']:.3f} without live features",

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from inference.metrics import auc
-from jobs.demo.chart import Axis, Bars, Dots, Floats, Hover, Line, Mark, Panel, Upright, even_ticks
 from jobs.demo.measure import calibration, roc
+from jobs.report.chart import Axis, Bars, Dots, Floats, Hover, Line, Mark, Panel, Upright, even_ticks
 
 ZONE = "America/New_York"
 HALF_HOUR = "30min"

@@ -22,11 +22,12 @@ from inference.metrics import auc, log_loss
 from inference.model import load as load_model
 from inference.online.connection import answering, connect
 from infra.settings import Settings
-from jobs.demo.measure import compare
-from jobs.demo.predictions import happened, latencies_ms, prediction_table
+from jobs.demo.outcomes import happened, latencies_ms
 from jobs.demo.replay import Position, Tally
 from jobs.demo.report import FaultCount, Findings, page
 from jobs.demo.watch import Record
+from jobs.parity.comparison import compare
+from jobs.parity.predictions import prediction_table
 from schemas.errors import DataError
 from schemas.record import SchemaSet
 
@@ -77,7 +78,7 @@ def judge(evidence: Evidence, *, wall_s: float) -> Findings:
         raise DataError(
             f"demo: no prediction came to {service.predictions_topic}; see `tidemark jobs` and the logs in {evidence.settings.home / 'logs'}"
         )
-    parity = compare(service, served, evidence.backfilled)
+    parity = compare(service, served, evidence.backfilled, requests=evidence.backfilled)
     letters = _letters(evidence)
     latency = latencies_ms(
         evidence.tally.asked_ns, zip(map(str, served["request_id"].to_pylist()), (record.read_ns for record in answers), strict=True)
@@ -177,8 +178,9 @@ def problems(findings: Findings) -> list[str]:
     found = sum(fault.found for fault in findings.faults if fault.injected)
     told: Iterable[tuple[bool, str]] = (
         (parity.different > 0, f"{parity.different} of {parity.compared} served values differ from the backfill"),
-        (parity.missing > 0, f"{parity.missing} requests have no prediction"),
-        (parity.extra > 0, f"{parity.extra} predictions answer no request"),
+        (parity.missing.count > 0, f"{parity.missing.count} requests have no prediction"),
+        (parity.extra.count > 0, f"{parity.extra.count} predictions answer no request, or one that was answered otherwise"),
+        (parity.unbacked.count > 0, f"{parity.unbacked.count} predictions claim to be exact with a frontier that is behind"),
         (found < s["injected_bad"], f"{s['injected_bad'] - found} of {s['injected_bad']} bad records are in no dead-letter topic"),
         (s["dead_letters"] > found, f"{s['dead_letters'] - found} good records were refused"),
     )

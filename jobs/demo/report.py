@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from jobs.demo.chart import Floats
 from jobs.demo.figures import ZONE, airport_day, calibration_figure, latency_figure, roc_figure, stormiest_day
-from jobs.demo.measure import RELATIVE_TOLERANCE, Parity
+from jobs.parity.figures import apart
+from jobs.parity.findings import Parity
+from jobs.parity.report import size_text
+from jobs.report.chart import Floats
+from jobs.report.page import percent, render, tiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +61,8 @@ def page(findings: Findings) -> str:
     local = findings.scored["event_time"].dt.tz_convert(ZONE)
     first, last = local.min(), local.max()
     body = [_tiles(findings), _day(findings), _quality(findings), _latency(findings), _proof(findings), _faults(findings)]
-    template = Template(files("jobs.demo").joinpath("page.html").read_text(encoding="utf-8"))
     versions = " · ".join(f"<b>{escape(name)}</b> {escape(str(version))}" for name, version in summary["versions"].items())
-    return template.substitute(
+    return render(
         title="What the model saw, and what then happened",
         lead=f"Flights out of New York, {first:%-d %B} to {last:%-d %B %Y}, replayed through Kafka, Flink, Valkey and LightGBM: "
         f"{summary['events']:,} events, those of September ahead of them included, and {summary['predictions']:,} requests, "
@@ -75,22 +75,19 @@ def page(findings: Findings) -> str:
 def _tiles(findings: Findings) -> str:
     s, parity = findings.summary, findings.parity
     found = sum(fault.found for fault in findings.faults)
-    tiles = [
-        ("AUC, live", f"{s['auc_live']:.3f}", f"{s['auc_static']:.3f} without live features"),
+    return tiles(
+        ("AUC, live", f"{s['auc_live']:.3f}", f"{s['auc_static']:.3f} without live features", ""),
         (
             "Served values equal to the backfill",
             _share(parity.equal, parity.compared),
             f"{parity.different:,} of {parity.compared:,} differ",
+            "",
         ),
-        ("Exact reads", _percent(s["exact_share"]), "from complete tiles"),
-        ("Request to prediction", f"{s['latency_ms']['p50']:,.0f} ms", f"p99 {s['latency_ms']['p99']:,.0f} ms"),
-        ("Features job, catching up", f"{s['throughput_events_per_s']:,.0f}/s", "events, gate to tiles"),
-        ("Bad records found", f"{found} of {s['injected_bad']}", "in dead-letter topics"),
-    ]
-    each = (
-        f'<div class="tile"><div class="what">{a}</div><div class="value">{b}</div><div class="than">{c}</div></div>' for a, b, c in tiles
+        ("Exact reads", percent(s["exact_share"]), "from complete tiles", ""),
+        ("Request to prediction", f"{s['latency_ms']['p50']:,.0f} ms", f"p99 {s['latency_ms']['p99']:,.0f} ms", ""),
+        ("Features job, catching up", f"{s['throughput_events_per_s']:,.0f}/s", "events, gate to tiles", ""),
+        ("Bad records found", f"{found} of {s['injected_bad']}", "in dead-letter topics", ""),
     )
-    return f'<div class="tiles">{"".join(each)}</div>'
 
 
 def _day(findings: Findings) -> str:
@@ -114,16 +111,16 @@ def _quality(findings: Findings) -> str:
 def _proof(findings: Findings) -> str:
     parity = findings.parity
     rows = "".join(
-        f"<tr><td><code>{escape(f.name)}</code></td><td>{'every bit' if f.bit_equal else f'{RELATIVE_TOLERANCE:g}'}</td><td class=n>{f.compared:,}</td>"
-        f"<td class=n>{f.empty:,}</td><td class=n>{f.largest:.1g}</td><td class='n {'wrong' if f.different else 'ok'}'>{f.different:,}</td></tr>"
-        for f in parity.features
+        f"<tr><td><code>{escape(f.name)}</code></td><td>{escape(f.rule)}</td><td class=n>{f.compared:,}</td>"
+        f"<td class=n>{f.empty:,}</td><td class=n>{size_text(f.largest)}</td><td class='n {'wrong' if f.different else 'ok'}'>{f.different:,}</td></tr>"
+        for f in parity.columns
     )
     head = "<tr><th>feature</th><th>allowed</th><th class=n>compared</th><th class=n>empty in both</th><th class=n>largest</th><th class=n>differ</th></tr>"
     note = (
         "Every value served online beside the value that Spark computes from the archive for the same request. "
-        f"Requests without a prediction: {parity.missing:,}. Predictions without a request: {parity.extra:,}."
+        f"Requests without a prediction: {parity.missing.count:,}. Predictions without a request: {parity.extra.count:,}."
     )
-    return f'<section><h2>Online is offline</h2><p class="note">{note}</p><div class="scroll"><table>{head}{rows}</table></div></section>'
+    return f'<section><h2>Online is offline</h2><p class="note">{note}</p>{apart(parity.columns)}<div class="scroll"><table>{head}{rows}</table></div></section>'
 
 
 def _latency(findings: Findings) -> str:
@@ -147,9 +144,4 @@ def _faults(findings: Findings) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return _percent(part / whole if whole else 0.0)
-
-
-def _percent(share: float) -> str:
-    """Never rounds up to 100 %."""
-    return "100 %" if share == 1.0 else f"{min(share, 0.9999):.2%}".replace("%", " %")
+    return percent(part / whole if whole else 0.0)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from features.catalog import load
-from features.compiler.plan import Plan, ViewPlan
+from features.compiler.plan import Plan, ServicePlan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
 from inference.model import Encoding, save
 from schemas.record import SchemaSet
@@ -75,9 +75,9 @@ def prediction(body: bytes) -> dict[str, Any]:
     return record
 
 
-def train(folder: Path) -> Path:
-    """A model of the service on made-up rows, in a folder of its own."""
-    service = plan().services["buy"]
+def train(folder: Path, service: ServicePlan | None = None) -> Path:
+    """A model of the service on made-up rows, in a folder of its own; of a service under another name too."""
+    service = service or plan().services["buy"]
     random = np.random.default_rng(7)
     rows = 400
     makers: dict[DataType, Callable[[], Any]] = {

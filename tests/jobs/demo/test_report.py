@@ -11,10 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from jobs.demo.chart import Axis, even_ticks
+from features.exactness import Rule
 from jobs.demo.figures import stormiest_day
-from jobs.demo.measure import FeatureParity, Parity
 from jobs.demo.report import FaultCount, Findings, page
+from jobs.parity.findings import ColumnParity, Parity, sizes
+from jobs.report.chart import Axis, even_ticks
 
 
 def _scored(rows: int = 600) -> pd.DataFrame:
@@ -40,12 +41,10 @@ def _scored(rows: int = 600) -> pd.DataFrame:
 
 
 def _findings(**changed: Any) -> Findings:
-    parity = Parity(
-        features=(FeatureParity(name="origin_departures_1h", bit_equal=True, compared=600, different=0, largest=0.0, empty=0),),
-        missing=0,
-        extra=0,
-        exact_share=1.0,
+    column = ColumnParity(
+        name="origin_departures_1h", rule=Rule.BITS, compared=600, different=0, largest=0.0, empty=0, sizes=sizes(np.zeros(600))
     )
+    parity = Parity(columns=(column,), rows=600)
     summary = {
         "events": 1200,
         "dead_letters": 2,

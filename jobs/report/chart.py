@@ -1,4 +1,4 @@
-"""Small SVG charts for the demo's report: axes, marks and what the pointer shows; colours come from the page's style sheet."""
+"""Small SVG charts for reports: axes, marks and what the pointer shows; colours come from the page's style sheet."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from features.catalog import load
 from features.compiler.plan import ServicePlan
 from inference.prediction import PredictionEncoder
-from jobs.demo.predictions import happened, latencies_ms, prediction_table
+from jobs.parity.predictions import PredictionBatch, prediction_table
 from schemas.errors import DataError
 from schemas.record import SHIPPED, SchemaSet
 from schemas.types import DataType
@@ -81,12 +83,15 @@ def test_what_is_no_prediction_is_refused(service: ServicePlan, schema_set: Sche
         prediction_table(service, schema_set, [b"\xc3\x01nonsense"])
 
 
-def test_what_happened_is_null_for_a_flight_that_never_arrived(service: ServicePlan) -> None:
-    assert service.label is not None
-    events = pa.table({"flight_id": ["x", "y"], "arr_delay": [16.0, 15.0]})
-    assert happened(service.label, events, pa.chunked_array([["y", "z", "x"]])) == [False, None, True]
+def test_predictions_of_other_definitions_are_left_out_and_counted(service: ServicePlan, schema_set: SchemaSet) -> None:
+    batch = PredictionBatch(service=service, schemas=schema_set, own_version_only=True)
+    for body in _encoded(service, schema_set):
+        batch.add(body)
+    assert (batch.strangers, len(batch.table())) == (2, 0)
 
 
-def test_latency_counts_the_first_answer_and_no_unanswered_request() -> None:
-    measured = latencies_ms({"a": 1_000_000, "b": 0, "c": 0}, [("a", 3_000_000), ("a", 9_000_000), ("b", 500_000)])
-    assert measured.tolist() == [2.0, 0.5]
+def test_a_prediction_without_a_feature_is_named(service: ServicePlan, schema_set: SchemaSet) -> None:
+    fewer = replace(service, views=service.views[1:])
+    (body, _) = _encoded(fewer, schema_set)
+    with pytest.raises(DataError, match=r"^topic t 0/1: has no origin_departures_1h, .*made with other definitions of flight_delay$"):
+        PredictionBatch(service=service, schemas=schema_set).add(body, where="topic t 0/1")

@@ -1,0 +1,93 @@
+"""Whether the archive holds all that the stream has counted: its files become visible with each checkpoint, some seconds after the tiles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from confluent_kafka import Message
+
+from features.compiler.plan import SourcePlan
+from infra.settings import Settings
+from jobs.history import parquet_files
+from jobs.read import messages
+from schemas.errors import ServiceError
+from schemas.record import SchemaSet
+from schemas.registry import Registry
+from schemas.wire import OK, Decoder
+
+PARTITION, OFFSET = "_partition", "_offset"
+_POLL_S = 0.5
+_GRACE_S = 60.0
+
+
+def wait(settings: Settings, sources: Iterable[SourcePlan], schemas: SchemaSet, folder: Path, *, waiting: Callable[[str], None]) -> None:
+    """Return once every event that the topics of the sources hold now is in the archive.
+
+    What was read of predictions, tiles and frontiers before the call was made of no other events.
+
+    Args:
+        settings: Of Kafka, and how often checkpoints are made.
+        sources: Whose events.
+        schemas: Theirs.
+        folder: The archive.
+        waiting: Told once for each source that has to be waited for.
+
+    Raises:
+        ServiceError: Kafka does not answer, or the archive does not get there within some checkpoints.
+    """
+    needed = {source.name: _unarchived(settings, source, schemas, archived(folder / source.name)) for source in sources}
+    deadline = time.monotonic() + 3 * settings.checkpoint_interval_ms / 1000 + _GRACE_S
+    for name, last in needed.items():
+        told = False
+        while lacking := sum(offset > archived(folder / name).get(partition, -1) for partition, offset in last.items()):
+            if not told:
+                waiting(name)
+                told = True
+            if time.monotonic() >= deadline:
+                raise ServiceError(
+                    f"parity: the archive {folder / name} has not all events of its topic yet: {lacking} of its partitions are behind; "
+                    "files become visible at each checkpoint of the features job: see `tidemark jobs`, or say --until"
+                )
+            time.sleep(_POLL_S)
+
+
+def archived(folder: Path) -> dict[int, int]:
+    """Partition → the last offset that the archive of a source holds."""
+    found: dict[int, int] = {}
+    for path in parquet_files(folder) if folder.is_dir() else ():
+        for batch in pq.ParquetFile(path).iter_batches(columns=[PARTITION, OFFSET]):
+            last = pa.Table.from_batches([batch]).group_by(PARTITION).aggregate([(OFFSET, "max")])
+            for row in last.to_pylist():
+                found[row[PARTITION]] = max(row[f"{OFFSET}_max"], found.get(row[PARTITION], -1))
+    return found
+
+
+def _unarchived(settings: Settings, source: SourcePlan, schemas: SchemaSet, known: Mapping[int, int]) -> dict[int, int]:
+    """Partition → the last offset of an event behind those that are archived; markers and refused records never get there."""
+    decoder = Decoder(
+        schemas,
+        source.schema,
+        registry=None if settings.registry is None else Registry(settings.registry),
+        event_time=source.event_time,
+        required=() if source.id is None else (source.id,),
+        max_ahead_ms=settings.future_skew_ms,
+        max_bytes=settings.max_record_bytes,
+    )
+    last: dict[int, int] = {}
+    tail = messages(settings.kafka_servers, source.topic, start={partition: offset + 1 for partition, offset in known.items()})
+    while batch := list(islice(tail, 5_000)):
+        kind = decoder.decode([message.value() for message in batch]).kind
+        for row in np.flatnonzero(kind == OK).tolist():
+            partition, offset = _place(batch[row])
+            last[partition] = max(offset, last.get(partition, -1))
+    return last
+
+
+def _place(message: Message) -> tuple[int, int]:
+    return message.partition() or 0, message.offset() or 0

@@ -1,0 +1,79 @@
+"""What Spark computes from history, for a comparison: features of the predictions' own requests, and tiles. All that parity asks of the backfill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
+
+from features.compiler.plan import ServicePlan, ViewPlan
+from features.compiler.spark import tile_query
+from jobs import backfill, history
+from jobs.parity.comparison import id_field
+from jobs.parity.predictions import STALE
+from jobs.parity.staging import ORDER
+from schemas.record import SchemaSet
+
+BUCKET = "bucket__"
+_ROWS_PER_BUCKET = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Where history is and how it is counted.
+
+    Attributes:
+        spark: A session.
+        schemas: Of the sources.
+        events: Folder with one folder per source: the archive, or files from elsewhere.
+        as_known: Count late events too, instead of what was served.
+    """
+
+    spark: SparkSession
+    schemas: SchemaSet
+    events: Path
+    as_known: bool
+
+    def features(self, service: ServicePlan, predictions: Path, out: Path, *, sample: int | None) -> None:
+        """Compute the features of every request that has an exact prediction, or of a sample of them, from the request in the prediction.
+
+        Args:
+            service: Whose features.
+            predictions: Staged ones.
+            out: Where Parquet files go: the request's fields, then the features.
+            sample: How many: those of the lowest `comparison.sample_rank`.
+        """
+        identity = F.col(f"`{id_field(service)}`")
+        order = Window.partitionBy(identity).orderBy(F.col(f"`{ORDER}`"))
+        exact = self.spark.read.parquet(str(predictions)).where(~F.col(STALE)).withColumn("#copy", F.row_number().over(order))
+        asked = exact.where(F.col("`#copy`") == 1)
+        if sample is not None:
+            asked = asked.orderBy(F.sha2(identity.cast("string"), 256)).limit(sample)
+        requests = out.with_name(f"{out.name}-requests")
+        asked.select(*(F.col(f"`{name}`") for name in service.request.columns)).write.parquet(str(requests))
+        out.mkdir()
+        wanted = backfill.Backfill(service=service, schemas=self.schemas, events=self.events, requests=requests, as_known=self.as_known)
+        backfill.compute(self.spark, wanted, out)
+
+    def tiles(self, view: ViewPlan, low_ms: int | None, high_ms: int) -> DataFrame:
+        """The view's tiles that start in `[low, high)`: its key columns, `tile_start` and the tile columns."""
+        source = view.source
+        relation = history.events(self.spark, self.events, source, self.schemas.current(source.schema))
+        counted = history.between(relation.rows, source.event_time, low_ms, high_ms)
+        history.refuse(counted, relation.schema).createOrReplaceTempView(source.name)
+        return self.spark.sql(tile_query(view, self.as_known))
+
+
+def into_buckets(spark: SparkSession, folders: list[Path], identity: str, rows: int) -> int:
+    """Split folders of Parquet files alike by a hash of the request id, so that a bucket of each fits in memory; returns how many.
+
+    Beside each folder `<name>` there is `<name>-buckets` then, with `bucket__=0` and so on; a bucket without rows has no folder.
+    """
+    buckets = -(-max(rows, 1) // _ROWS_PER_BUCKET)
+    bucket = F.pmod(F.xxhash64(F.col(f"`{identity}`")), F.lit(buckets)).cast("int").alias(BUCKET)
+    for folder in folders:
+        frame = spark.read.parquet(str(folder)).select("*", bucket)
+        frame.repartition(buckets, BUCKET).write.partitionBy(BUCKET).parquet(str(folder.with_name(f"{folder.name}-buckets")))
+    return buckets
