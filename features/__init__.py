@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from features.vocabulary import (
+    CategoryCounts,
     Count,
+    CountDistinct,
     Entity,
     FeatureService,
     FeatureView,
@@ -13,14 +15,19 @@ from features.vocabulary import (
     Max,
     Mean,
     Min,
+    Quantile,
+    Share,
     Source,
     StdDev,
     Sum,
+    TopK,
     Variance,
 )
 
 __all__ = [
+    "CategoryCounts",
     "Count",
+    "CountDistinct",
     "Entity",
     "FeatureService",
     "FeatureView",
@@ -30,8 +37,11 @@ __all__ = [
     "Max",
     "Mean",
     "Min",
+    "Quantile",
+    "Share",
     "Source",
     "StdDev",
     "Sum",
+    "TopK",
     "Variance",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from features.compiler import flink
 from features.compiler.flink import indent, quote, select, tumble
+from features.compiler.maps import number, sub_key, sub_key_source
 from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
 from features.expression import Expression
 
@@ -32,6 +33,8 @@ def tile_query(view: ViewPlan) -> str:
     for partial in view.partials:
         if partial.kind in (PartialKind.FIRST, PartialKind.LAST):
             steps[partial.name] = _extreme_in_time(partial, inputs, keys, windowed)
+        elif partial.kind.is_map:
+            steps[partial.name] = _map(partial, inputs, keys, windowed)
     joined = "".join(f"\nLEFT JOIN {quote(name)} ON {_same_tile('base', name, keys)}" for name in steps if name not in ("input", "base"))
     columns = [
         f"{quote(_home(partial, column))}.{quote(column.name)} AS {quote(column.name)}"
@@ -69,7 +72,9 @@ class _Inputs:
         """The column that is null where an event does not contribute; None when every event does."""
         if partial.input is None:
             return None if partial.where is None else self._name(f"CASE WHEN {partial.where.sql('flink')} THEN 1 END")
-        return self._name(_where(partial.input, partial.where))
+        if partial.kind.is_map:
+            return self._name(_where(sub_key_source(partial, "flink"), partial.where))
+        return self._name(_where(partial.input.sql("flink"), partial.where))
 
     def tie(self, partial: Partial) -> str | None:
         """The column that breaks ties."""
@@ -127,10 +132,27 @@ def _extreme_in_time(partial: Partial, inputs: _Inputs, keys: list[str], windowe
     return select([*place, *(f"{column} AS {quote(name)}" for column, name in sources)], f"(\n{indent(ranked)}\n)", "WHERE `_rank` = 1")
 
 
+def _map(partial: Partial, inputs: _Inputs, keys: list[str], windowed: str) -> str:
+    """The entries of each tile: a number for each sub-key, then all of them as one text, in any order."""
+    source = inputs.of(partial)
+    assert source is not None
+    place = [*keys, "`window_start`", "`window_end`"]
+    grouped = select(
+        [*place, f"{sub_key(partial, source, 'flink')} AS `_sub_key`", f"{number(partial, source, 'flink')} AS `_number`"],
+        windowed,
+        f"WHERE {source} IS NOT NULL",
+        f"GROUP BY {', '.join([*place, sub_key(partial, source, 'flink')])}",
+    )
+    entry = "CAST(`_number` AS STRING) || ' ' || `_sub_key`"
+    return select([*place, f"LISTAGG({entry}, ',') AS {quote(partial.name)}"], f"(\n{indent(grouped)}\n)", f"GROUP BY {', '.join(place)}")
+
+
 def _home(partial: Partial, column: Column) -> str:
     """The step of `tile_query` that computes a column."""
     match partial.kind:
         case PartialKind.FIRST | PartialKind.LAST:
+            return partial.name
+        case kind if kind.is_map:
             return partial.name
         case PartialKind.MOMENTS:
             return "moments" if column.name.endswith(("__s1", "__s2")) else "base"
@@ -138,8 +160,8 @@ def _home(partial: Partial, column: Column) -> str:
             return "base"
 
 
-def _where(input: Expression, condition: Expression | None) -> str:
-    return input.sql("flink") if condition is None else f"CASE WHEN {condition.sql('flink')} THEN {input.sql('flink')} END"
+def _where(value: str, condition: Expression | None) -> str:
+    return value if condition is None else f"CASE WHEN {condition.sql('flink')} THEN {value} END"
 
 
 def _same_tile(left: str, right: str, keys: list[str]) -> str:

@@ -29,6 +29,14 @@ class PartialKind(StrEnum):
     FIRST = "first"
     LAST = "last"
     MOMENTS = "moments"
+    TALLY = "tally"
+    REGISTERS = "registers"
+    BUCKETS = "buckets"
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it is a map of sub-key → int64: one text column, see `features.entries`."""
+        return self in (PartialKind.TALLY, PartialKind.REGISTERS, PartialKind.BUCKETS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +58,7 @@ class Partial:
         where: Only events for which this is TRUE contribute.
         tie: For first/last: breaks equal event times ahead of the value itself.
         type: Of the value.
+        parameter: Of buckets: how many each octave has, a power of two.
     """
 
     name: str
@@ -58,6 +67,7 @@ class Partial:
     where: Expression | None
     tie: Expression | None
     type: DataType
+    parameter: int | None = None
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -65,6 +75,8 @@ class Partial:
 
         count: n (never null). sum, min, max: the value. first, last: event time in ms, the tie value if declared, the value.
         moments: n, pivot (any double near the data), Σ(x − pivot), Σ(x − pivot)²: stable however far the mean is from 0.
+        tally: how often each value occurs. registers: HyperLogLog's, register → largest rank. buckets: how many values are in each.
+        These three are maps, each one column of text (`features.entries`).
         """
         match self.kind:
             case PartialKind.FIRST | PartialKind.LAST:
@@ -88,6 +100,11 @@ class Finish(StrEnum):
     MEAN = "mean"  # partials: sum, count
     VARIANCE = "variance"  # partials: moments; of the sample
     STDDEV = "stddev"
+    SHARE = "share"  # partials: count where, count
+    TOP = "top"  # partials: tally; argument: the rank, from 1
+    CATEGORY = "category"  # partials: tally; argument: the value as text
+    DISTINCT = "distinct"  # partials: registers
+    QUANTILE = "quantile"  # partials: buckets; argument: q
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +117,7 @@ class WindowFeature:
     window_ms: int
     type: DataType
     text: str  # how the user wrote it, e.g. Mean("dep_delay").over(1h)
+    argument: int | float | str | None = None  # of its finish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +257,7 @@ def describe_partial(partial: Partial) -> dict[str, object]:
         "input": None if partial.input is None else partial.input.text,
         "where": None if partial.where is None else partial.where.text,
         "tie": None if partial.tie is None else partial.tie.text,
-    }
+    } | ({} if partial.parameter is None else {"parameter": partial.parameter})
 
 
 def describe_view(view: ViewPlan) -> dict[str, object]:
@@ -263,6 +281,7 @@ def describe_view(view: ViewPlan) -> dict[str, object]:
                 "window_ms": feature.window_ms,
                 "type": str(feature.type),
             }
+            | ({} if feature.argument is None else {"argument": feature.argument})
             for feature in view.features
         },
     }

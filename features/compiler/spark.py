@@ -6,6 +6,7 @@ which no field can.
 
 from __future__ import annotations
 
+from features.compiler.maps import number, sub_key, sub_key_source
 from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
 
 WATERMARK = "_watermark_ms"
@@ -24,9 +25,42 @@ def tile_query(view: ViewPlan, as_known: bool) -> str:
     Returns:
         A SELECT of the key columns, `tile_start` TIMESTAMP, and the view's tile columns.
     """
+    if any(partial.kind.is_map for partial in view.partials):
+        return _with_maps(view, as_known)
     keys = [_quoted(key.name) for key in view.keys]
     outputs = [*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *(line for partial in view.partials for line in _aggregates(partial))]
     return f"SELECT\n  {_joined(outputs)}\nFROM (\n{_indented(_events(view, as_known))}\n)\nGROUP BY {', '.join([*keys, '`#tile`'])}"
+
+
+def _with_maps(view: ViewPlan, as_known: bool) -> str:
+    """As `tile_query`, where some partials are maps: those are grouped by sub-key first, entries in the order of their sub-keys."""
+    keys = [_quoted(key.name) for key in view.keys]
+    place = [*keys, "`#tile`"]
+    plain = [line for partial in view.partials if not partial.kind.is_map for line in _aggregates(partial)]
+    steps = {"#events": _events(view, as_known)}
+    steps["#base"] = f"SELECT\n  {_joined([*place, *plain])}\nFROM `#events`\nGROUP BY {', '.join(place)}"
+    for partial in view.partials:
+        if partial.kind.is_map:
+            steps[partial.name] = _map(partial, place)
+    common = ",\n".join(f"{_quoted(name)} AS (\n{_indented(step)}\n)" for name, step in steps.items())
+    joins = "".join(f"\nLEFT JOIN {_quoted(name)} USING ({', '.join(place)})" for name in steps if name not in ("#events", "#base"))
+    columns = [_quoted(column.name) for column in view.tile_columns]
+    outputs = [*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *columns]
+    return f"WITH {common}\nSELECT\n  {_joined(outputs)}\nFROM `#base`{joins}"
+
+
+def _map(partial: Partial, place: list[str]) -> str:
+    source = sub_key_source(partial, "spark")
+    if partial.where is not None:
+        source = f"CASE WHEN {partial.where.sql('spark')} THEN {source} END"
+    events = f"SELECT\n  {_joined([*place, f'{source} AS `#in`'])}\nFROM `#events`"
+    grouped = [f"{sub_key(partial, '`#in`', 'spark')} AS `#sub_key`", f"{number(partial, '`#in`', 'spark')} AS `#number`"]
+    by_key = f"SELECT\n  {_joined([*place, *grouped])}\nFROM (\n{_indented(events)}\n)\nWHERE `#in` IS NOT NULL\nGROUP BY {', '.join([*place, '`#sub_key`'])}"
+    entries = "ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`)))"
+    text = f"ARRAY_JOIN(TRANSFORM({entries}, e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',')"
+    return (
+        f"SELECT\n  {_joined([*place, f'{text} AS {_quoted(partial.name)}'])}\nFROM (\n{_indented(by_key)}\n)\nGROUP BY {', '.join(place)}"
+    )
 
 
 def _events(view: ViewPlan, as_known: bool) -> str:
@@ -84,6 +118,8 @@ def _aggregates(partial: Partial) -> list[str]:
             pivot = _quoted(f"#{partial.name}")
             above = f"({_input(partial)} - {pivot})"
             values = [f"COUNT({_input(partial)})", f"MIN({pivot})", f"SUM({above})", f"SUM({above} * {above})"]
+        case _:
+            raise AssertionError(f"{partial.kind} is grouped by sub-key")
     return [_named(value, column) for value, column in zip(values, partial.columns, strict=True)]
 
 

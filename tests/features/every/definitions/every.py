@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from features import Count, FeatureService, FeatureView, First, Label, Last, Max, Mean, Min, StdDev, Sum, Variance
+from features import (
+    CategoryCounts,
+    Count,
+    CountDistinct,
+    FeatureService,
+    FeatureView,
+    First,
+    Label,
+    Last,
+    Max,
+    Mean,
+    Min,
+    Quantile,
+    Share,
+    StdDev,
+    Sum,
+    TopK,
+    Variance,
+)
 
 from .sources import events, hour, minute, requests, user, user_shop
 
@@ -32,6 +50,15 @@ every_aggregation = FeatureView(
         "colour_last_1h": Last("colour", tie="id", where="amount > 0").over(hour),
         "paid_last_1h": Last("paid", tie="items").over(hour),
         "shipped_hour_last_1h": Last("HOUR(shipped)").over(hour),
+        "paid_share_1h": Share(where="paid").over(hour),
+        "discount_paid_share_1h": Share("discount", where="paid").over(hour),
+        "colour_top_1h": TopK("colour", k=2, where="amount > 0").over(hour),
+        "colours_1h": CategoryCounts("colour", ["red", "blue"], where="amount > 0").over(hour),
+        "colours_10m": CategoryCounts("colour", {"none": "", "comma": "a, b"}).over(10 * minute),
+        "ids_1h": CountDistinct("id").over(hour),
+        "items_distinct_1h": CountDistinct("items", where="paid").over(hour),
+        "amount_p95_1h": Quantile("amount", q=0.95).over(hour),
+        "items_median_1h": Quantile("items", accuracy=0.05).over(hour),
     },
 )
 
