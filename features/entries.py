@@ -17,15 +17,21 @@ from numpy.typing import NDArray
 from features.compiler.plan import Finish, Partial, PartialKind, WindowFeature
 from features.hyperloglog import REGISTERS, estimate
 from features.values import Bools, Int64s, Values, ranked
+from schemas.types import DataType
 
 _CHUNK_ENTRIES = 1 << 22  # merged at once: bounds memory, changes no value
 
 
 def canonical(text: str | None) -> str | None:
-    """The entries in the order of their sub-keys' bytes, so that equal maps are equal bytes in the store."""
+    """The entries in the order of their sub-keys' bytes, then numbers, so that equal maps are equal bytes in the store."""
     if text is None or "," not in text:
         return text
-    return ",".join(sorted(text.split(","), key=lambda entry: entry.partition(" ")[2].encode()))
+    pairs = (entry.split(" ", 1) for entry in text.split(","))
+    return ",".join(f"{number} {key}" for key, number in sorted(((key, int(number)) for number, key in pairs), key=_order))
+
+
+def _order(entry: tuple[str, int]) -> tuple[bytes, int]:
+    return entry[0].encode(), entry[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +124,13 @@ def finish_maps(
 
 
 def _merge(partial: Partial, entries: Entries, *, rows: int, row: Int64s, word: Int64s, lengths: Int64s) -> Merged:
-    """One entry for each row and sub-key: counts are added, of ranks the largest stays."""
+    """One entry for each row and sub-key: counts are added, of ranks the largest stays; of latest every entry stays."""
     offsets = np.cumsum(lengths) - lengths
     position = np.repeat(entries.offsets[word] - offsets, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
     size = max(1, len(entries.keys))
+    if partial.kind is PartialKind.LATEST:
+        every = np.repeat(row, lengths)
+        return Merged(rows=rows, row=every, key=entries.key[position], number=entries.number[position], keys=entries.keys)
     composite: Int64s = np.repeat(row, lengths) * size + entries.key[position]
     order = np.argsort(composite, kind="stable")
     composite, number = composite[order], entries.number[position][order]
@@ -134,6 +143,7 @@ def _merge(partial: Partial, entries: Entries, *, rows: int, row: Int64s, word: 
 def _finished(merged: Merged, features: Sequence[WindowFeature]) -> dict[str, pa.Array[Any]]:
     found: dict[str, pa.Array[Any]] = {}
     by_count: Merged | None = None
+    latest: Merged | None = None
     for feature in features:
         match feature.finish:
             case Finish.TOP:
@@ -141,6 +151,9 @@ def _finished(merged: Merged, features: Sequence[WindowFeature]) -> dict[str, pa
                 found[feature.name] = _nth(by_count, int(feature.argument or 1))
             case Finish.CATEGORY:
                 found[feature.name] = _count_of(merged, str(feature.argument))
+            case Finish.LATEST:
+                latest = latest or _latest(merged, feature.type)
+                found[feature.name] = _nth(latest, int(feature.argument or 1))
             case Finish.DISTINCT:
                 found[feature.name] = _distinct(merged)
             case _:
@@ -154,6 +167,21 @@ def _by_count(merged: Merged) -> Merged:
     """Each row's entries by count, largest first, then by sub-key."""
     order = np.lexsort((merged.key, -merged.number, merged.row))
     return Merged(rows=merged.rows, row=merged.row, key=merged.key[order], number=merged.number[order], keys=merged.keys)
+
+
+def _latest(merged: Merged, type_: DataType) -> Merged:
+    """Each row's entries by time, then value, the last and largest first; `keys` are values."""
+    texts: list[Any] = merged.keys.to_pylist()
+    values = merged.keys
+    rank = np.arange(len(texts))
+    if type_ in (DataType.INT64, DataType.FLOAT64):
+        read = int if type_ is DataType.INT64 else float
+        numbers = np.array([read(text) for text in texts], dtype=np.int64 if type_ is DataType.INT64 else np.float64)
+        values, rank = Values(numbers=numbers).arrow(type_), np.unique(numbers, return_inverse=True)[1]
+    elif type_ is DataType.BOOLEAN:
+        values = pa.array([text == "true" for text in texts], type=pa.bool_())
+    order = np.lexsort((-rank[merged.key], -merged.number, merged.row))
+    return Merged(rows=merged.rows, row=merged.row, key=merged.key[order], number=merged.number[order], keys=values)
 
 
 def _nth(merged: Merged, rank: int) -> pa.Array[Any]:

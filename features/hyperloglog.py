@@ -32,7 +32,8 @@ def estimate(histogram: Int64s) -> Int64s:
         z = 0.5 * (z + counts[:, rank])
     empty = counts[:, 0] == REGISTERS
     z += REGISTERS * _sigma(np.where(empty, 0.0, counts[:, 0] / REGISTERS))
-    return np.where(empty, 0, np.rint(_ALPHA * REGISTERS * REGISTERS / z)).astype(np.int64)
+    found = np.rint(_ALPHA * REGISTERS * REGISTERS / np.maximum(z, 2.0**-36))  # below 2^60: every register full says no more
+    return np.where(empty, 0, found).astype(np.int64)
 
 
 def _sigma(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -242,6 +242,39 @@ class CategoryCounts(Aggregation):
 
 
 @dataclass(frozen=True)
+class LastN(Aggregation):
+    """The last n values by event time: features `<name>_1` (the last) to `<name>_<n>`, null where there are fewer. Exact.
+
+    Equal event times are ordered by value, the largest first.
+
+    Attributes:
+        n: How many, 1 to 100.
+    """
+
+    n: int = 3
+
+    parts = (PartialKind.LATEST,)
+    finish = Finish.LATEST
+    accepts = _TEXT | {DataType.FLOAT64}
+    refuses = _NO_PORTABLE_TEXT
+
+    @property
+    def fault(self) -> str | None:
+        """See `Aggregation.fault`."""
+        return None if _is_whole(self.n, 1, 100) else f"n={self.n!r}; allowed is a whole number from 1 to 100"
+
+    @property
+    def parameter(self) -> int | None:
+        """How many values a tile keeps."""
+        return self.n
+
+    @property
+    def outputs(self) -> Mapping[str, int | float | str | None]:
+        """See `Aggregation.outputs`."""
+        return {f"_{place}": place for place in range(1, self.n + 1)}
+
+
+@dataclass(frozen=True)
 class CountDistinct(Aggregation):
     """About how many distinct values, int64: HyperLogLog with 4096 registers, standard error 1.63 %. 0 of nothing.
 

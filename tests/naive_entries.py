@@ -27,6 +27,13 @@ def entries(kind: str, values: Sequence[Any], per_octave: int | None) -> str | N
     return ",".join(f"{found[sub_key]} {sub_key}" for sub_key in sorted(found, key=str.encode)) or None
 
 
+def latest(readings: Sequence[tuple[int, Any]], n: int) -> str | None:
+    """The text of the last n (event time in ms, value) of one tile, but for doubles, whose text is Java's."""
+    last = sorted(readings, key=lambda reading: (reading[0], reading[1].encode() if isinstance(reading[1], str) else reading[1]))[-n:]
+    rows = sorted((escaped(text_of(value)).encode(), time) for time, value in last)
+    return ",".join(f"{time} {text.decode()}" for text, time in rows) or None
+
+
 def escaped(text: str) -> str:
     """Without commas."""
     return text.replace("\\", "\\s").replace(",", "\\c")

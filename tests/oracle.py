@@ -89,6 +89,9 @@ def aggregate(question: Question, events: Sequence[Event], time: str) -> Any:
             texts = [as_text(value) for value in values]
             ordered = sorted(set(texts), key=lambda text: (-texts.count(text), text.encode()))
             return ordered[question.argument - 1] if question.argument <= len(ordered) else None
+        case "LastN":
+            newest = sorted(_ordered(question, events, time), reverse=True)
+            return plain(newest[question.argument - 1][-1]) if question.argument <= len(newest) else None
         case "Quantile":
             return plain(float(sorted(values)[math.floor(question.argument * (len(values) - 1))]))
         case "Variance":

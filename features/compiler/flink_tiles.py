@@ -137,6 +137,8 @@ def _map(partial: Partial, inputs: _Inputs, keys: list[str], windowed: str) -> s
     source = inputs.of(partial)
     assert source is not None
     place = [*keys, "`window_start`", "`window_end`"]
+    if partial.kind is PartialKind.LATEST:
+        return _latest(partial, source, place, windowed)
     grouped = select(
         [*place, f"{sub_key(partial, source, 'flink')} AS `_sub_key`", f"{number(partial, source, 'flink')} AS `_number`"],
         windowed,
@@ -145,6 +147,15 @@ def _map(partial: Partial, inputs: _Inputs, keys: list[str], windowed: str) -> s
     )
     entry = "CAST(`_number` AS STRING) || ' ' || `_sub_key`"
     return select([*place, f"LISTAGG({entry}, ',') AS {quote(partial.name)}"], f"(\n{indent(grouped)}\n)", f"GROUP BY {', '.join(place)}")
+
+
+def _latest(partial: Partial, source: str, place: list[str], windowed: str) -> str:
+    """The last values of each tile, by event time, then value."""
+    rank = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(place)} ORDER BY `_time_ms` DESC, {source} DESC) AS `_rank`"
+    ranked = select(["*", rank], windowed, f"WHERE {source} IS NOT NULL")
+    entry = f"CAST(`_time_ms` AS STRING) || ' ' || {sub_key(partial, source, 'flink')}"
+    rows = select([*place, f"{entry} AS `_entry`"], f"(\n{indent(ranked)}\n)", f"WHERE `_rank` <= {partial.parameter}")
+    return select([*place, f"LISTAGG(`_entry`, ',') AS {quote(partial.name)}"], f"(\n{indent(rows)}\n)", f"GROUP BY {', '.join(place)}")
 
 
 def _home(partial: Partial, column: Column) -> str:

@@ -24,13 +24,11 @@ def sub_key_source(partial: Partial, dialect: Dialect) -> str:
     assert partial.input is not None
     match partial.kind:
         case PartialKind.REGISTERS:
-            return f"MD5({_text(partial, dialect)})"
-        case PartialKind.BUCKETS:
+            return f"MD5({_text(partial.input.type, partial.input.sql(dialect), dialect)})"
+        case PartialKind.BUCKETS | PartialKind.LATEST:
             return partial.input.sql(dialect)
         case _:
-            backslash = "'\\'" if dialect == "flink" else "'\\\\'"
-            escape = backslash[:-1]
-            return f"REPLACE(REPLACE({_text(partial, dialect)}, {backslash}, {escape}s'), ',', {escape}c')"
+            return _escaped(_text(partial.input.type, partial.input.sql(dialect), dialect), dialect)
 
 
 def sub_key(partial: Partial, source: str, dialect: Dialect) -> str:
@@ -41,6 +39,9 @@ def sub_key(partial: Partial, source: str, dialect: Dialect) -> str:
         case PartialKind.BUCKETS:
             assert partial.parameter is not None
             return _bucket(source, partial.parameter, dialect)
+        case PartialKind.LATEST:
+            assert partial.input is not None
+            return _escaped(_text(partial.input.type, source, dialect), dialect)
         case _:
             return source
 
@@ -56,16 +57,20 @@ def number(partial: Partial, source: str, dialect: Dialect) -> str:
     return f"MAX({4 * RANK_DIGITS} - 4 * {length}({left}) + {zeros})"
 
 
-def _text(partial: Partial, dialect: Dialect) -> str:
-    assert partial.input is not None
-    value = partial.input.sql(dialect)
-    match partial.input.type:
+def _text(type_: DataType, value: str, dialect: Dialect) -> str:
+    """A value as text; of doubles it is Java's shortest that reads back as the same, in both engines."""
+    match type_:
         case DataType.STRING:
             return value
         case DataType.BOOLEAN:
             return f"CASE WHEN ({value}) IS TRUE THEN 'true' WHEN ({value}) IS FALSE THEN 'false' END"
         case _:
             return f"CAST({value} AS STRING)"
+
+
+def _escaped(text: str, dialect: Dialect) -> str:
+    backslash, escape = ("'\\'", "'\\") if dialect == "flink" else ("'\\\\'", "'\\\\")
+    return f"REPLACE(REPLACE({text}, {backslash}, {escape}s'), ',', {escape}c')"
 
 
 def _bucket(value: str, per_octave: int, dialect: Dialect) -> str:

@@ -32,11 +32,12 @@ class PartialKind(StrEnum):
     TALLY = "tally"
     REGISTERS = "registers"
     BUCKETS = "buckets"
+    LATEST = "latest"
 
     @property
     def is_map(self) -> bool:
-        """Whether it is a map of sub-key → int64: one text column, see `features.entries`."""
-        return self in (PartialKind.TALLY, PartialKind.REGISTERS, PartialKind.BUCKETS)
+        """Whether it is a map of sub-key → int64 (a multimap for latest): one text column, see `features.entries`."""
+        return self in (PartialKind.TALLY, PartialKind.REGISTERS, PartialKind.BUCKETS, PartialKind.LATEST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Partial:
         where: Only events for which this is TRUE contribute.
         tie: For first/last: breaks equal event times ahead of the value itself.
         type: Of the value.
-        parameter: Of buckets: how many each octave has, a power of two.
+        parameter: Of buckets: how many each octave has, a power of two. Of latest: how many values are kept.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Partial:
         count: n (never null). sum, min, max: the value. first, last: event time in ms, the tie value if declared, the value.
         moments: n, pivot (any double near the data), Σ(x − pivot), Σ(x − pivot)²: stable however far the mean is from 0.
         tally: how often each value occurs. registers: HyperLogLog's, register → largest rank. buckets: how many values are in each.
-        These three are maps, each one column of text (`features.entries`).
+        latest: the last values, each with its event time in ms. These four are maps, each one column of text (`features.entries`).
         """
         match self.kind:
             case PartialKind.FIRST | PartialKind.LAST:
@@ -104,6 +105,7 @@ class Finish(StrEnum):
     TOP = "top"  # partials: tally; argument: the rank, from 1
     CATEGORY = "category"  # partials: tally; argument: the value as text
     DISTINCT = "distinct"  # partials: registers
+    LATEST = "latest"  # partials: latest; argument: which, 1 is the last
     QUANTILE = "quantile"  # partials: buckets; argument: q
 
 

@@ -54,13 +54,28 @@ def _map(partial: Partial, place: list[str]) -> str:
     if partial.where is not None:
         source = f"CASE WHEN {partial.where.sql('spark')} THEN {source} END"
     events = f"SELECT\n  {_joined([*place, f'{source} AS `#in`'])}\nFROM `#events`"
+    if partial.kind is PartialKind.LATEST:
+        return _latest(partial, source, place)
     grouped = [f"{sub_key(partial, '`#in`', 'spark')} AS `#sub_key`", f"{number(partial, '`#in`', 'spark')} AS `#number`"]
     by_key = f"SELECT\n  {_joined([*place, *grouped])}\nFROM (\n{_indented(events)}\n)\nWHERE `#in` IS NOT NULL\nGROUP BY {', '.join([*place, '`#sub_key`'])}"
+    return _texts(partial, by_key, place)
+
+
+def _latest(partial: Partial, source: str, place: list[str]) -> str:
+    """The last values of each tile, by event time, then value."""
+    events = f"SELECT\n  {_joined([*place, '`#ms`', f'{source} AS `#in`'])}\nFROM `#events`"
+    rank = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(place)} ORDER BY `#ms` DESC, `#in` DESC) AS `#rank`"
+    ranked = f"SELECT *, {rank}\nFROM (\n{_indented(events)}\n)\nWHERE `#in` IS NOT NULL"
+    own = [f"{sub_key(partial, '`#in`', 'spark')} AS `#sub_key`", "`#ms` AS `#number`"]
+    rows = f"SELECT\n  {_joined([*place, *own])}\nFROM (\n{_indented(ranked)}\n)\nWHERE `#rank` <= {partial.parameter}"
+    return _texts(partial, rows, place)
+
+
+def _texts(partial: Partial, rows: str, place: list[str]) -> str:
+    """All entries of each tile as one text."""
     entries = "ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`)))"
     text = f"ARRAY_JOIN(TRANSFORM({entries}, e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',')"
-    return (
-        f"SELECT\n  {_joined([*place, f'{text} AS {_quoted(partial.name)}'])}\nFROM (\n{_indented(by_key)}\n)\nGROUP BY {', '.join(place)}"
-    )
+    return f"SELECT\n  {_joined([*place, f'{text} AS {_quoted(partial.name)}'])}\nFROM (\n{_indented(rows)}\n)\nGROUP BY {', '.join(place)}"
 
 
 def _events(view: ViewPlan, as_known: bool) -> str:

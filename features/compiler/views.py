@@ -194,7 +194,7 @@ class ViewBuilder:
                 finish=aggregation.finish,
                 partials=partials,
                 window_ms=window_ms,
-                type=aggregation.gives or partials[0].type,
+                type=aggregation.gives or _value_type(partials[0]),
                 text=f"{_written(aggregation)}.over({show(window_ms)})",
                 argument=argument,
             )
@@ -285,6 +285,11 @@ def _plain_column(value: Expression | None) -> str | None:
     if value is None or value.root.op != "column" or "__" in str(value.root.value):
         return None
     return str(value.root.value)
+
+
+def _value_type(partial: Partial) -> DataType:
+    """The type of its values, also where the tile keeps them as text."""
+    return partial.input.type if partial.kind.is_map and partial.input is not None else partial.type
 
 
 def _needs_input(aggregation: Aggregation) -> bool:

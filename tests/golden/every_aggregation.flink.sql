@@ -38,9 +38,10 @@ WITH `input` AS (
     CASE WHEN `paid` THEN `discount` END AS `_in15`,
     CASE WHEN `amount` > 0.0E0 THEN REPLACE(REPLACE(`colour`, '\', '\s'), ',', '\c') END AS `_in16`,
     REPLACE(REPLACE(`colour`, '\', '\s'), ',', '\c') AS `_in17`,
-    MD5(`id`) AS `_in18`,
-    CASE WHEN `paid` THEN MD5(CAST(`items` AS STRING)) END AS `_in19`,
-    CAST(`items` AS DOUBLE) AS `_in20`
+    CASE WHEN `paid` THEN `amount` END AS `_in18`,
+    MD5(`id`) AS `_in19`,
+    CASE WHEN `paid` THEN MD5(CAST(`items` AS STRING)) END AS `_in20`,
+    CAST(`items` AS DOUBLE) AS `_in21`
   FROM `events_events_60000`
   WHERE `user` IS NOT NULL
     AND `shop` IS NOT NULL
@@ -202,6 +203,56 @@ WITH `input` AS (
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 ),
+`latest_2_amount_b10b2003` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    LISTAGG(`_entry`, ',') AS `latest_2_amount_b10b2003`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_time_ms` AS STRING) || ' ' || REPLACE(REPLACE(CAST(`_in18` AS STRING), '\', '\s'), ',', '\c') AS `_entry`
+    FROM (
+      SELECT
+        *,
+        ROW_NUMBER() OVER (PARTITION BY `user`, `shop`, `window_start`, `window_end` ORDER BY `_time_ms` DESC, `_in18` DESC) AS `_rank`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in18` IS NOT NULL
+    )
+    WHERE `_rank` <= 2
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
+),
+`latest_1_colour` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    LISTAGG(`_entry`, ',') AS `latest_1_colour`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_time_ms` AS STRING) || ' ' || REPLACE(REPLACE(`_in7`, '\', '\s'), ',', '\c') AS `_entry`
+    FROM (
+      SELECT
+        *,
+        ROW_NUMBER() OVER (PARTITION BY `user`, `shop`, `window_start`, `window_end` ORDER BY `_time_ms` DESC, `_in7` DESC) AS `_rank`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in7` IS NOT NULL
+    )
+    WHERE `_rank` <= 1
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
+),
 `registers_id` AS (
   SELECT
     `user`,
@@ -215,11 +266,11 @@ WITH `input` AS (
       `shop`,
       `window_start`,
       `window_end`,
-      SUBSTRING(`_in18`, 1, 3) AS `_sub_key`,
-      MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in18`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in18`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in18`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in18`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in18`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
+      SUBSTRING(`_in19`, 1, 3) AS `_sub_key`,
+      MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
     FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
-    WHERE `_in18` IS NOT NULL
-    GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in18`, 1, 3)
+    WHERE `_in19` IS NOT NULL
+    GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in19`, 1, 3)
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 ),
@@ -236,11 +287,11 @@ WITH `input` AS (
       `shop`,
       `window_start`,
       `window_end`,
-      SUBSTRING(`_in19`, 1, 3) AS `_sub_key`,
-      MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
+      SUBSTRING(`_in20`, 1, 3) AS `_sub_key`,
+      MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
     FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
-    WHERE `_in19` IS NOT NULL
-    GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in19`, 1, 3)
+    WHERE `_in20` IS NOT NULL
+    GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in20`, 1, 3)
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 ),
@@ -278,11 +329,11 @@ WITH `input` AS (
       `shop`,
       `window_start`,
       `window_end`,
-      CASE WHEN ABS(`_in20`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in20` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in20`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in20`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in20`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END AS `_sub_key`,
+      CASE WHEN ABS(`_in21`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in21` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in21`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END AS `_sub_key`,
       COUNT(*) AS `_number`
     FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
-    WHERE `_in20` IS NOT NULL
-    GROUP BY `user`, `shop`, `window_start`, `window_end`, CASE WHEN ABS(`_in20`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in20` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in20`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in20`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in20`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END
+    WHERE `_in21` IS NOT NULL
+    GROUP BY `user`, `shop`, `window_start`, `window_end`, CASE WHEN ABS(`_in21`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in21` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in21`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 )
@@ -327,6 +378,8 @@ SELECT
   `base`.`count_discount_b10b2003` AS `count_discount_b10b2003`,
   `tally_colour_8a8e0b9f`.`tally_colour_8a8e0b9f` AS `tally_colour_8a8e0b9f`,
   `tally_colour`.`tally_colour` AS `tally_colour`,
+  `latest_2_amount_b10b2003`.`latest_2_amount_b10b2003` AS `latest_2_amount_b10b2003`,
+  `latest_1_colour`.`latest_1_colour` AS `latest_1_colour`,
   `registers_id`.`registers_id` AS `registers_id`,
   `registers_items_b10b2003`.`registers_items_b10b2003` AS `registers_items_b10b2003`,
   `buckets_64_amount`.`buckets_64_amount` AS `buckets_64_amount`,
@@ -340,6 +393,8 @@ LEFT JOIN `last_paid_372127ba` ON `base`.`user` = `last_paid_372127ba`.`user` AN
 LEFT JOIN `last_0ca41f06` ON `base`.`user` = `last_0ca41f06`.`user` AND `base`.`shop` = `last_0ca41f06`.`shop` AND `base`.`window_start` = `last_0ca41f06`.`window_start` AND `base`.`window_end` = `last_0ca41f06`.`window_end`
 LEFT JOIN `tally_colour_8a8e0b9f` ON `base`.`user` = `tally_colour_8a8e0b9f`.`user` AND `base`.`shop` = `tally_colour_8a8e0b9f`.`shop` AND `base`.`window_start` = `tally_colour_8a8e0b9f`.`window_start` AND `base`.`window_end` = `tally_colour_8a8e0b9f`.`window_end`
 LEFT JOIN `tally_colour` ON `base`.`user` = `tally_colour`.`user` AND `base`.`shop` = `tally_colour`.`shop` AND `base`.`window_start` = `tally_colour`.`window_start` AND `base`.`window_end` = `tally_colour`.`window_end`
+LEFT JOIN `latest_2_amount_b10b2003` ON `base`.`user` = `latest_2_amount_b10b2003`.`user` AND `base`.`shop` = `latest_2_amount_b10b2003`.`shop` AND `base`.`window_start` = `latest_2_amount_b10b2003`.`window_start` AND `base`.`window_end` = `latest_2_amount_b10b2003`.`window_end`
+LEFT JOIN `latest_1_colour` ON `base`.`user` = `latest_1_colour`.`user` AND `base`.`shop` = `latest_1_colour`.`shop` AND `base`.`window_start` = `latest_1_colour`.`window_start` AND `base`.`window_end` = `latest_1_colour`.`window_end`
 LEFT JOIN `registers_id` ON `base`.`user` = `registers_id`.`user` AND `base`.`shop` = `registers_id`.`shop` AND `base`.`window_start` = `registers_id`.`window_start` AND `base`.`window_end` = `registers_id`.`window_end`
 LEFT JOIN `registers_items_b10b2003` ON `base`.`user` = `registers_items_b10b2003`.`user` AND `base`.`shop` = `registers_items_b10b2003`.`shop` AND `base`.`window_start` = `registers_items_b10b2003`.`window_start` AND `base`.`window_end` = `registers_items_b10b2003`.`window_end`
 LEFT JOIN `buckets_64_amount` ON `base`.`user` = `buckets_64_amount`.`user` AND `base`.`shop` = `buckets_64_amount`.`shop` AND `base`.`window_start` = `buckets_64_amount`.`window_start` AND `base`.`window_end` = `buckets_64_amount`.`window_end`

@@ -113,6 +113,66 @@ WITH `#events` AS (
   )
   GROUP BY `user`, `shop`, `#tile`
 ),
+`latest_2_amount_b10b2003` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `#tile`,
+    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `latest_2_amount_b10b2003`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `#tile`,
+      REPLACE(REPLACE(CAST(`#in` AS STRING), '\\', '\\s'), ',', '\\c') AS `#sub_key`,
+      `#ms` AS `#number`
+    FROM (
+      SELECT *, ROW_NUMBER() OVER (PARTITION BY `user`, `shop`, `#tile` ORDER BY `#ms` DESC, `#in` DESC) AS `#rank`
+      FROM (
+        SELECT
+          `user`,
+          `shop`,
+          `#tile`,
+          `#ms`,
+          CASE WHEN `paid` THEN `amount` END AS `#in`
+        FROM `#events`
+      )
+      WHERE `#in` IS NOT NULL
+    )
+    WHERE `#rank` <= 2
+  )
+  GROUP BY `user`, `shop`, `#tile`
+),
+`latest_1_colour` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `#tile`,
+    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `latest_1_colour`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `#tile`,
+      REPLACE(REPLACE(`#in`, '\\', '\\s'), ',', '\\c') AS `#sub_key`,
+      `#ms` AS `#number`
+    FROM (
+      SELECT *, ROW_NUMBER() OVER (PARTITION BY `user`, `shop`, `#tile` ORDER BY `#ms` DESC, `#in` DESC) AS `#rank`
+      FROM (
+        SELECT
+          `user`,
+          `shop`,
+          `#tile`,
+          `#ms`,
+          `colour` AS `#in`
+        FROM `#events`
+      )
+      WHERE `#in` IS NOT NULL
+    )
+    WHERE `#rank` <= 1
+  )
+  GROUP BY `user`, `shop`, `#tile`
+),
 `registers_id` AS (
   SELECT
     `user`,
@@ -257,6 +317,8 @@ SELECT
   `count_discount_b10b2003`,
   `tally_colour_8a8e0b9f`,
   `tally_colour`,
+  `latest_2_amount_b10b2003`,
+  `latest_1_colour`,
   `registers_id`,
   `registers_items_b10b2003`,
   `buckets_64_amount`,
@@ -264,6 +326,8 @@ SELECT
 FROM `#base`
 LEFT JOIN `tally_colour_8a8e0b9f` USING (`user`, `shop`, `#tile`)
 LEFT JOIN `tally_colour` USING (`user`, `shop`, `#tile`)
+LEFT JOIN `latest_2_amount_b10b2003` USING (`user`, `shop`, `#tile`)
+LEFT JOIN `latest_1_colour` USING (`user`, `shop`, `#tile`)
 LEFT JOIN `registers_id` USING (`user`, `shop`, `#tile`)
 LEFT JOIN `registers_items_b10b2003` USING (`user`, `shop`, `#tile`)
 LEFT JOIN `buckets_64_amount` USING (`user`, `shop`, `#tile`)

@@ -13,7 +13,7 @@ from features.compiler.plan import Column, Finish, Partial, PartialKind, SourceP
 from features.expression import Expression, parse
 from features.kernel import Tiles
 from schemas.types import DataType
-from tests.naive_entries import entries
+from tests.naive_entries import entries, latest
 from tests.oracle import Question
 
 TILE_MS = 60_000
@@ -120,6 +120,9 @@ def _maps() -> list[Map]:
         made.append(("TopK", Finish.TOP, tally, DataType.STRING, column, (1, 2)))
         made.append(("CategoryCounts", Finish.CATEGORY, tally, DataType.INT64, column, ("", "a", "2", "true", "a,\\b")))
         made.append(("CountDistinct", Finish.DISTINCT, _partial(kind.REGISTERS, column), DataType.INT64, column, (None,)))
+    for column in ("x", "i", "word", "flag"):
+        latest = _partial(kind.LATEST, column, parameter=2)
+        made.append(("LastN", Finish.LATEST, latest, COLUMNS[column], column, (1, 2)))
     for column in ("x", "i"):
         buckets = _partial(kind.BUCKETS, column, parameter=PER_OCTAVE)
         made.append(("Quantile", Finish.QUANTILE, buckets, DataType.FLOAT64, column, (0.0, 0.5, 0.95, 1.0)))
@@ -211,6 +214,8 @@ def _partial_of(partial: Partial, events: Sequence[Mapping[str, Any]]) -> dict[s
         return {partial.name: len(values)}
     if not values:
         return dict.fromkeys((c.name for c in partial.columns), None)
+    if partial.kind is PartialKind.LATEST:
+        return {partial.name: latest([(event["t"], event[column]) for event in events], partial.parameter or 1)}
     if partial.kind.is_map:
         return {partial.name: entries(str(partial.kind), values, partial.parameter)}
     match partial.kind:

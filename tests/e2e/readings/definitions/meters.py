@@ -11,6 +11,7 @@ from features import (
     FeatureView,
     First,
     Last,
+    LastN,
     Max,
     Mean,
     Min,
@@ -45,6 +46,8 @@ LEVELS = {
     "room_top": TopK("room", k=1).over(minute),
     "readings_distinct": CountDistinct("reading_id").over(minute),
     "valid_distinct": CountDistinct("valid").over(minute),
+    "level_last": LastN("level", n=2).over(minute),
+    "name_latest": LastN("offset", where="valid").over(minute),
     "level_p95": Quantile("level", q=0.95).over(minute),
     "steps_median": Quantile("steps", accuracy=0.001, where="valid").over(minute),
 }
