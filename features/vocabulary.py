@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from features.compiler.plan import Finish, PartialKind
 from schemas.types import DataType
@@ -419,9 +419,12 @@ class FeatureService:
         views: The feature views, in the order of the feature vector, behind the request's own features.
         request_features: Fields of the request that are features as they are, or name → expression over the request.
         label: What the model is to predict.
+        derived: Name → function of numpy arrays, float64 with NaN for null, whose parameters are names of the features above. It gives a
+            number for each row, from that row alone; what is not finite is null. The same text runs online and in the backfill.
     """
 
     request: Source
     views: Sequence[FeatureView]
     request_features: Sequence[str] | Mapping[str, str] = field(default=())
     label: Label | None = None
+    derived: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

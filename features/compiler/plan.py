@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from features.derived import DerivedFeature
 from features.expression import Expression
 from schemas.types import DataType
 
@@ -210,19 +211,21 @@ class LabelPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class ServicePlan:
-    """The features of one model: request features first, then each view's, in declared order; names are unique."""
+    """The features of one model: request features, each view's, derived ones, in declared order; names are unique."""
 
     name: str
     request: SourcePlan
     views: tuple[ViewPlan, ...]
     request_features: tuple[RequestFeature, ...]
     label: LabelPlan | None
+    derived: tuple[DerivedFeature, ...] = ()
 
     @cached_property
     def feature_types(self) -> dict[str, DataType]:
         """Feature name → type, in the order of the feature vector."""
         own = {feature.name: feature.expression.type for feature in self.request_features}
-        return own | {feature.name: feature.type for view in self.views for feature in view.features}
+        viewed = {feature.name: feature.type for view in self.views for feature in view.features}
+        return own | viewed | dict.fromkeys((feature.name for feature in self.derived), DataType.FLOAT64)
 
     @property
     def predictions_topic(self) -> str:
@@ -298,6 +301,7 @@ def describe_service(service: ServicePlan) -> dict[str, object]:
         "request_features": {f.name: f.expression.text for f in service.request_features},
         "views": {view.name: view.fingerprint for view in service.views},
         "features": {name: str(type_) for name, type_ in service.feature_types.items()},
+        **({"derived": {f.name: {"source": f.source, "modules": dict(f.modules)} for f in service.derived}} if service.derived else {}),
         "label": None
         if service.label is None
         else {"source": service.label.source.name, "on": service.label.on, "value": service.label.value.text},

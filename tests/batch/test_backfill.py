@@ -22,6 +22,7 @@ from pyspark.sql import SparkSession
 from features.catalog import load
 from features.compiler.plan import Plan, SourcePlan, ViewPlan
 from features.compiler.spark import WATERMARK, tile_query
+from features.derived import DerivedFeature, derived_feature
 from features.offline import AS_OF, ROW, Folder
 from jobs import backfill, history
 from jobs.backfill import Backfill
@@ -241,6 +242,21 @@ def run(spark: SparkSession, wanted: Backfill, out: Path) -> tuple[pa.Table, bac
     out.mkdir()
     outcome = backfill.compute(spark, wanted, out)
     return pq.read_table(out), outcome
+
+
+def load_factor(origin_departures_1h: Any, distance: Any) -> Any:
+    return np.log1p(origin_departures_1h) / distance
+
+
+def test_derived_features_are_the_functions_of_the_row_as_read_online(spark: SparkSession, plan: Plan, tmp_path: Path) -> None:
+    wanted = backfill_of(small(tmp_path), plan)
+    derived = derived_feature("load_factor", load_factor)
+    assert isinstance(derived, DerivedFeature)
+    table, _ = run(spark, replace(wanted, service=replace(wanted.service, derived=(derived,))), tmp_path / "out")
+    assert table.column_names[-3:] == ["load_factor", "frontier", "stale"]
+    columns = {name: table[name].combine_chunks() for name in derived.inputs}
+    assert table["load_factor"].combine_chunks().equals(derived.evaluate(columns))
+    assert None not in table["load_factor"].to_pylist()
 
 
 def test_the_output_is_request_columns_features_frontier_stale_in_the_order_of_the_requests(

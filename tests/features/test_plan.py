@@ -173,7 +173,7 @@ def test_request_features_evaluate_over_requests(every: Plan) -> None:
 def test_feature_vector_is_request_features_then_views_in_declared_order(every: Plan) -> None:
     names = list(every.services["buy"].feature_types)
     assert names[:4] == ["price", "cheap", "red", "events_10m"]
-    assert names[-1] == "spent_1h"
+    assert names[-2:] == ["spent_1h", "paid_ratio"]
 
 
 def test_fingerprints_change_with_meaning_and_only_then(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from features import (
     CategoryCounts,
     Count,
@@ -24,6 +27,8 @@ from features import (
 )
 
 from .sources import events, hour, minute, requests, user, user_shop
+
+Doubles = NDArray[np.float64]
 
 every_aggregation = FeatureView(
     entity=user_shop,
@@ -72,9 +77,16 @@ user_spending = FeatureView(
     features={"spent_1h": Sum("COALESCE(amount - discount, amount)").over(hour)},
 )
 
+
+def paid_ratio(events_10m: Doubles, discounts_10m: Doubles) -> Doubles:
+    """How many of the events had a discount."""
+    return np.where(events_10m > 0, discounts_10m / events_10m, 0.0)
+
+
 buy = FeatureService(
     request=requests,
     views=[every_aggregation, user_spending],
     request_features={"price": "price", "cheap": "price < 5", "red": "colour = 'red'"},
     label=Label(source=events, on="id", value="paid"),
+    derived={"paid_ratio": paid_ratio},
 )
