@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.compiler.maps import TOO_LARGE
 from features.compiler.plan import Finish, Partial, PartialKind, WindowFeature
 from features.hyperloglog import REGISTERS, estimate
 from features.values import Bools, Int64s, Values, ranked
@@ -91,7 +92,7 @@ class Merged:
 def finish_maps(
     partial: Partial, features: Sequence[WindowFeature], values: Values, *, rows: int, row: Int64s, tile: Int64s
 ) -> dict[str, pa.Array[Any]]:
-    """Features of one map partial and window.
+    """Features of one map partial and window; null where a tile of the window says that its entries were too many.
 
     Args:
         partial: The partial.
@@ -106,6 +107,12 @@ def finish_maps(
         row, tile = row[there], tile[there]
     assert values.words is not None
     word = values.numbers[tile]
+    refused: Any = pc.index(values.words, pa.scalar(TOO_LARGE, pa.string()))
+    unknown = np.zeros(rows, dtype=np.bool_)
+    if refused.as_py() >= 0:
+        there = word != refused.as_py()
+        unknown[row[~there]] = True
+        row, tile, word = row[there], tile[there], word[there]
     used, word = np.unique(word, return_inverse=True)
     distinct: Any = pa.array(used)
     entries = Entries.of(values.words.take(distinct))
@@ -120,7 +127,11 @@ def finish_maps(
         merged = _merge(partial, entries, rows=end - begin, row=row[low:high] - begin, word=word[low:high], lengths=lengths[low:high])
         pieces.append(_finished(merged, features))
         begin = end
-    return {feature.name: pa.concat_arrays([piece[feature.name] for piece in pieces]) for feature in features}
+    found = {feature.name: pa.concat_arrays([piece[feature.name] for piece in pieces]) for feature in features}
+    if not unknown.any():
+        return found
+    mask: Any = pa.array(unknown)
+    return {name: pc.if_else(mask, pa.scalar(None, column.type), column) for name, column in found.items()}
 
 
 def _merge(partial: Partial, entries: Entries, *, rows: int, row: Int64s, word: Int64s, lengths: Int64s) -> Merged:

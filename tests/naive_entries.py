@@ -24,7 +24,8 @@ def entries(kind: str, values: Sequence[Any], per_octave: int | None) -> str | N
         else:
             sub_key = bucket(float(value), per_octave or 1) if kind == "buckets" else escaped(text_of(value))
             found[sub_key] = found.get(sub_key, 0) + 1
-    return ",".join(f"{found[sub_key]} {sub_key}" for sub_key in sorted(found, key=str.encode)) or None
+    text = ",".join(f"{found[sub_key]} {sub_key}" for sub_key in sorted(found, key=str.encode))
+    return "!" if len(text) >= 100_000 else text or None
 
 
 def latest(readings: Sequence[tuple[int, Any]], n: int) -> str | None:

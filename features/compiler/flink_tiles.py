@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from features.compiler import flink
 from features.compiler.flink import indent, quote, select, tumble
-from features.compiler.maps import number, sub_key, sub_key_source
+from features.compiler.maps import bounded, number, sub_key, sub_key_source
 from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
 from features.expression import Expression
 
@@ -145,8 +145,8 @@ def _map(partial: Partial, inputs: _Inputs, keys: list[str], windowed: str) -> s
         f"WHERE {source} IS NOT NULL",
         f"GROUP BY {', '.join([*place, sub_key(partial, source, 'flink')])}",
     )
-    entry = "CAST(`_number` AS STRING) || ' ' || `_sub_key`"
-    return select([*place, f"LISTAGG({entry}, ',') AS {quote(partial.name)}"], f"(\n{indent(grouped)}\n)", f"GROUP BY {', '.join(place)}")
+    rows = select([*place, "CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`"], f"(\n{indent(grouped)}\n)")
+    return _listed(partial, rows, place)
 
 
 def _latest(partial: Partial, source: str, place: list[str], windowed: str) -> str:
@@ -155,7 +155,13 @@ def _latest(partial: Partial, source: str, place: list[str], windowed: str) -> s
     ranked = select(["*", rank], windowed, f"WHERE {source} IS NOT NULL")
     entry = f"CAST(`_time_ms` AS STRING) || ' ' || {sub_key(partial, source, 'flink')}"
     rows = select([*place, f"{entry} AS `_entry`"], f"(\n{indent(ranked)}\n)", f"WHERE `_rank` <= {partial.parameter}")
-    return select([*place, f"LISTAGG(`_entry`, ',') AS {quote(partial.name)}"], f"(\n{indent(rows)}\n)", f"GROUP BY {', '.join(place)}")
+    return _listed(partial, rows, place)
+
+
+def _listed(partial: Partial, rows: str, place: list[str]) -> str:
+    """All entries of each tile as one text."""
+    entries = bounded("LISTAGG(`_entry`, ',')", "SUM(CHAR_LENGTH(`_entry`) + 1)")
+    return select([*place, f"{entries} AS {quote(partial.name)}"], f"(\n{indent(rows)}\n)", f"GROUP BY {', '.join(place)}")
 
 
 def _home(partial: Partial, column: Column) -> str:

@@ -11,6 +11,10 @@ from typing import Literal
 from features.compiler.plan import Partial, PartialKind
 from schemas.types import DataType
 
+TOO_LARGE = "!"
+"""In place of the entries where they would be more than `MOST_CHARACTERS`: what needs them is null, rather than the record too large for Kafka."""
+MOST_CHARACTERS = 100_000
+
 Dialect = Literal["flink", "spark"]
 
 REGISTER_DIGITS = 3
@@ -55,6 +59,11 @@ def number(partial: Partial, source: str, dialect: Dialect) -> str:
     length = "CHAR_LENGTH" if dialect == "flink" else "LENGTH"
     zeros = f"CASE WHEN {left} >= '8' THEN 1 WHEN {left} >= '4' THEN 2 WHEN {left} >= '2' THEN 3 WHEN {left} >= '1' THEN 4 ELSE 1 END"
     return f"MAX({4 * RANK_DIGITS} - 4 * {length}({left}) + {zeros})"
+
+
+def bounded(entries: str, characters: str) -> str:
+    """The aggregate of all entries, or the sign that they are too many."""
+    return f"CASE WHEN {characters} <= {MOST_CHARACTERS} THEN {entries} ELSE '{TOO_LARGE}' END"
 
 
 def _text(type_: DataType, value: str, dialect: Dialect) -> str:

@@ -6,7 +6,7 @@ which no field can.
 
 from __future__ import annotations
 
-from features.compiler.maps import number, sub_key, sub_key_source
+from features.compiler.maps import bounded, number, sub_key, sub_key_source
 from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
 
 WATERMARK = "_watermark_ms"
@@ -74,8 +74,9 @@ def _latest(partial: Partial, source: str, place: list[str]) -> str:
 def _texts(partial: Partial, rows: str, place: list[str]) -> str:
     """All entries of each tile as one text."""
     entries = "ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`)))"
+    characters = "SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2)"
     text = f"ARRAY_JOIN(TRANSFORM({entries}, e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',')"
-    return f"SELECT\n  {_joined([*place, f'{text} AS {_quoted(partial.name)}'])}\nFROM (\n{_indented(rows)}\n)\nGROUP BY {', '.join(place)}"
+    return f"SELECT\n  {_joined([*place, f'{bounded(text, characters)} AS {_quoted(partial.name)}'])}\nFROM (\n{_indented(rows)}\n)\nGROUP BY {', '.join(place)}"
 
 
 def _events(view: ViewPlan, as_known: bool) -> str:

@@ -139,6 +139,7 @@ def test_the_maps_of_tiles_are_the_loops_to_the_byte(spark: SparkSession) -> Non
     edges += [2.0**-1023, 5e-324, *(2.0**e * (1 - 2.0**-53) for e in range(-1021, 1024)), *(2.0**e for e in range(-1022, 1024))]
     blank = dict.fromkeys(view.source.columns) | {"id": "e", "key": "edges", "t": 0, WATERMARK: None}
     events += [blank | {"x": sign * x} for x in edges for sign in (1, -1)] + [blank | {"word": f"w{n}", "i": n} for n in range(3_000)]
+    events += [blank | {"key": "many", "word": f"w{n:0{97 - (n == 0)}}"} for n in range(1_000 + 1)]
     relation(spark, view.source, events)
     maps = [partial.name for partial in view.partials if partial.kind.is_map and not partial.name.startswith("latest_2_x")]
     got = {(row["key"], row["tile_start"].timestamp() * 1000): row for row in spark.sql(tile_query(view, True)).toArrow().to_pylist()}

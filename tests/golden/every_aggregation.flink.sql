@@ -167,18 +167,26 @@ WITH `input` AS (
     `shop`,
     `window_start`,
     `window_end`,
-    LISTAGG(CAST(`_number` AS STRING) || ' ' || `_sub_key`, ',') AS `tally_colour_8a8e0b9f`
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `tally_colour_8a8e0b9f`
   FROM (
     SELECT
       `user`,
       `shop`,
       `window_start`,
       `window_end`,
-      `_in16` AS `_sub_key`,
-      COUNT(*) AS `_number`
-    FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
-    WHERE `_in16` IS NOT NULL
-    GROUP BY `user`, `shop`, `window_start`, `window_end`, `_in16`
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        `_in16` AS `_sub_key`,
+        COUNT(*) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in16` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, `_in16`
+    )
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 ),
@@ -188,18 +196,26 @@ WITH `input` AS (
     `shop`,
     `window_start`,
     `window_end`,
-    LISTAGG(CAST(`_number` AS STRING) || ' ' || `_sub_key`, ',') AS `tally_colour`
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `tally_colour`
   FROM (
     SELECT
       `user`,
       `shop`,
       `window_start`,
       `window_end`,
-      `_in17` AS `_sub_key`,
-      COUNT(*) AS `_number`
-    FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
-    WHERE `_in17` IS NOT NULL
-    GROUP BY `user`, `shop`, `window_start`, `window_end`, `_in17`
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        `_in17` AS `_sub_key`,
+        COUNT(*) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in17` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, `_in17`
+    )
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 ),
@@ -209,7 +225,7 @@ WITH `input` AS (
     `shop`,
     `window_start`,
     `window_end`,
-    LISTAGG(`_entry`, ',') AS `latest_2_amount_b10b2003`
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `latest_2_amount_b10b2003`
   FROM (
     SELECT
       `user`,
@@ -234,7 +250,7 @@ WITH `input` AS (
     `shop`,
     `window_start`,
     `window_end`,
-    LISTAGG(`_entry`, ',') AS `latest_1_colour`
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `latest_1_colour`
   FROM (
     SELECT
       `user`,
@@ -259,18 +275,26 @@ WITH `input` AS (
     `shop`,
     `window_start`,
     `window_end`,
-    LISTAGG(CAST(`_number` AS STRING) || ' ' || `_sub_key`, ',') AS `registers_id`
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `registers_id`
   FROM (
     SELECT
       `user`,
       `shop`,
       `window_start`,
       `window_end`,
-      SUBSTRING(`_in19`, 1, 3) AS `_sub_key`,
-      MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
-    FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
-    WHERE `_in19` IS NOT NULL
-    GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in19`, 1, 3)
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        SUBSTRING(`_in19`, 1, 3) AS `_sub_key`,
+        MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in19` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in19`, 1, 3)
+    )
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 ),
@@ -280,18 +304,26 @@ WITH `input` AS (
     `shop`,
     `window_start`,
     `window_end`,
-    LISTAGG(CAST(`_number` AS STRING) || ' ' || `_sub_key`, ',') AS `registers_items_b10b2003`
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `registers_items_b10b2003`
   FROM (
     SELECT
       `user`,
       `shop`,
       `window_start`,
       `window_end`,
-      SUBSTRING(`_in20`, 1, 3) AS `_sub_key`,
-      MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
-    FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
-    WHERE `_in20` IS NOT NULL
-    GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in20`, 1, 3)
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        SUBSTRING(`_in20`, 1, 3) AS `_sub_key`,
+        MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in20` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in20`, 1, 3)
+    )
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 ),
@@ -301,18 +333,26 @@ WITH `input` AS (
     `shop`,
     `window_start`,
     `window_end`,
-    LISTAGG(CAST(`_number` AS STRING) || ' ' || `_sub_key`, ',') AS `buckets_64_amount`
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `buckets_64_amount`
   FROM (
     SELECT
       `user`,
       `shop`,
       `window_start`,
       `window_end`,
-      CASE WHEN ABS(`_in4`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in4` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023) * 64 + CAST(FLOOR((ABS(`_in4`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023)) - 1E0) * 64E0) AS INT) AS STRING) END AS `_sub_key`,
-      COUNT(*) AS `_number`
-    FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
-    WHERE `_in4` IS NOT NULL
-    GROUP BY `user`, `shop`, `window_start`, `window_end`, CASE WHEN ABS(`_in4`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in4` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023) * 64 + CAST(FLOOR((ABS(`_in4`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023)) - 1E0) * 64E0) AS INT) AS STRING) END
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        CASE WHEN ABS(`_in4`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in4` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023) * 64 + CAST(FLOOR((ABS(`_in4`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023)) - 1E0) * 64E0) AS INT) AS STRING) END AS `_sub_key`,
+        COUNT(*) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in4` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, CASE WHEN ABS(`_in4`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in4` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023) * 64 + CAST(FLOOR((ABS(`_in4`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023)) - 1E0) * 64E0) AS INT) AS STRING) END
+    )
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 ),
@@ -322,18 +362,26 @@ WITH `input` AS (
     `shop`,
     `window_start`,
     `window_end`,
-    LISTAGG(CAST(`_number` AS STRING) || ' ' || `_sub_key`, ',') AS `buckets_16_items`
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `buckets_16_items`
   FROM (
     SELECT
       `user`,
       `shop`,
       `window_start`,
       `window_end`,
-      CASE WHEN ABS(`_in21`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in21` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in21`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END AS `_sub_key`,
-      COUNT(*) AS `_number`
-    FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
-    WHERE `_in21` IS NOT NULL
-    GROUP BY `user`, `shop`, `window_start`, `window_end`, CASE WHEN ABS(`_in21`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in21` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in21`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        CASE WHEN ABS(`_in21`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in21` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in21`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END AS `_sub_key`,
+        COUNT(*) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in21` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, CASE WHEN ABS(`_in21`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in21` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in21`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END
+    )
   )
   GROUP BY `user`, `shop`, `window_start`, `window_end`
 )

@@ -66,7 +66,7 @@ WITH `#events` AS (
     `user`,
     `shop`,
     `#tile`,
-    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `tally_colour_8a8e0b9f`
+    CASE WHEN SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2) <= 100000 THEN ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') ELSE '!' END AS `tally_colour_8a8e0b9f`
   FROM (
     SELECT
       `user`,
@@ -92,7 +92,7 @@ WITH `#events` AS (
     `user`,
     `shop`,
     `#tile`,
-    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `tally_colour`
+    CASE WHEN SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2) <= 100000 THEN ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') ELSE '!' END AS `tally_colour`
   FROM (
     SELECT
       `user`,
@@ -118,7 +118,7 @@ WITH `#events` AS (
     `user`,
     `shop`,
     `#tile`,
-    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `latest_2_amount_b10b2003`
+    CASE WHEN SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2) <= 100000 THEN ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') ELSE '!' END AS `latest_2_amount_b10b2003`
   FROM (
     SELECT
       `user`,
@@ -148,7 +148,7 @@ WITH `#events` AS (
     `user`,
     `shop`,
     `#tile`,
-    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `latest_1_colour`
+    CASE WHEN SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2) <= 100000 THEN ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') ELSE '!' END AS `latest_1_colour`
   FROM (
     SELECT
       `user`,
@@ -178,7 +178,7 @@ WITH `#events` AS (
     `user`,
     `shop`,
     `#tile`,
-    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `registers_id`
+    CASE WHEN SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2) <= 100000 THEN ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') ELSE '!' END AS `registers_id`
   FROM (
     SELECT
       `user`,
@@ -204,7 +204,7 @@ WITH `#events` AS (
     `user`,
     `shop`,
     `#tile`,
-    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `registers_items_b10b2003`
+    CASE WHEN SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2) <= 100000 THEN ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') ELSE '!' END AS `registers_items_b10b2003`
   FROM (
     SELECT
       `user`,
@@ -230,7 +230,7 @@ WITH `#events` AS (
     `user`,
     `shop`,
     `#tile`,
-    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `buckets_64_amount`
+    CASE WHEN SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2) <= 100000 THEN ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') ELSE '!' END AS `buckets_64_amount`
   FROM (
     SELECT
       `user`,
@@ -256,7 +256,7 @@ WITH `#events` AS (
     `user`,
     `shop`,
     `#tile`,
-    ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') AS `buckets_16_items`
+    CASE WHEN SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2) <= 100000 THEN ARRAY_JOIN(TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`))), e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',') ELSE '!' END AS `buckets_16_items`
   FROM (
     SELECT
       `user`,

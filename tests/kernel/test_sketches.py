@@ -107,6 +107,13 @@ def test_the_store_keeps_equal_maps_as_equal_bytes() -> None:
     assert canonical("1 a") == "1 a"
 
 
+@pytest.mark.parametrize("tiles", [["1 a", "!", "2 b"], ["!"]])
+def test_a_tile_whose_entries_were_too_many_makes_the_value_unknown(tiles: list[str]) -> None:
+    assert folded(PartialKind.TALLY, Finish.CATEGORY, DataType.INT64, tiles, "word", argument="a") is None
+    assert folded(PartialKind.TALLY, Finish.TOP, DataType.STRING, tiles, "word", argument=1) is None
+    assert canonical("!") == "!"
+
+
 def test_of_equal_counts_the_smallest_bytes_come_first() -> None:
     tiles: list[str | None] = ["2 \U0001f600,2 \uffff,1 z", "1 z", None]
     got = [folded(PartialKind.TALLY, Finish.TOP, DataType.STRING, tiles, "word", argument=rank) for rank in (1, 2, 3, 4)]
