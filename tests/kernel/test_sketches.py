@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from features.aggregations_of_maps import Quantile
 from features.compiler.plan import Finish, Partial, PartialKind, WindowFeature
 from features.entries import Entries, canonical, finish_maps
 from features.hyperloglog import REGISTERS, estimate
 from features.values import Values
-from features.vocabulary import Quantile
 from schemas.types import DataType
 from tests.kernel.example import expression
 from tests.naive_entries import entries, escaped
