@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from features.vocabulary import (
-    Count,
-    Entity,
-    FeatureService,
-    FeatureView,
-    First,
-    Label,
-    Last,
-    Max,
-    Mean,
-    Min,
-    Source,
-    StdDev,
-    Sum,
-    Variance,
-)
+from features.aggregations import Count, First, Last, Max, Mean, Min, Share, StdDev, Sum, Variance
+from features.aggregations_of_maps import CategoryCounts, CountDistinct, LastN, Quantile, TopK
+from features.vocabulary import Entity, FeatureService, FeatureView, Label, Source
 
 __all__ = [
+    "CategoryCounts",
     "Count",
+    "CountDistinct",
     "Entity",
     "FeatureService",
     "FeatureView",
     "First",
     "Label",
     "Last",
+    "LastN",
     "Max",
     "Mean",
     "Min",
+    "Quantile",
+    "Share",
     "Source",
     "StdDev",
     "Sum",
+    "TopK",
     "Variance",
 ]

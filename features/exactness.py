@@ -32,12 +32,14 @@ class Rule(StrEnum):
 
 
 def feature_rules(service: ServicePlan) -> dict[str, Rule]:
-    """The rule of every feature, in the order of the feature vector: those that add doubles may differ by the order of summation."""
+    """The rule of every feature, in the order of the feature vector: those that add doubles, or are derived from such, may differ by their order."""
     rules = {feature.name: Rule.BITS for feature in service.request_features}
     for view in service.views:
         for feature in view.features:
             rules[feature.name] = _rule(any(_adds_doubles(partial) for partial in feature.partials))
-    return {name: rules.get(name, _rule(type_ is DataType.FLOAT64)) for name, type_ in service.feature_types.items()}
+    for derived in service.derived:
+        rules[derived.name] = _rule(any(rules[name] is Rule.SUMMATION for name in derived.inputs))
+    return rules
 
 
 def tile_rules(view: ViewPlan) -> dict[str, Rule]:

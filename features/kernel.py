@@ -5,7 +5,7 @@ The result for a row depends only on that row's own tiles, in time order, whatev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.compiler.plan import Finish, Partial, PartialKind, ViewPlan, WindowFeature
+from features.entries import finish_maps
 from features.values import Bools, Int64s, Values
 
 _CHUNK_ELEMENTS = 1 << 21  # tiles gathered at once: bounds memory, changes no value
@@ -194,15 +195,28 @@ def _fold(
         if feature.window_ms not in windows:
             windows[feature.window_ms] = index.window(*index.ranges(owner, boundary_ms, feature.window_ms))
     merged: dict[tuple[str, int], _Merged] = {}
-    result = {}
+    result: dict[str, pa.Array[Any]] = {}
     with np.errstate(all="ignore"):
         for feature in view.features:
+            if feature.name in result:
+                continue
+            if feature.partials[0].kind.is_map:
+                result |= _maps(view, feature, tiles, windows[feature.window_ms])
+                continue
             for partial in feature.partials:
                 key = (partial.name, feature.window_ms)
                 if key not in merged:
                     merged[key] = _merge(partial, tiles, index, windows[feature.window_ms])
-            result[feature.name] = _finish(feature, {p.kind: merged[p.name, feature.window_ms] for p in feature.partials})
-    return result
+            result[feature.name] = _finish(feature, [merged[p.name, feature.window_ms] for p in feature.partials])
+    return {feature.name: result[feature.name] for feature in view.features}
+
+
+def _maps(view: ViewPlan, feature: WindowFeature, tiles: Tiles, window: _Window) -> dict[str, pa.Array[Any]]:
+    """The features that have this one's partial and window, from one merge."""
+    (partial,) = feature.partials
+    alike = [each for each in view.features if each.partials == feature.partials and each.window_ms == feature.window_ms]
+    row = window.spread(np.arange(window.size, dtype=np.int64))
+    return finish_maps(partial, alike, tiles.columns[partial.name], rows=window.size, row=row, tile=window.tile)
 
 
 def _merge(partial: Partial, tiles: Tiles, index: _Index, window: _Window) -> _Merged:
@@ -217,6 +231,8 @@ def _merge(partial: Partial, tiles: Tiles, index: _Index, window: _Window) -> _M
             return _edge(partial, tiles, index, window)
         case PartialKind.MOMENTS:
             return _moments(partial, tiles, window)
+        case _:
+            raise AssertionError(f"{partial.kind} is merged as a map")
 
 
 def _extreme(values: Values, window: _Window, *, largest: bool) -> Values:
@@ -281,17 +297,17 @@ def _moments(partial: Partial, tiles: Tiles, window: _Window) -> _Moments:
     return _Moments(count=total, squares=np.where(beyond, np.inf, centred))
 
 
-def _finish(feature: WindowFeature, merged: Mapping[PartialKind, _Merged]) -> pa.Array[Any]:
+def _finish(feature: WindowFeature, merged: Sequence[_Merged]) -> pa.Array[Any]:
     if feature.finish is Finish.VALUE:
-        (values,) = merged.values()
+        (values,) = merged
         assert isinstance(values, Values)
         return values.arrow(feature.type)
-    if feature.finish is Finish.MEAN:
-        total, count = merged[PartialKind.SUM], merged[PartialKind.COUNT]
-        assert isinstance(total, Values)
+    if feature.finish in (Finish.MEAN, Finish.SHARE):
+        part, count = merged
+        assert isinstance(part, Values)
         assert isinstance(count, Values)
-        return _present(total.numbers / np.maximum(count.numbers, 1), count.numbers > 0, None).arrow(feature.type)
-    moments = merged[PartialKind.MOMENTS]
+        return _present(part.numbers / np.maximum(count.numbers, 1), count.numbers > 0, None).arrow(feature.type)
+    (moments,) = merged
     assert isinstance(moments, _Moments)
     variance = moments.squares / np.maximum(moments.count - 1, 1)
     numbers = np.sqrt(variance) if feature.finish is Finish.STDDEV else variance

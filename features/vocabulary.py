@@ -1,144 +1,16 @@
-"""The words of a definition: what a team writes in its definitions folder. Nothing here computes; the compiler gives it meaning.
+"""The words of a definition: what a team writes in its definitions folder, beside the aggregations. Nothing here computes.
 
-An object's name is the variable it is assigned to. To add an aggregation: one class.
+An object's name is the variable it is assigned to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any
 
-from features.compiler.plan import Finish, PartialKind
-from schemas.types import DataType
-
-_NUMBERS = frozenset({DataType.INT64, DataType.FLOAT64})
-_ORDERED = _NUMBERS | {DataType.TIMESTAMP, DataType.STRING}
-_ANY = _ORDERED | {DataType.BOOLEAN}
-
-
-@dataclass(frozen=True)
-class Aggregation:
-    """Summarises the events of a window into one value; null inputs are skipped.
-
-    Attributes:
-        input: An expression over the source's columns, e.g. `"dep_delay"` or `"arr_delay - dep_delay"`.
-        where: Only events for which this expression is TRUE are aggregated.
-        parts: What tiles keep for it; merged over the window and finished by `finish`.
-        accepts: The types of input that it is defined for.
-        gives: The type of the value; `None` is the type of the input.
-    """
-
-    input: str
-    _: KW_ONLY
-    where: str | None = None
-
-    parts: ClassVar[tuple[PartialKind, ...]]
-    finish: ClassVar[Finish] = Finish.VALUE
-    accepts: ClassVar[frozenset[DataType]] = _NUMBERS
-    gives: ClassVar[DataType | None] = None
-
-    def over(self, window: timedelta) -> Windowed:
-        """This aggregation over the last `window`, a multiple of the view's tile."""
-        return Windowed(aggregation=self, window=window)
-
-
-@dataclass(frozen=True)
-class Count(Aggregation):
-    """How many events; with an input, how many where it is not null. 0 of nothing."""
-
-    input: str | None = None  # type: ignore[assignment]  # the only aggregation that can do without
-
-    parts = (PartialKind.COUNT,)
-    accepts = _ANY
-    gives = DataType.INT64
-
-
-@dataclass(frozen=True)
-class Sum(Aggregation):
-    """The sum; int64 of int64 (wraps), double of double. 0 of nothing."""
-
-    parts = (PartialKind.SUM,)
-
-
-@dataclass(frozen=True)
-class Mean(Aggregation):
-    """The mean, a double. Null of nothing."""
-
-    parts = (PartialKind.SUM, PartialKind.COUNT)
-    finish = Finish.MEAN
-    gives = DataType.FLOAT64
-
-
-@dataclass(frozen=True)
-class Min(Aggregation):
-    """The smallest value. Null of nothing. Strings are ordered by their UTF-8 bytes."""
-
-    parts = (PartialKind.MIN,)
-    accepts = _ORDERED
-
-
-@dataclass(frozen=True)
-class Max(Aggregation):
-    """The largest value. Null of nothing. Strings are ordered by their UTF-8 bytes."""
-
-    parts = (PartialKind.MAX,)
-    accepts = _ORDERED
-
-
-@dataclass(frozen=True)
-class Variance(Aggregation):
-    """The variance of the sample (n − 1), a double. Null below two values."""
-
-    parts = (PartialKind.MOMENTS,)
-    finish = Finish.VARIANCE
-    gives = DataType.FLOAT64
-
-
-@dataclass(frozen=True)
-class StdDev(Aggregation):
-    """The standard deviation of the sample (n − 1), a double. Null below two values."""
-
-    parts = (PartialKind.MOMENTS,)
-    finish = Finish.STDDEV
-    gives = DataType.FLOAT64
-
-
-@dataclass(frozen=True)
-class First(Aggregation):
-    """The value of the earliest event that has one. Null of nothing.
-
-    Attributes:
-        tie: Breaks equal event times: the smallest wins, then the smallest value.
-    """
-
-    tie: str | None = None
-
-    parts = (PartialKind.FIRST,)
-    accepts = _ANY
-
-
-@dataclass(frozen=True)
-class Last(Aggregation):
-    """The value of the latest event that has one. Null of nothing.
-
-    Attributes:
-        tie: Breaks equal event times: the largest wins, then the largest value.
-    """
-
-    tie: str | None = None
-
-    parts = (PartialKind.LAST,)
-    accepts = _ANY
-
-
-@dataclass(frozen=True, kw_only=True)
-class Windowed:
-    """An aggregation over a window, as a feature view names it."""
-
-    aggregation: Aggregation
-    window: timedelta
+from features.aggregations import Windowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +92,12 @@ class FeatureService:
         views: The feature views, in the order of the feature vector, behind the request's own features.
         request_features: Fields of the request that are features as they are, or name → expression over the request.
         label: What the model is to predict.
+        derived: Name → function of numpy arrays, float64 with NaN for null, whose parameters are names of the features above. It gives a
+            number for each row, from that row alone; what is not finite is null. The same text runs online and in the backfill.
     """
 
     request: Source
     views: Sequence[FeatureView]
     request_features: Sequence[str] | Mapping[str, str] = field(default=())
     label: Label | None = None
+    derived: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,13 +21,16 @@ if __name__ == "__main__" and sys.path and sys.path[0] == str(Path(__file__).par
     sys.path[0] = str(Path(__file__).parent.parent)  # a script finds its own folder first; ours is the project
 
 import numpy as np
+import pyarrow as pa
 import typer
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
+from pyspark.sql import types as T  # noqa: N812 - the same
 
 from features.catalog import load
 from features.compiler.plan import LabelPlan, ServicePlan, ViewPlan
 from features.compiler.spark import tile_query
+from features.derived import DerivedFeature
 from features.offline import AS_OF, ROW, TILE_START, Folder
 from infra.settings import Settings
 from jobs import history
@@ -163,6 +167,8 @@ def compute(spark: SparkSession, backfill: Backfill, folder: Path) -> Outcome:
                 tiles = spark.sql(tile_query(view, backfill.as_known))
                 values = _fold(view, rows, tiles, buckets=_buckets(spark, outcome.rows + outcome.tallies[-1].rows))
                 result = result.join(values, ROW, "left")
+    if service.derived:
+        result = _with_derived(result, service)
     if backfill.label and service.label is not None:
         result = _with_label(result, service, service.label, known[service.label.source.name])
     _write(_columns(result, backfill), folder, outcome.rows)
@@ -209,6 +215,18 @@ def _with_request_features(rows: DataFrame, service: ServicePlan) -> DataFrame:
     """The features that the request itself gives; one named as a field is that field."""
     own = [F.expr(f.expression.sql("spark")).alias(f.name) for f in service.request_features if f.name not in service.request.columns]
     return rows.select("*", *own)
+
+
+def _with_derived(result: DataFrame, service: ServicePlan) -> DataFrame:
+    """What functions make of the other features, batch by batch, as the online reader does."""
+    schema = T.StructType([*result.schema.fields, *(T.StructField(feature.name, T.DoubleType()) for feature in service.derived)])
+    return result.mapInArrow(partial(_derive, service.derived), schema)
+
+
+def _derive(features: tuple[DerivedFeature, ...], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        columns: dict[str, Any] = dict(zip(batch.schema.names, batch.columns, strict=True))
+        yield pa.RecordBatch.from_pydict(columns | {feature.name: feature.evaluate(columns) for feature in features})
 
 
 def _with_label(result: DataFrame, service: ServicePlan, label: LabelPlan, relation: history.Relation) -> DataFrame:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from features.catalog import load
-from features.compiler import feast, flink, spark
+from features.compiler import feast, flink_tiles, spark
 from features.compiler.declarations import did_you_mean
 from features.compiler.plan import ServicePlan, ViewPlan, describe_service, describe_view
 from infra.settings import Settings
@@ -45,7 +45,7 @@ def rendered(view: ViewPlan, engine: Engine) -> str:
     """One view for one engine, as text that a reviewer can read."""
     match engine:
         case Engine.FLINK:
-            return flink.render(view).rstrip()
+            return flink_tiles.render(view).rstrip()
         case Engine.SPARK:
             return f"-- tiles of {view.name}\n{spark.tile_query(view, as_known=False)};"
         case Engine.FEAST:

@@ -22,7 +22,7 @@ from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironmen
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
 from features.catalog import load
-from features.compiler import flink
+from features.compiler import flink, flink_tiles
 from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from features.watermarks import NONE, TICK, Watermarks
@@ -195,7 +195,7 @@ class Job:
             tables.execute_sql(flink.letters_table(late, options=self._sink(source.late_topic) | letters))
             self._write(late, flink.late_query(source, views))
         for view in views:
-            self._relation(flink.tiles(view), self._stream(flink.tile_query(view)), flink.tile_relation_columns(view), time="_closed")
+            self._relation(flink.tiles(view), self._stream(flink_tiles.tile_query(view)), flink.tile_relation_columns(view), time="_closed")
             sink = f"sink_{view.name}"
             tables.execute_sql(flink.tiles_table(sink, view, options=self._avro_sink(view.tiles_topic)))
             self._write(sink, flink.tile_sink_query(view))

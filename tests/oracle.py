@@ -27,6 +27,7 @@ class Question:
     value: Pick | None = None
     where: Pick | None = None
     tie: Pick | None = None
+    argument: Any = None  # rank of TopK, category, q
 
 
 def answers(
@@ -46,7 +47,7 @@ def answers(
         seen = []
         for event in events:
             inside = boundary - question.window_ms <= event[time] < boundary
-            wanted = question.where is None or question.where(event) is True
+            wanted = question.aggregation == "Share" or question.where is None or question.where(event) is True
             filled = question.value is None or question.value(event) is not None
             if belongs(event) and inside and wanted and filled:
                 seen.append(event)
@@ -58,10 +59,19 @@ def aggregate(question: Question, events: Sequence[Event], time: str) -> Any:
     """One aggregation of the events that count."""
     if question.aggregation == "Count":
         return len(events)
+    if question.aggregation == "Share":
+        assert question.where is not None
+        true = [event for event in events if question.where(event) is True]
+        return len(true) / len(events) if events else None
     assert question.value is not None
     values = [question.value(event) for event in events]
-    if question.aggregation == "Sum":
-        return total(values)
+    match question.aggregation:
+        case "Sum":
+            return total(values)
+        case "CountDistinct":
+            return len({as_text(value) for value in values})
+        case "CategoryCounts":
+            return [as_text(value) for value in values].count(question.argument)
     if not values:
         return None
     match question.aggregation:
@@ -75,6 +85,15 @@ def aggregate(question: Question, events: Sequence[Event], time: str) -> Any:
             return plain(min(_ordered(question, events, time))[-1])
         case "Last":
             return plain(max(_ordered(question, events, time))[-1])
+        case "TopK":
+            texts = [as_text(value) for value in values]
+            ordered = sorted(set(texts), key=lambda text: (-texts.count(text), text.encode()))
+            return ordered[question.argument - 1] if question.argument <= len(ordered) else None
+        case "LastN":
+            newest = sorted(_ordered(question, events, time), reverse=True)
+            return plain(newest[question.argument - 1][-1]) if question.argument <= len(newest) else None
+        case "Quantile":
+            return plain(float(sorted(values)[math.floor(question.argument * (len(values) - 1))]))
         case "Variance":
             variance = sample_variance(values)
             return None if variance is None else as_double(variance)
@@ -121,6 +140,11 @@ def as_double(value: Fraction) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+def as_text(value: Any) -> str:
+    """A value as TopK names it."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
 def plain(value: Any) -> Any:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from features.compiler.plan import Column, Partial, PartialKind, SourcePlan, ViewPlan
-from features.expression import Expression
+from features.compiler.plan import Column, SourcePlan, ViewPlan
 from features.watermarks import TICK
 from schemas.types import DataType
 
 OK, BAD = 0, 2  # kinds of the gate (schemas.wire); 1 is a marker
 
 TICKS_PER_S = 4
-
-_WINDOW = ("window_start", "window_end")
 
 
 def quote(name: str) -> str:
@@ -196,7 +193,7 @@ FROM {quote(messages(source))}"""
     steps.append(f"{_running(f'MAX({reached})')} AS `_stream_ms`")
     query = steps[0]
     for step in steps[1:]:
-        query = f"SELECT\n  *,\n  {step}\nFROM (\n{_indent(query)}\n)"
+        query = f"SELECT\n  *,\n  {step}\nFROM (\n{indent(query)}\n)"
     return f"""SELECT
   `_gate`.`_kind` AS `_kind`,
   `_gate`.`_reason` AS `_reason`,
@@ -213,7 +210,7 @@ FROM {quote(messages(source))}"""
   `_partition`,
   `_offset`
 FROM (
-{_indent(query)}
+{indent(query)}
 )"""
 
 
@@ -249,43 +246,9 @@ FROM (
       PARTITION BY `window_start`, `window_end`, {quote(source.id)}, `_time_ms`
       ORDER BY {order}
     ) AS `_copy`
-  FROM {_tumble("on_time", "_time", tile_ms)}
+  FROM {tumble("on_time", "_time", tile_ms)}
 )
 WHERE `_copy` = 1"""
-
-
-def tile_query(view: ViewPlan) -> str:
-    """The relation `tiles` of a view, from `events`: partial aggregates of each entity and tile; all state is dropped with the tile."""
-    inputs = _Inputs(view)
-    keys = [quote(key.name) for key in view.keys]
-    grouped = ", ".join([*keys, "`window_start`", "`window_end`", "`window_time`"])
-    windowed = _tumble("input", "_time", view.tile_ms)
-    base = [column for partial in view.partials for column in _base(partial, inputs)]
-    steps = {
-        "input": inputs.query(),
-        "base": _select([*keys, "`window_start`", "`window_end`", "`window_time`", *base], windowed, f"GROUP BY {grouped}"),
-    }
-    moments = [partial for partial in view.partials if partial.kind is PartialKind.MOMENTS]
-    if moments:
-        sums = [column for partial in moments for column in _around_pivot(partial, inputs)]
-        side = [f"`i`.{name} AS {name}" for name in (*keys, "`window_start`", "`window_end`")]
-        rows = f"(SELECT * FROM {windowed}) AS `i`\nINNER JOIN `base` AS `b` ON {_same_tile('i', 'b', keys)}"
-        steps["moments"] = _select(
-            [*side, *sums], rows, "GROUP BY " + ", ".join(f"`i`.{name}" for name in (*keys, "`window_start`", "`window_end`"))
-        )
-    for partial in view.partials:
-        if partial.kind in (PartialKind.FIRST, PartialKind.LAST):
-            steps[partial.name] = _extreme_in_time(partial, inputs, keys, windowed)
-    joined = "".join(f"\nLEFT JOIN {quote(name)} ON {_same_tile('base', name, keys)}" for name in steps if name not in ("input", "base"))
-    columns = [
-        f"{quote(_home(partial, column))}.{quote(column.name)} AS {quote(column.name)}"
-        for partial in view.partials
-        for column in partial.columns
-    ]
-    own = [f"`base`.{key} AS {key}" for key in keys]
-    fixed = ["CAST(`base`.`window_start` AS TIMESTAMP_LTZ(3)) AS `tile_start`", "CAST(0 AS BIGINT) AS `revision`"]
-    result = _select([*own, *fixed, *columns, "`base`.`window_time` AS `_closed`"], f"`base`{joined}")
-    return "WITH " + ",\n".join(f"{quote(name)} AS (\n{_indent(step)}\n)" for name, step in steps.items()) + "\n" + result
 
 
 def closing_query(view: ViewPlan) -> str:
@@ -302,7 +265,7 @@ SELECT
   {text(view.name)} AS `view`,
   CAST(`window_end` AS TIMESTAMP_LTZ(3)) AS `tile_end`,
   COALESCE(SUM(`_tiles`), 0) AS `tiles`
-FROM {_tumble("signs", "_at", view.tile_ms)}
+FROM {tumble("signs", "_at", view.tile_ms)}
 GROUP BY `window_start`, `window_end`"""
 
 
@@ -352,7 +315,7 @@ FROM {quote(tiles(view))}"""
 
 def closing_sink_query(view: ViewPlan) -> str:
     """`closing_query` as `closings_table` takes it."""
-    return f"SELECT `view`, `tile_end`, `tiles`, `view` AS `_key`, {_record_time('`tile_end`')} AS `_time` FROM (\n{_indent(closing_query(view))}\n)"
+    return f"SELECT `view`, `tile_end`, `tiles`, `view` AS `_key`, {_record_time('`tile_end`')} AS `_time` FROM (\n{indent(closing_query(view))}\n)"
 
 
 def letters_table(name: str, *, options: Mapping[str, str]) -> str:
@@ -408,121 +371,24 @@ def closings_table(name: str, *, options: Mapping[str, str]) -> str:
 )"""
 
 
-def render(view: ViewPlan) -> str:
-    """What one view means in Flink SQL, relation by relation, for people to read."""
-    parts = {
-        events(view.source, view.tile_ms): events_query(view.source, view.tile_ms),
-        tiles(view): tile_query(view),
-        f"closings of {view.name}": closing_query(view),
-    }
-    return "\n\n".join(f"-- {name}\n{query};" for name, query in parts.items()) + "\n"
-
-
 def with_options(options: Mapping[str, str]) -> str:
     """The options of a table, a line each."""
     return ",\n".join(f"  {text(name)} = {text(value)}" for name, value in options.items())
 
 
-class _Inputs:
-    """What a view's partials aggregate: each distinct pair of input and condition evaluated once, as a column."""
-
-    def __init__(self, view: ViewPlan) -> None:
-        self._view = view
-        self._columns: dict[str, str] = {}  # expression → column
-        for partial in view.partials:
-            self.of(partial)
-            if partial.tie is not None:
-                self._name(partial.tie.sql("flink"))
-
-    def of(self, partial: Partial) -> str | None:
-        """The column that is null where an event does not contribute; None when every event does."""
-        if partial.input is None:
-            return None if partial.where is None else self._name(f"CASE WHEN {partial.where.sql('flink')} THEN 1 END")
-        return self._name(_where(partial.input, partial.where))
-
-    def tie(self, partial: Partial) -> str | None:
-        """The column that breaks ties."""
-        return None if partial.tie is None else self._name(partial.tie.sql("flink"))
-
-    def query(self) -> str:
-        """The events of the view, with these columns."""
-        view = self._view
-        keys = [quote(key.name) for key in view.keys]
-        conditions = [f"{key} IS NOT NULL" for key in keys] + ([] if view.where is None else [f"({view.where.sql('flink')})"])
-        columns = [f"{expression} AS {column}" for expression, column in self._columns.items()]
-        return _select(
-            [*keys, "`_time_ms`", "`_time`", *columns], quote(events(view.source, view.tile_ms)), "WHERE " + "\n  AND ".join(conditions)
-        )
-
-    def _name(self, expression: str) -> str:
-        return self._columns.setdefault(expression, quote(f"_in{len(self._columns) + 1}"))
-
-
-def _base(partial: Partial, inputs: _Inputs) -> list[str]:
-    """The aggregates that need the events only once."""
-    column = inputs.of(partial)
-    name = quote(partial.name)
-    match partial.kind:
-        case PartialKind.COUNT:
-            return [f"COUNT({column or '*'}) AS {name}"]
-        case PartialKind.SUM | PartialKind.MIN | PartialKind.MAX:
-            return [f"{partial.kind.upper()}({column}) AS {name}"]
-        case PartialKind.MOMENTS:
-            # The smallest value is a pivot near the data, and the same however the events arrive.
-            return [
-                f"COUNT({column}) AS {quote(f'{partial.name}__n')}",
-                f"MIN({column}) AS {quote(f'{partial.name}__pivot')}",
-            ]
-        case _:
-            return []
-
-
-def _around_pivot(partial: Partial, inputs: _Inputs) -> list[str]:
-    distance = f"(`i`.{inputs.of(partial)} - `b`.{quote(f'{partial.name}__pivot')})"
-    return [f"SUM({distance}) AS {quote(f'{partial.name}__s1')}", f"SUM({distance} * {distance}) AS {quote(f'{partial.name}__s2')}"]
-
-
-def _extreme_in_time(partial: Partial, inputs: _Inputs, keys: list[str], windowed: str) -> str:
-    """The first or last event of each tile: by event time, tie, value; nulls of the tie are smallest in both engines."""
-    value, tie = inputs.of(partial), inputs.tie(partial)
-    direction = "ASC" if partial.kind is PartialKind.FIRST else "DESC"
-    order = ", ".join(f"{column} {direction}" for column in ("`_time_ms`", tie, value) if column is not None)
-    place = [*keys, "`window_start`", "`window_end`"]
-    rank = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(place)} ORDER BY {order}) AS `_rank`"
-    ranked = _select(["*", rank], windowed, f"WHERE {value} IS NOT NULL")
-    sources = [("`_time_ms`", f"{partial.name}__at"), *([] if tie is None else [(tie, f"{partial.name}__tie")]), (value, partial.name)]
-    return _select([*place, *(f"{column} AS {quote(name)}" for column, name in sources)], f"(\n{_indent(ranked)}\n)", "WHERE `_rank` = 1")
-
-
-def _home(partial: Partial, column: Column) -> str:
-    """The step of `tile_query` that computes a column."""
-    match partial.kind:
-        case PartialKind.FIRST | PartialKind.LAST:
-            return partial.name
-        case PartialKind.MOMENTS:
-            return "moments" if column.name.endswith(("__s1", "__s2")) else "base"
-        case _:
-            return "base"
-
-
-def _where(input: Expression, condition: Expression | None) -> str:
-    return input.sql("flink") if condition is None else f"CASE WHEN {condition.sql('flink')} THEN {input.sql('flink')} END"
-
-
-def _same_tile(left: str, right: str, keys: list[str]) -> str:
-    return " AND ".join(f"{quote(left)}.{name} = {quote(right)}.{name}" for name in (*keys, *map(quote, _WINDOW)))
-
-
-def _tumble(relation: str, time: str, tile_ms: int) -> str:
+def tumble(relation: str, time: str, tile_ms: int) -> str:
+    """A relation cut into tiles by one of its times."""
     return f"TABLE(TUMBLE(TABLE {quote(relation)}, DESCRIPTOR({quote(time)}), {interval(tile_ms)}))"
 
 
-def _select(columns: Sequence[str], source: str, *rest: str) -> str:
+def select(columns: Sequence[str], source: str, *rest: str) -> str:
+    """A SELECT, a column each line."""
     listed = ",\n".join(f"  {column}" for column in columns)
     return "\n".join([f"SELECT\n{listed}", f"FROM {source}", *rest])
 
 
-def _indent(lines: str) -> str:
+def indent(lines: str) -> str:
+    """The lines, one step in."""
     return "\n".join(f"  {line}" for line in lines.split("\n"))
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from features.derived import DerivedFeature
 from features.expression import Expression
 from schemas.types import DataType
 
@@ -29,6 +30,15 @@ class PartialKind(StrEnum):
     FIRST = "first"
     LAST = "last"
     MOMENTS = "moments"
+    TALLY = "tally"
+    REGISTERS = "registers"
+    BUCKETS = "buckets"
+    LATEST = "latest"
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it is a map of sub-key → int64 (a multimap for latest): one text column, see `features.entries`."""
+        return self in (PartialKind.TALLY, PartialKind.REGISTERS, PartialKind.BUCKETS, PartialKind.LATEST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +60,7 @@ class Partial:
         where: Only events for which this is TRUE contribute.
         tie: For first/last: breaks equal event times ahead of the value itself.
         type: Of the value.
+        parameter: Of buckets: how many each octave has, a power of two. Of latest: how many values are kept.
     """
 
     name: str
@@ -58,6 +69,7 @@ class Partial:
     where: Expression | None
     tie: Expression | None
     type: DataType
+    parameter: int | None = None
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -65,6 +77,8 @@ class Partial:
 
         count: n (never null). sum, min, max: the value. first, last: event time in ms, the tie value if declared, the value.
         moments: n, pivot (any double near the data), Σ(x − pivot), Σ(x − pivot)²: stable however far the mean is from 0.
+        tally: how often each value occurs. registers: HyperLogLog's, register → largest rank. buckets: how many values are in each.
+        latest: the last values, each with its event time in ms. These four are maps, each one column of text (`features.entries`).
         """
         match self.kind:
             case PartialKind.FIRST | PartialKind.LAST:
@@ -88,6 +102,12 @@ class Finish(StrEnum):
     MEAN = "mean"  # partials: sum, count
     VARIANCE = "variance"  # partials: moments; of the sample
     STDDEV = "stddev"
+    SHARE = "share"  # partials: count where, count
+    TOP = "top"  # partials: tally; argument: the rank, from 1
+    CATEGORY = "category"  # partials: tally; argument: the value as text
+    DISTINCT = "distinct"  # partials: registers
+    LATEST = "latest"  # partials: latest; argument: which, 1 is the last
+    QUANTILE = "quantile"  # partials: buckets; argument: q
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +120,7 @@ class WindowFeature:
     window_ms: int
     type: DataType
     text: str  # how the user wrote it, e.g. Mean("dep_delay").over(1h)
+    argument: int | float | str | None = None  # of its finish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,19 +211,21 @@ class LabelPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class ServicePlan:
-    """The features of one model: request features first, then each view's, in declared order; names are unique."""
+    """The features of one model: request features, each view's, derived ones, in declared order; names are unique."""
 
     name: str
     request: SourcePlan
     views: tuple[ViewPlan, ...]
     request_features: tuple[RequestFeature, ...]
     label: LabelPlan | None
+    derived: tuple[DerivedFeature, ...] = ()
 
     @cached_property
     def feature_types(self) -> dict[str, DataType]:
         """Feature name → type, in the order of the feature vector."""
         own = {feature.name: feature.expression.type for feature in self.request_features}
-        return own | {feature.name: feature.type for view in self.views for feature in view.features}
+        viewed = {feature.name: feature.type for view in self.views for feature in view.features}
+        return own | viewed | dict.fromkeys((feature.name for feature in self.derived), DataType.FLOAT64)
 
     @property
     def predictions_topic(self) -> str:
@@ -239,7 +262,7 @@ def describe_partial(partial: Partial) -> dict[str, object]:
         "input": None if partial.input is None else partial.input.text,
         "where": None if partial.where is None else partial.where.text,
         "tie": None if partial.tie is None else partial.tie.text,
-    }
+    } | ({} if partial.parameter is None else {"parameter": partial.parameter})
 
 
 def describe_view(view: ViewPlan) -> dict[str, object]:
@@ -263,6 +286,7 @@ def describe_view(view: ViewPlan) -> dict[str, object]:
                 "window_ms": feature.window_ms,
                 "type": str(feature.type),
             }
+            | ({} if feature.argument is None else {"argument": feature.argument})
             for feature in view.features
         },
     }
@@ -277,6 +301,7 @@ def describe_service(service: ServicePlan) -> dict[str, object]:
         "request_features": {f.name: f.expression.text for f in service.request_features},
         "views": {view.name: view.fingerprint for view in service.views},
         "features": {name: str(type_) for name, type_ in service.feature_types.items()},
+        **({"derived": {f.name: {"source": f.source, "modules": dict(f.modules)} for f in service.derived}} if service.derived else {}),
         "label": None
         if service.label is None
         else {"source": service.label.source.name, "on": service.label.on, "value": service.label.value.text},

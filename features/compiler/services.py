@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from features.compiler.declarations import Declared, Definitions, Problems, field_fault
+from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean, field_fault
 from features.compiler.plan import LabelPlan, RequestFeature, ServicePlan, SourcePlan, ViewPlan
 from features.compiler.sources import parse_over
 from features.compiler.views import RESERVED_FEATURES, feature_name_fault
+from features.derived import DerivedFeature, derived_feature
 from features.vocabulary import FeatureService, FeatureView, Label, Source
 from schemas.errors import DefinitionError
 from schemas.types import DataType
@@ -36,9 +37,12 @@ def analyse_services(
         _request_faults(declared, request, chosen, problems)
         own = _request_features(declared, service, request, non_finite[request.name], problems)
         _unique(declared, request, own, chosen, problems)
+        derived = _derived(declared, service.derived, request, own, chosen, problems)
         label = _label(declared, service.label, request, definitions, sources, non_finite, problems)
         if len(problems.lines) == before:
-            plans[declared.name] = ServicePlan(name=declared.name, request=request, views=chosen, request_features=own, label=label)
+            plans[declared.name] = ServicePlan(
+                name=declared.name, request=request, views=chosen, request_features=own, label=label, derived=derived
+            )
     return plans
 
 
@@ -130,6 +134,41 @@ def _unique(declared: Declared, request: SourcePlan, own: Sequence[RequestFeatur
                 f'feature "{name}" of {owner} has the name of {other if other.startswith("a field") else f"a feature of {other}"}; rename one',
             )
         taken.setdefault(name.lower(), owner)
+
+
+def _derived(
+    declared: Declared,
+    given: object,
+    request: SourcePlan,
+    own: Sequence[RequestFeature],
+    views: Sequence[ViewPlan],
+    problems: Problems,
+) -> tuple[DerivedFeature, ...]:
+    if not isinstance(given, Mapping):
+        problems.add(declared, f"derived must map names to functions, got {type(given).__name__}")
+        return ()
+    types = {feature.name: feature.expression.type for feature in own} | {f.name: f.type for view in views for f in view.features}
+    taken = {name.lower() for name in (*types, *request.columns)}
+    features: list[DerivedFeature] = []
+    for name, function in given.items():
+        fault = feature_name_fault(name)
+        if fault is not None:
+            problems.add(declared, fault, str(name))
+            continue
+        feature = derived_feature(name, function)
+        if isinstance(feature, str):
+            problems.add(declared, f"the derived function {feature}", name)
+            continue
+        if name.lower() in taken:
+            problems.add(declared, "another feature or a field of the request has this name; rename one", name)
+        taken.add(name.lower())
+        for read in feature.inputs:
+            if read not in types:
+                problems.add(declared, f'derived from "{read}", which is no feature of the service; {did_you_mean(read, types)}', name)
+            elif types[read] not in _LABEL_TYPES:
+                problems.add(declared, f'derived from "{read}", which is {types[read]}; allowed is boolean, float64, int64', name)
+        features.append(feature)
+    return tuple(features)
 
 
 def _label(

@@ -6,6 +6,7 @@ which no field can.
 
 from __future__ import annotations
 
+from features.compiler.maps import bounded, number, sub_key, sub_key_source
 from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
 
 WATERMARK = "_watermark_ms"
@@ -24,9 +25,58 @@ def tile_query(view: ViewPlan, as_known: bool) -> str:
     Returns:
         A SELECT of the key columns, `tile_start` TIMESTAMP, and the view's tile columns.
     """
+    if any(partial.kind.is_map for partial in view.partials):
+        return _with_maps(view, as_known)
     keys = [_quoted(key.name) for key in view.keys]
     outputs = [*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *(line for partial in view.partials for line in _aggregates(partial))]
     return f"SELECT\n  {_joined(outputs)}\nFROM (\n{_indented(_events(view, as_known))}\n)\nGROUP BY {', '.join([*keys, '`#tile`'])}"
+
+
+def _with_maps(view: ViewPlan, as_known: bool) -> str:
+    """As `tile_query`, where some partials are maps: those are grouped by sub-key first, entries in the order of their sub-keys."""
+    keys = [_quoted(key.name) for key in view.keys]
+    place = [*keys, "`#tile`"]
+    plain = [line for partial in view.partials if not partial.kind.is_map for line in _aggregates(partial)]
+    steps = {"#events": _events(view, as_known)}
+    steps["#base"] = f"SELECT\n  {_joined([*place, *plain])}\nFROM `#events`\nGROUP BY {', '.join(place)}"
+    for partial in view.partials:
+        if partial.kind.is_map:
+            steps[partial.name] = _map(partial, place)
+    common = ",\n".join(f"{_quoted(name)} AS (\n{_indented(step)}\n)" for name, step in steps.items())
+    joins = "".join(f"\nLEFT JOIN {_quoted(name)} USING ({', '.join(place)})" for name in steps if name not in ("#events", "#base"))
+    columns = [_quoted(column.name) for column in view.tile_columns]
+    outputs = [*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *columns]
+    return f"WITH {common}\nSELECT\n  {_joined(outputs)}\nFROM `#base`{joins}"
+
+
+def _map(partial: Partial, place: list[str]) -> str:
+    source = sub_key_source(partial, "spark")
+    if partial.where is not None:
+        source = f"CASE WHEN {partial.where.sql('spark')} THEN {source} END"
+    events = f"SELECT\n  {_joined([*place, f'{source} AS `#in`'])}\nFROM `#events`"
+    if partial.kind is PartialKind.LATEST:
+        return _latest(partial, source, place)
+    grouped = [f"{sub_key(partial, '`#in`', 'spark')} AS `#sub_key`", f"{number(partial, '`#in`', 'spark')} AS `#number`"]
+    by_key = f"SELECT\n  {_joined([*place, *grouped])}\nFROM (\n{_indented(events)}\n)\nWHERE `#in` IS NOT NULL\nGROUP BY {', '.join([*place, '`#sub_key`'])}"
+    return _texts(partial, by_key, place)
+
+
+def _latest(partial: Partial, source: str, place: list[str]) -> str:
+    """The last values of each tile, by event time, then value."""
+    events = f"SELECT\n  {_joined([*place, '`#ms`', f'{source} AS `#in`'])}\nFROM `#events`"
+    rank = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(place)} ORDER BY `#ms` DESC, `#in` DESC) AS `#rank`"
+    ranked = f"SELECT *, {rank}\nFROM (\n{_indented(events)}\n)\nWHERE `#in` IS NOT NULL"
+    own = [f"{sub_key(partial, '`#in`', 'spark')} AS `#sub_key`", "`#ms` AS `#number`"]
+    rows = f"SELECT\n  {_joined([*place, *own])}\nFROM (\n{_indented(ranked)}\n)\nWHERE `#rank` <= {partial.parameter}"
+    return _texts(partial, rows, place)
+
+
+def _texts(partial: Partial, rows: str, place: list[str]) -> str:
+    """All entries of each tile as one text."""
+    entries = "ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`)))"
+    characters = "SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2)"
+    text = f"ARRAY_JOIN(TRANSFORM({entries}, e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',')"
+    return f"SELECT\n  {_joined([*place, f'{bounded(text, characters)} AS {_quoted(partial.name)}'])}\nFROM (\n{_indented(rows)}\n)\nGROUP BY {', '.join(place)}"
 
 
 def _events(view: ViewPlan, as_known: bool) -> str:
@@ -84,6 +134,8 @@ def _aggregates(partial: Partial) -> list[str]:
             pivot = _quoted(f"#{partial.name}")
             above = f"({_input(partial)} - {pivot})"
             values = [f"COUNT({_input(partial)})", f"MIN({pivot})", f"SUM({above})", f"SUM({above} * {above})"]
+        case _:
+            raise AssertionError(f"{partial.kind} is grouped by sub-key")
     return [_named(value, column) for value, column in zip(values, partial.columns, strict=True)]
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
+from features.aggregations import Aggregation, Windowed
 from features.compiler.declarations import Declared, Definitions, Problems, duration_ms, field_fault, name_fault
 from features.compiler.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
 from features.compiler.sources import parse_over
 from features.durations import show
 from features.expression import Expression
-from features.vocabulary import Aggregation, Entity, FeatureView, Source, Windowed
+from features.vocabulary import Entity, FeatureView, Source
 from schemas.errors import DefinitionError
 from schemas.types import DataType
 
@@ -169,24 +170,37 @@ class ViewBuilder:
                 )
                 self.problems.add(self.declared, lacks, name)
             else:
-                feature = self._feature(name, windowed, tile_ms)
-                if feature is not None:
-                    built[name.lower()] = feature
+                for feature in self._outputs(name, windowed, tile_ms):
+                    fault = feature_name_fault(feature.name)
+                    if fault is None and feature.name.lower() in built:
+                        fault = f'"{built[feature.name.lower()].name}" is another feature of this view; names differ by more than case'
+                    if fault is not None:
+                        self.problems.add(self.declared, fault, feature.name)
+                    built.setdefault(feature.name.lower(), feature)
         return tuple(built.values())
 
-    def _feature(self, name: str, windowed: Windowed, tile_ms: int | None) -> WindowFeature | None:
+    def _outputs(self, name: str, windowed: Windowed, tile_ms: int | None) -> list[WindowFeature]:
+        """The features of one aggregation; none if it is faulty."""
+        aggregation = windowed.aggregation
         window_ms = self._window(name, windowed, tile_ms)
-        partials = self._partials(name, windowed.aggregation)
+        if aggregation.fault is not None:
+            self.problems.add(self.declared, f"{type(aggregation).__name__} {aggregation.fault}", name)
+            return []
+        partials = self._partials(name, aggregation)
         if window_ms is None or partials is None:
-            return None
-        return WindowFeature(
-            name=name,
-            finish=windowed.aggregation.finish,
-            partials=partials,
-            window_ms=window_ms,
-            type=windowed.aggregation.gives or partials[0].type,
-            text=f"{_written(windowed.aggregation)}.over({show(window_ms)})",
-        )
+            return []
+        return [
+            WindowFeature(
+                name=f"{name}{end}",
+                finish=aggregation.finish,
+                partials=partials,
+                window_ms=window_ms,
+                type=aggregation.gives or _value_type(partials[0]),
+                text=f"{_written(aggregation)}.over({show(window_ms)})",
+                argument=argument,
+            )
+            for end, argument in aggregation.outputs.items()
+        ]
 
     def _window(self, name: str, windowed: Windowed, tile_ms: int | None) -> int | None:
         window_ms = self._duration("window", windowed.window, positive=True, part=name)
@@ -210,28 +224,45 @@ class ViewBuilder:
         word = type(aggregation).__name__
         if value is not None and value.type not in aggregation.accepts:
             allowed = ", ".join(sorted(aggregation.accepts))
+            reason = aggregation.refuses.get(value.type)
             self.problems.add(
-                self.declared, f'{word} of "{aggregation.input}", which is {value.type}, is not defined; allowed is {allowed}', name
+                self.declared,
+                f'{word} of "{aggregation.input}", which is {value.type}, is not defined{f": {reason}" if reason else ""}; allowed is {allowed}',
+                name,
             )
         if tie is not None and tie.type not in _TIE_TYPES:
             self.problems.add(self.declared, f'tie= "{tie_text}" is {tie.type}; allowed is {", ".join(sorted(_TIE_TYPES))}', name)
         if self.source is None or len(self.problems.lines) > before:
             return None
         summed = value.as_double() if aggregation.finish is Finish.MEAN and value is not None else value
-        return tuple(self._keep(kind, summed if kind is PartialKind.SUM else value, condition, tie) for kind in aggregation.parts)
+        if aggregation.finish is Finish.SHARE:
+            return self._keep(PartialKind.COUNT, value, condition, None), self._keep(PartialKind.COUNT, value, None, None)
+        return tuple(
+            self._keep(kind, summed if kind is PartialKind.SUM else value, condition, tie, aggregation.parameter)
+            for kind in aggregation.parts
+        )
 
-    def _keep(self, kind: PartialKind, value: Expression | None, where: Expression | None, tie: Expression | None) -> Partial:
-        partial = make_partial(kind, value, where, tie)
+    def _keep(
+        self,
+        kind: PartialKind,
+        value: Expression | None,
+        where: Expression | None,
+        tie: Expression | None,
+        parameter: int | None = None,
+    ) -> Partial:
+        partial = make_partial(kind, value, where, tie, parameter)
         kept = self.partials.setdefault(partial.name, partial)
         if kept != partial:
             self.problems.add(self.declared, f'two aggregations need a tile column "{partial.name}"; write one of them differently')
         return kept
 
 
-def make_partial(kind: PartialKind, value: Expression | None, where: Expression | None, tie: Expression | None) -> Partial:
+def make_partial(
+    kind: PartialKind, value: Expression | None, where: Expression | None, tie: Expression | None, parameter: int | None = None
+) -> Partial:
     """A partial under the name that its content gives it, so that adding a feature never renames another's.
 
-    The name is kind and input column, e.g. `sum_dep_delay`; what else distinguishes it (a condition, a tie, an input that is not
+    The name is kind, parameter and input column, e.g. `sum_dep_delay`; what else distinguishes it (a condition, a tie, an input that is not
     a plain column) adds 8 hex digits of the sha256 of its canonical text.
     """
     if kind is PartialKind.COUNT:
@@ -239,15 +270,15 @@ def make_partial(kind: PartialKind, value: Expression | None, where: Expression 
     elif value is None:
         raise AssertionError(f"{kind} without an input")
     else:
-        type_ = DataType.FLOAT64 if kind is PartialKind.MOMENTS else value.type
+        type_ = DataType.FLOAT64 if kind is PartialKind.MOMENTS else DataType.STRING if kind.is_map else value.type
     column = _plain_column(value)
-    if kind is PartialKind.MOMENTS and value is not None:
+    if kind in (PartialKind.MOMENTS, PartialKind.BUCKETS) and value is not None:
         value = value.as_double()
-    stem = [str(kind), *([column] if column else [])]
+    stem = [str(kind), *([] if parameter is None else [str(parameter)]), *([column] if column else [])]
     rest = [None if part is None else part.text for part in (None if column else value, where, tie)]
     if any(rest):
         stem.append(hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:8])
-    return Partial(name="_".join(stem), kind=kind, input=value, where=where, tie=tie, type=type_)
+    return Partial(name="_".join(stem), kind=kind, input=value, where=where, tie=tie, type=type_, parameter=parameter)
 
 
 def _plain_column(value: Expression | None) -> str | None:
@@ -257,12 +288,18 @@ def _plain_column(value: Expression | None) -> str | None:
     return str(value.root.value)
 
 
+def _value_type(partial: Partial) -> DataType:
+    """The type of its values, also where the tile keeps them as text."""
+    return partial.input.type if partial.kind.is_map and partial.input is not None else partial.type
+
+
 def _needs_input(aggregation: Aggregation) -> bool:
-    return aggregation.parts != (PartialKind.COUNT,)
+    return any(kind is not PartialKind.COUNT for kind in aggregation.parts)
 
 
 def _written(aggregation: Aggregation) -> str:
-    options = [f'{name}="{value}"' for name in ("tie", "where") if (value := getattr(aggregation, name, None)) is not None]
+    own = [f"{each.name}={getattr(aggregation, each.name)!r}" for each in fields(aggregation) if each.name not in ("input", "tie", "where")]
+    options = own + [f'{name}="{value}"' for name in ("tie", "where") if (value := getattr(aggregation, name, None)) is not None]
     arguments = [] if aggregation.input is None else [f'"{aggregation.input}"']
     return f"{type(aggregation).__name__}({', '.join(arguments + options)})"
 

@@ -115,6 +115,8 @@ class OnlineReader:
             columns[feature.name] = feature.expression.evaluate(requests)
         for view in self.service.views:
             columns |= {feature.name: features[feature.name] for feature in view.features}
+        for derived in self.service.derived:
+            columns[derived.name] = derived.evaluate(columns)
         columns["frontier"] = pa.array([frontier] * requests.num_rows, type=DataType.TIMESTAMP.arrow)
         columns["stale"] = pa.array(stale)
         return pa.table(columns)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from features.compiler.plan import ViewPlan
+from features.entries import canonical
 from features.packing import TileCodec
 from features.values import Int64s, Values
 from inference.online.connection import Client, Script
@@ -73,7 +75,11 @@ class TileWriter:
         revision = Values.of(tiles.column("revision"), DataType.INT64).numbers
         self._check(start)
         keys = self._keys.of_all(zip(*(tiles.column(key.name).to_pylist() for key in self.view.keys), strict=True))
-        columns = {column.name: Values.of(tiles.column(column.name), column.type) for column in self.view.tile_columns}
+        maps = {partial.name for partial in self.view.partials if partial.kind.is_map}
+        columns = {
+            column.name: Values.of(_canonical(tiles.column(column.name)) if column.name in maps else tiles.column(column.name), column.type)
+            for column in self.view.tile_columns
+        }
         records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
         merges = [([key], [*self._constants, data]) for key, data in _by_key(keys, start, revision, records).items()]
         for first in range(0, len(merges), _PIPELINE):
@@ -95,6 +101,11 @@ class TileWriter:
         off = start_ms[start_ms % self.view.tile_ms != 0]
         if len(off):
             raise DataError(f"view {self.view.name!r}: tile_start {off[0]} ms is not a multiple of the tile, {self.view.tile_ms} ms")
+
+
+def _canonical(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> pa.Array[Any]:
+    """Maps with their entries in order: engines write them in any."""
+    return pa.array([canonical(text) for text in column.to_pylist()], type=pa.string())
 
 
 def _by_key(keys: list[bytes], start_ms: Int64s, revision: Int64s, records: list[bytes]) -> dict[bytes, bytes]:

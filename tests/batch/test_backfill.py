@@ -22,13 +22,14 @@ from pyspark.sql import SparkSession
 from features.catalog import load
 from features.compiler.plan import Plan, SourcePlan, ViewPlan
 from features.compiler.spark import WATERMARK, tile_query
+from features.derived import DerivedFeature, derived_feature
 from features.offline import AS_OF, ROW, Folder
 from jobs import backfill, history
 from jobs.backfill import Backfill
 from jobs.spark_session import session
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.record import SchemaSet
-from tests.kernel.example import DELAY_MS, QUESTIONS, TILE_MS, VIEW
+from tests.kernel.example import DELAY_MS, QUESTIONS, TILE_MS, VIEW, build_tiles
 from tests.kernel.test_kernel_is_the_oracle import AUTUMN_DST_DAY_MS, DST_DAY_MS, assert_same
 from tests.oracle import Question, answers, in_time, without_repeats
 
@@ -72,7 +73,7 @@ def case(seed: int) -> Case:
             "t": at,
             "x": rng.choice([None, 0.0, -0.0, 1e9 + rng.randint(0, 1000) / 1024, 1e300, -1e300, rng.uniform(-1e6, 1e6)]),
             "i": rng.choice([None, rng.randint(-5, 5), 2**62, -(2**62), 2**63 - 1, -(2**63)]),
-            "word": rng.choice([None, "", "a", "B", "b", "ä", "\U0001f600", "\uffff", "it's $1 \\ `"]),
+            "word": rng.choice([None, "", "a", "B", "b", "ä", "\U0001f600", "\uffff", "it's $1 \\ `", "a,\\b", "\\s, ,"]),
             "flag": rng.choice([None, True, False]),
             "at": rng.choice([None, rng.randint(-(10**13), 10**13)]),
             "seq": rng.choice([None, 0, 1, 2]),
@@ -129,6 +130,23 @@ def test_tiles_folded_by_the_kernel_are_the_oracle(spark: SparkSession, as_known
                     continue  # a square beyond doubles; the kernel's own tests say what then holds
                 assert_same(question, got[position][question.name], said[question.name], numbers)
             position += 1
+
+
+def test_the_maps_of_tiles_are_the_loops_to_the_byte(spark: SparkSession) -> None:
+    view = view_of(dedupe=False, where=False)
+    events = [event | {"key": event["key"] and f"{n}:{event['key']}"} for n, each in enumerate(CASES) for event in each.events]
+    edges = [2.0**e * m for e in (-1022, -1, 0, 1, 52, 1023) for m in (1.0, 1 + 2.0**-52, 2 - 2.0**-52, 1 + 1 / 64)]
+    edges += [2.0**-1023, 5e-324, *(2.0**e * (1 - 2.0**-53) for e in range(-1021, 1024)), *(2.0**e for e in range(-1022, 1024))]
+    blank = dict.fromkeys(view.source.columns) | {"id": "e", "key": "edges", "t": 0, WATERMARK: None}
+    events += [blank | {"x": sign * x} for x in edges for sign in (1, -1)] + [blank | {"word": f"w{n}", "i": n} for n in range(3_000)]
+    events += [blank | {"key": "many", "word": f"w{n:0{97 - (n == 0)}}"} for n in range(1_000 + 1)]
+    relation(spark, view.source, events)
+    maps = [partial.name for partial in view.partials if partial.kind.is_map and not partial.name.startswith("latest_2_x")]
+    got = {(row["key"], row["tile_start"].timestamp() * 1000): row for row in spark.sql(tile_query(view, True)).toArrow().to_pylist()}
+    expected = [row for row in build_tiles(view, events) if row["key"] is not None]
+    assert len(got) == len(expected) > 100
+    for row in expected:
+        assert {name: got[row["key"], row["tile_start"]][name] for name in maps} == {name: row[name] for name in maps}
 
 
 def relation(spark: SparkSession, source: SourcePlan, events: list[dict[str, Any]]) -> None:
@@ -225,6 +243,21 @@ def run(spark: SparkSession, wanted: Backfill, out: Path) -> tuple[pa.Table, bac
     out.mkdir()
     outcome = backfill.compute(spark, wanted, out)
     return pq.read_table(out), outcome
+
+
+def load_factor(origin_departures_1h: Any, distance: Any) -> Any:
+    return np.log1p(origin_departures_1h) / distance
+
+
+def test_derived_features_are_the_functions_of_the_row_as_read_online(spark: SparkSession, plan: Plan, tmp_path: Path) -> None:
+    wanted = backfill_of(small(tmp_path), plan)
+    derived = derived_feature("load_factor", load_factor)
+    assert isinstance(derived, DerivedFeature)
+    table, _ = run(spark, replace(wanted, service=replace(wanted.service, derived=(derived,))), tmp_path / "out")
+    assert table.column_names[-3:] == ["load_factor", "frontier", "stale"]
+    columns = {name: table[name].combine_chunks() for name in derived.inputs}
+    assert table["load_factor"].combine_chunks().equals(derived.evaluate(columns))
+    assert None not in table["load_factor"].to_pylist()
 
 
 def test_the_output_is_request_columns_features_frontier_stale_in_the_order_of_the_requests(

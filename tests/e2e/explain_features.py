@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from features.catalog import load
-from features.compiler import flink
+from features.compiler import flink, flink_tiles
 from infra import jars
 from infra.settings import Settings
 from jobs.features import Job, chosen
@@ -26,7 +26,7 @@ class Explained(Job):
             sizes = sorted({view.tile_ms for view in views})
             queries = [flink.messages_query(source), flink.gate_query(source, gates=self._settings.parallelism)]
             queries += [flink.events_query(source, size) for size in sizes]
-            queries += [query for view in views for query in (flink.tile_query(view), flink.closing_query(view))]
+            queries += [query for view in views for query in (flink_tiles.tile_query(view), flink.closing_query(view))]
             for query in queries:
                 print(self._tables.sql_query(query).explain().partition("== Optimized Execution Plan ==")[2])
         print(sinks.explain().partition("== Optimized Execution Plan ==")[2])

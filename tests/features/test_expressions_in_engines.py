@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from features.compiler import maps
+from features.compiler.plan import Partial, PartialKind
 from features.expression import Expression, parse
 from infra.java import java_environment
 from schemas.errors import DefinitionError
@@ -31,6 +34,7 @@ from tests.features.naive_expressions import (
     part,
     rows,
 )
+from tests.naive_entries import bucket, escaped, hashed
 
 pytestmark = pytest.mark.e2e
 
@@ -122,6 +126,37 @@ def test_an_engine_computes_what_plain_python_does(engine: Any, tmp_path: Path) 
         if comparable(found) != comparable(naive.of(row))
     ]
     assert not different, f"{len(different)} values differ, e.g. {different[:3]}"
+
+
+@pytest.mark.parametrize("engine", ["flink", "spark"])
+def test_an_engine_finds_the_sub_keys_that_exact_arithmetic_finds(engine: Any, tmp_path: Path) -> None:
+    """Buckets at and around every power of two, where a logarithm's last bit could decide; the hash of any text."""
+    powers = [2.0**exponent for exponent in range(-1022, 1024)]
+    values = [*powers, *(math.nextafter(power, 0) for power in powers), *(power * (1 + 1 / 64) for power in powers), 0.0, 5e-324]
+    values += [-3.0, -0.1, 0.1, 1e9, math.nextafter(math.inf, 0)]
+    strings = ["", "a", "é", "\U0001f6eb", "a,b", "\\s,", *(f"w{number}" for number in range(2_000))]
+    data = [dict.fromkeys(COLUMNS) | {"x": value} for value in values] + [dict.fromkeys(COLUMNS) | {"s": string} for string in strings]
+    lines = tmp_path / "rows.json"
+    lines.write_text("".join(json.dumps({"row": index, **row}) + "\n" for index, row in enumerate(data)))
+
+    def partial(kind: PartialKind, name: str) -> Partial:
+        input_ = parse(name, COLUMNS, frozenset(COLUMNS), "sub-key")
+        return Partial(name="m", kind=kind, input=input_, where=None, tie=None, type=DataType.STRING, parameter=64)
+
+    partials = [partial(PartialKind.BUCKETS, "x"), partial(PartialKind.REGISTERS, "s"), partial(PartialKind.TALLY, "s")]
+    expressions = [maps.sub_key(each, maps.sub_key_source(each, engine), engine) for each in partials]
+    rank = maps.number(partials[1], maps.sub_key_source(partials[1], engine), engine)
+    expressions.append(f"CAST({rank.removeprefix('MAX')} AS BIGINT)")
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"rows": str(lines), "columns": COLUMNS, "expressions": expressions}))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.features.engines", engine, str(job)], env=java_environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    buckets, registers, texts, ranks = json.loads(Path(f"{job}.out").read_text())
+    assert buckets[: len(values)] == [bucket(value, 64) for value in values]
+    assert list(zip(registers, ranks, strict=True))[len(values) :] == [hashed(string) for string in strings]
+    assert texts[len(values) :] == [escaped(string) for string in strings]
 
 
 def comparable(value: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from features.catalog import load
-from features.compiler import flink
+from features.compiler import flink, flink_tiles
 from features.compiler.plan import ViewPlan
 
 EVERY = Path(__file__).parent / "every"
@@ -74,7 +74,7 @@ def test_of_repeats_the_smallest_by_all_fields_in_schema_order_stays() -> None:
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=lambda view: view.name)
 def test_every_aggregate_join_and_rank_is_of_a_window_so_that_its_state_ends(view: ViewPlan) -> None:
-    query = flink.tile_query(view)
+    query = flink_tiles.tile_query(view)
     for kept in (
         *re.findall(r"GROUP BY (.*)", query),
         *re.findall(r"PARTITION BY (.*?) ORDER", query),
@@ -86,7 +86,7 @@ def test_every_aggregate_join_and_rank_is_of_a_window_so_that_its_state_ends(vie
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=lambda view: view.name)
 def test_a_tile_has_the_columns_of_its_topic_in_order(view: ViewPlan) -> None:
-    result = flink.tile_query(view).rpartition("\nSELECT\n")[2].partition("\nFROM")[0]
+    result = flink_tiles.tile_query(view).rpartition("\nSELECT\n")[2].partition("\nFROM")[0]
     names = [line.rstrip(",").rpartition(" AS ")[2].strip("`") for line in result.splitlines()]
     assert names == list(flink.tile_relation_columns(view))
     sink = flink.tiles_table("t", view, options={})
@@ -94,7 +94,7 @@ def test_a_tile_has_the_columns_of_its_topic_in_order(view: ViewPlan) -> None:
 
 
 def test_an_event_without_a_key_is_not_part_of_the_view() -> None:
-    assert "WHERE `tailnum` IS NOT NULL" in flink.tile_query(AIRCRAFT)
+    assert "WHERE `tailnum` IS NOT NULL" in flink_tiles.tile_query(AIRCRAFT)
 
 
 def test_the_key_of_a_tile_joins_the_entity_s_values() -> None:

@@ -33,7 +33,15 @@ WITH `input` AS (
     CASE WHEN `amount` > 0.0E0 THEN `colour` END AS `_in10`,
     `id` AS `_in11`,
     `paid` AS `_in12`,
-    CAST(EXTRACT(HOUR FROM CAST(`shipped` AS TIMESTAMP(3)) + INTERVAL '2000' YEAR(4)) AS BIGINT) AS `_in13`
+    CAST(EXTRACT(HOUR FROM CAST(`shipped` AS TIMESTAMP(3)) + INTERVAL '2000' YEAR(4)) AS BIGINT) AS `_in13`,
+    CASE WHEN `paid` THEN 1 END AS `_in14`,
+    CASE WHEN `paid` THEN `discount` END AS `_in15`,
+    CASE WHEN `amount` > 0.0E0 THEN REPLACE(REPLACE(`colour`, '\', '\s'), ',', '\c') END AS `_in16`,
+    REPLACE(REPLACE(`colour`, '\', '\s'), ',', '\c') AS `_in17`,
+    CASE WHEN `paid` THEN `amount` END AS `_in18`,
+    MD5(`id`) AS `_in19`,
+    CASE WHEN `paid` THEN MD5(CAST(`items` AS STRING)) END AS `_in20`,
+    CAST(`items` AS DOUBLE) AS `_in21`
   FROM `events_events_60000`
   WHERE `user` IS NOT NULL
     AND `shop` IS NOT NULL
@@ -63,7 +71,9 @@ WITH `input` AS (
     COUNT(`_in4`) AS `moments_amount__n`,
     MIN(`_in4`) AS `moments_amount__pivot`,
     COUNT(`_in9`) AS `moments_items_b10b2003__n`,
-    MIN(`_in9`) AS `moments_items_b10b2003__pivot`
+    MIN(`_in9`) AS `moments_items_b10b2003__pivot`,
+    COUNT(`_in14`) AS `count_b10b2003`,
+    COUNT(`_in15`) AS `count_discount_b10b2003`
   FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
   GROUP BY `user`, `shop`, `window_start`, `window_end`, `window_time`
 ),
@@ -150,6 +160,230 @@ WITH `input` AS (
     WHERE `_in13` IS NOT NULL
   )
   WHERE `_rank` = 1
+),
+`tally_colour_8a8e0b9f` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `tally_colour_8a8e0b9f`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        `_in16` AS `_sub_key`,
+        COUNT(*) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in16` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, `_in16`
+    )
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
+),
+`tally_colour` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `tally_colour`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        `_in17` AS `_sub_key`,
+        COUNT(*) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in17` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, `_in17`
+    )
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
+),
+`latest_2_amount_b10b2003` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `latest_2_amount_b10b2003`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_time_ms` AS STRING) || ' ' || REPLACE(REPLACE(CAST(`_in18` AS STRING), '\', '\s'), ',', '\c') AS `_entry`
+    FROM (
+      SELECT
+        *,
+        ROW_NUMBER() OVER (PARTITION BY `user`, `shop`, `window_start`, `window_end` ORDER BY `_time_ms` DESC, `_in18` DESC) AS `_rank`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in18` IS NOT NULL
+    )
+    WHERE `_rank` <= 2
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
+),
+`latest_1_colour` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `latest_1_colour`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_time_ms` AS STRING) || ' ' || REPLACE(REPLACE(`_in7`, '\', '\s'), ',', '\c') AS `_entry`
+    FROM (
+      SELECT
+        *,
+        ROW_NUMBER() OVER (PARTITION BY `user`, `shop`, `window_start`, `window_end` ORDER BY `_time_ms` DESC, `_in7` DESC) AS `_rank`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in7` IS NOT NULL
+    )
+    WHERE `_rank` <= 1
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
+),
+`registers_id` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `registers_id`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        SUBSTRING(`_in19`, 1, 3) AS `_sub_key`,
+        MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in19`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in19` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in19`, 1, 3)
+    )
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
+),
+`registers_items_b10b2003` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `registers_items_b10b2003`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        SUBSTRING(`_in20`, 1, 3) AS `_sub_key`,
+        MAX(52 - 4 * CHAR_LENGTH(TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13))) + CASE WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '8' THEN 1 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '4' THEN 2 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '2' THEN 3 WHEN TRIM(LEADING '0' FROM SUBSTRING(`_in20`, 4, 13)) >= '1' THEN 4 ELSE 1 END) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in20` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, SUBSTRING(`_in20`, 1, 3)
+    )
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
+),
+`buckets_64_amount` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `buckets_64_amount`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        CASE WHEN ABS(`_in4`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in4` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023) * 64 + CAST(FLOOR((ABS(`_in4`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023)) - 1E0) * 64E0) AS INT) AS STRING) END AS `_sub_key`,
+        COUNT(*) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in4` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, CASE WHEN ABS(`_in4`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in4` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023) * 64 + CAST(FLOOR((ABS(`_in4`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in4`))) AS INT), 1023)) - 1E0) * 64E0) AS INT) AS STRING) END
+    )
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
+),
+`buckets_16_items` AS (
+  SELECT
+    `user`,
+    `shop`,
+    `window_start`,
+    `window_end`,
+    CASE WHEN SUM(CHAR_LENGTH(`_entry`) + 1) <= 100000 THEN LISTAGG(`_entry`, ',') ELSE '!' END AS `buckets_16_items`
+  FROM (
+    SELECT
+      `user`,
+      `shop`,
+      `window_start`,
+      `window_end`,
+      CAST(`_number` AS STRING) || ' ' || `_sub_key` AS `_entry`
+    FROM (
+      SELECT
+        `user`,
+        `shop`,
+        `window_start`,
+        `window_end`,
+        CASE WHEN ABS(`_in21`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in21` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in21`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END AS `_sub_key`,
+        COUNT(*) AS `_number`
+      FROM TABLE(TUMBLE(TABLE `input`, DESCRIPTOR(`_time`), INTERVAL '1' MINUTE))
+      WHERE `_in21` IS NOT NULL
+      GROUP BY `user`, `shop`, `window_start`, `window_end`, CASE WHEN ABS(`_in21`) < 2.2250738585072014E-308 THEN 'z' ELSE CASE WHEN `_in21` > 0E0 THEN 'p' ELSE 'n' END || CAST(LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023) * 16 + CAST(FLOOR((ABS(`_in21`) / POWER(2E0, LEAST(CAST(FLOOR(LOG2(ABS(`_in21`))) AS INT), 1023)) - 1E0) * 16E0) AS INT) AS STRING) END
+    )
+  )
+  GROUP BY `user`, `shop`, `window_start`, `window_end`
 )
 SELECT
   `base`.`user` AS `user`,
@@ -188,13 +422,31 @@ SELECT
   `last_paid_372127ba`.`last_paid_372127ba` AS `last_paid_372127ba`,
   `last_0ca41f06`.`last_0ca41f06__at` AS `last_0ca41f06__at`,
   `last_0ca41f06`.`last_0ca41f06` AS `last_0ca41f06`,
+  `base`.`count_b10b2003` AS `count_b10b2003`,
+  `base`.`count_discount_b10b2003` AS `count_discount_b10b2003`,
+  `tally_colour_8a8e0b9f`.`tally_colour_8a8e0b9f` AS `tally_colour_8a8e0b9f`,
+  `tally_colour`.`tally_colour` AS `tally_colour`,
+  `latest_2_amount_b10b2003`.`latest_2_amount_b10b2003` AS `latest_2_amount_b10b2003`,
+  `latest_1_colour`.`latest_1_colour` AS `latest_1_colour`,
+  `registers_id`.`registers_id` AS `registers_id`,
+  `registers_items_b10b2003`.`registers_items_b10b2003` AS `registers_items_b10b2003`,
+  `buckets_64_amount`.`buckets_64_amount` AS `buckets_64_amount`,
+  `buckets_16_items`.`buckets_16_items` AS `buckets_16_items`,
   `base`.`window_time` AS `_closed`
 FROM `base`
 LEFT JOIN `moments` ON `base`.`user` = `moments`.`user` AND `base`.`shop` = `moments`.`shop` AND `base`.`window_start` = `moments`.`window_start` AND `base`.`window_end` = `moments`.`window_end`
 LEFT JOIN `first_amount` ON `base`.`user` = `first_amount`.`user` AND `base`.`shop` = `first_amount`.`shop` AND `base`.`window_start` = `first_amount`.`window_start` AND `base`.`window_end` = `first_amount`.`window_end`
 LEFT JOIN `last_colour_2a7467cc` ON `base`.`user` = `last_colour_2a7467cc`.`user` AND `base`.`shop` = `last_colour_2a7467cc`.`shop` AND `base`.`window_start` = `last_colour_2a7467cc`.`window_start` AND `base`.`window_end` = `last_colour_2a7467cc`.`window_end`
 LEFT JOIN `last_paid_372127ba` ON `base`.`user` = `last_paid_372127ba`.`user` AND `base`.`shop` = `last_paid_372127ba`.`shop` AND `base`.`window_start` = `last_paid_372127ba`.`window_start` AND `base`.`window_end` = `last_paid_372127ba`.`window_end`
-LEFT JOIN `last_0ca41f06` ON `base`.`user` = `last_0ca41f06`.`user` AND `base`.`shop` = `last_0ca41f06`.`shop` AND `base`.`window_start` = `last_0ca41f06`.`window_start` AND `base`.`window_end` = `last_0ca41f06`.`window_end`;
+LEFT JOIN `last_0ca41f06` ON `base`.`user` = `last_0ca41f06`.`user` AND `base`.`shop` = `last_0ca41f06`.`shop` AND `base`.`window_start` = `last_0ca41f06`.`window_start` AND `base`.`window_end` = `last_0ca41f06`.`window_end`
+LEFT JOIN `tally_colour_8a8e0b9f` ON `base`.`user` = `tally_colour_8a8e0b9f`.`user` AND `base`.`shop` = `tally_colour_8a8e0b9f`.`shop` AND `base`.`window_start` = `tally_colour_8a8e0b9f`.`window_start` AND `base`.`window_end` = `tally_colour_8a8e0b9f`.`window_end`
+LEFT JOIN `tally_colour` ON `base`.`user` = `tally_colour`.`user` AND `base`.`shop` = `tally_colour`.`shop` AND `base`.`window_start` = `tally_colour`.`window_start` AND `base`.`window_end` = `tally_colour`.`window_end`
+LEFT JOIN `latest_2_amount_b10b2003` ON `base`.`user` = `latest_2_amount_b10b2003`.`user` AND `base`.`shop` = `latest_2_amount_b10b2003`.`shop` AND `base`.`window_start` = `latest_2_amount_b10b2003`.`window_start` AND `base`.`window_end` = `latest_2_amount_b10b2003`.`window_end`
+LEFT JOIN `latest_1_colour` ON `base`.`user` = `latest_1_colour`.`user` AND `base`.`shop` = `latest_1_colour`.`shop` AND `base`.`window_start` = `latest_1_colour`.`window_start` AND `base`.`window_end` = `latest_1_colour`.`window_end`
+LEFT JOIN `registers_id` ON `base`.`user` = `registers_id`.`user` AND `base`.`shop` = `registers_id`.`shop` AND `base`.`window_start` = `registers_id`.`window_start` AND `base`.`window_end` = `registers_id`.`window_end`
+LEFT JOIN `registers_items_b10b2003` ON `base`.`user` = `registers_items_b10b2003`.`user` AND `base`.`shop` = `registers_items_b10b2003`.`shop` AND `base`.`window_start` = `registers_items_b10b2003`.`window_start` AND `base`.`window_end` = `registers_items_b10b2003`.`window_end`
+LEFT JOIN `buckets_64_amount` ON `base`.`user` = `buckets_64_amount`.`user` AND `base`.`shop` = `buckets_64_amount`.`shop` AND `base`.`window_start` = `buckets_64_amount`.`window_start` AND `base`.`window_end` = `buckets_64_amount`.`window_end`
+LEFT JOIN `buckets_16_items` ON `base`.`user` = `buckets_16_items`.`user` AND `base`.`shop` = `buckets_16_items`.`shop` AND `base`.`window_start` = `buckets_16_items`.`window_start` AND `base`.`window_end` = `buckets_16_items`.`window_end`;
 
 -- closings of every_aggregation
 WITH `signs` AS (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from features.derived import DerivedFeature, derived_feature
 from inference.online.connection import Client, connect
 from inference.online.reader import NO_FRONTIER_AGE_MS, OnlineReader, Served
 from inference.online.store import TileWriter
@@ -59,6 +61,19 @@ def test_requests_at_many_times_are_each_served_as_of_their_own(
     seen = {e["key"] for e in events}
     for view in VIEWS:
         assert served.unseen[view.name].tolist() == [key not in seen for key, _ in rows]
+
+
+def late_share(by_key_count_3h: Any, twice: Any) -> Any:
+    return np.sqrt(by_key_count_3h) + twice
+
+
+def test_derived_features_are_read_like_any_other(client: Client) -> None:
+    load(client, [event(0), event(1)])
+    derived = derived_feature("late_share", late_share)
+    assert isinstance(derived, DerivedFeature)
+    table = OnlineReader(replace(SERVICE, derived=(derived,)), client).read(requests_of([("a", TILE_MS + DELAY_MS)] * 3)).table
+    assert table.column_names[-3:] == ["late_share", "frontier", "stale"]
+    assert table["late_share"].to_pylist() == [2**0.5, 2**0.5 + 0.5, None]
 
 
 def test_columns_come_in_the_services_order(client: Client) -> None:

@@ -82,6 +82,18 @@ def test_any_order_any_repeats_and_any_batches_leave_the_same_bytes(
     assert kept_from == max([(n + 1) * TILE_MS for n in newest if n * TILE_MS < cutoff], default=NOTHING_DROPPED)
 
 
+def test_a_map_is_the_same_bytes_in_whatever_order_its_entries_came(client: Client) -> None:
+    (row,) = build_tiles(WORDS, [event(0, i=1, word=word) for word in ("b", "a", "é", "a")])
+    assert row["tally_word"] == "2 a,1 b,1 é"
+    rows = [{**row, "revision": 0, "tally_word": text} for text in ("2 a,1 b,1 é", "1 é,2 a,1 b")]
+    found = []
+    for written in rows:
+        client.flushall()
+        TileWriter(WORDS, client).write(rows_table(WORDS, [written]))
+        found.append(stored(client, WORDS))
+    assert found[0] == found[1]
+
+
 def test_of_one_revision_the_copy_that_came_last_stays(client: Client) -> None:
     writer = TileWriter(BY_KEY, client)
     first, second = revised(BY_KEY, [(0, 0, 1), (0, 0, 2)])

@@ -13,10 +13,12 @@ from features.compiler.plan import Column, Finish, Partial, PartialKind, SourceP
 from features.expression import Expression, parse
 from features.kernel import Tiles
 from schemas.types import DataType
+from tests.naive_entries import entries, latest
 from tests.oracle import Question
 
 TILE_MS = 60_000
 DELAY_MS = 7_000
+PER_OCTAVE = 64
 WINDOWS_MS = {"1m": TILE_MS, "5m": 5 * TILE_MS, "3h": 180 * TILE_MS}
 
 COLUMNS = {
@@ -51,27 +53,37 @@ def expression(text: str) -> Expression:
 
 
 def _partial(
-    kind: PartialKind, column: str | None, *, where: str | None = None, tie: str | None = None, as_double: bool = False
+    kind: PartialKind,
+    column: str | None,
+    *,
+    where: str | None = None,
+    tie: str | None = None,
+    as_double: bool = False,
+    parameter: int | None = None,
 ) -> Partial:
     input_ = None if column is None else expression(column)
     kind_type = DataType.INT64 if kind is PartialKind.COUNT else DataType.FLOAT64
-    own = kind is not PartialKind.COUNT and kind is not PartialKind.MOMENTS and not as_double and input_ is not None
+    if kind.is_map:
+        kind_type = DataType.STRING
+    own = not kind.is_map and kind is not PartialKind.COUNT and kind is not PartialKind.MOMENTS and not as_double and input_ is not None
     name = "_".join(
         str(part)
-        for part in (kind, column, "double" if as_double else None, "where" if where else None, "by" if tie else None, tie)
+        for part in (kind, parameter, column, "double" if as_double else None, "where" if where else None, "by" if tie else None, tie)
         if part
     )
     return Partial(
         name=name,
         kind=kind,
-        input=input_.as_double() if input_ is not None and (as_double or kind is PartialKind.MOMENTS) else input_,
+        input=input_.as_double() if input_ is not None and (as_double or kind in (PartialKind.MOMENTS, PartialKind.BUCKETS)) else input_,
         where=None if where is None else expression(where),
         tie=None if tie is None else expression(tie),
         type=COLUMNS[column] if own and column else kind_type,
+        parameter=parameter,
     )
 
 
 Make = tuple[str, Finish, tuple[Partial, ...], DataType, str | None, bool, str | None]
+Map = tuple[str, Finish, Partial, DataType, str, Sequence[Any]]
 
 
 def _made() -> list[Make]:
@@ -99,6 +111,24 @@ def _made() -> list[Make]:
     return made
 
 
+def _maps() -> list[Map]:
+    """(aggregation, finish, partial, type, column, arguments) of every feature of a map."""
+    kind = PartialKind
+    made: list[Map] = []
+    for column in ("word", "i", "flag"):
+        tally = _partial(kind.TALLY, column, where="i > 0" if column == "flag" else None)
+        made.append(("TopK", Finish.TOP, tally, DataType.STRING, column, (1, 2)))
+        made.append(("CategoryCounts", Finish.CATEGORY, tally, DataType.INT64, column, ("", "a", "2", "true", "a,\\b")))
+        made.append(("CountDistinct", Finish.DISTINCT, _partial(kind.REGISTERS, column), DataType.INT64, column, (None,)))
+    for column in ("x", "i", "word", "flag"):
+        latest = _partial(kind.LATEST, column, parameter=2)
+        made.append(("LastN", Finish.LATEST, latest, COLUMNS[column], column, (1, 2)))
+    for column in ("x", "i"):
+        buckets = _partial(kind.BUCKETS, column, parameter=PER_OCTAVE)
+        made.append(("Quantile", Finish.QUANTILE, buckets, DataType.FLOAT64, column, (0.0, 0.5, 0.95, 1.0)))
+    return made
+
+
 def _pick(column: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda event: event[column]
 
@@ -119,6 +149,28 @@ def _build() -> tuple[ViewPlan, list[Question]]:
             value, where, by = _pick(column) if column else None, _positive if filtered else None, _pick(tie) if tie else None
             questions.append(Question(name=name, aggregation=aggregation, window_ms=window_ms, value=value, where=where, tie=by))
             partials |= {part.name: part for part in parts}
+        for column in (None, "x"):
+            parts = (_partial(PartialKind.COUNT, column, where="i > 0"), _partial(PartialKind.COUNT, column))
+            name = "_".join(part for part in ("share", column, label) if part)
+            features.append(
+                WindowFeature(name=name, finish=Finish.SHARE, partials=parts, window_ms=window_ms, type=DataType.FLOAT64, text=name)
+            )
+            value = _pick(column) if column else None
+            questions.append(Question(name=name, aggregation="Share", window_ms=window_ms, value=value, where=_positive))
+            partials |= {part.name: part for part in parts}
+        for aggregation, finish, partial, type_, column, arguments in _maps():
+            for number, argument in enumerate(arguments):
+                name = f"{aggregation.lower()}_{column}_{label}_{number}"
+                parts = (partial,)
+                features.append(
+                    WindowFeature(name=name, finish=finish, partials=parts, window_ms=window_ms, type=type_, text=name, argument=argument)
+                )
+                where = None if partial.where is None else _positive
+                question = Question(
+                    name=name, aggregation=aggregation, window_ms=window_ms, value=_pick(column), where=where, argument=argument
+                )
+                questions.append(question)
+            partials[partial.name] = partial
     view = ViewPlan(
         name="everything",
         entity="key",
@@ -162,6 +214,10 @@ def _partial_of(partial: Partial, events: Sequence[Mapping[str, Any]]) -> dict[s
         return {partial.name: len(values)}
     if not values:
         return dict.fromkeys((c.name for c in partial.columns), None)
+    if partial.kind is PartialKind.LATEST:
+        return {partial.name: latest([(event["t"], event[column]) for event in events], partial.parameter or 1)}
+    if partial.kind.is_map:
+        return {partial.name: entries(str(partial.kind), values, partial.parameter)}
     match partial.kind:
         case PartialKind.SUM:
             if partial.type is DataType.INT64:

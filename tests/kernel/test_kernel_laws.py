@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import features.entries
 import features.kernel
 from features.kernel import fold
 from tests.kernel.example import QUESTIONS, TILE_MS, VIEW, as_tiles, build_tiles
@@ -61,6 +62,9 @@ def test_rows_in_several_batches_are_the_same_to_the_bit(history: History) -> No
     whole = bits(fold(VIEW, tiles, owner=owner, boundary_ms=boundary))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features.kernel, "_CHUNK_ELEMENTS", 2)
+        assert bits(fold(VIEW, tiles, owner=owner, boundary_ms=boundary)) == whole
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features.entries, "_CHUNK_ENTRIES", 2)
         assert bits(fold(VIEW, tiles, owner=owner, boundary_ms=boundary)) == whole
 
 

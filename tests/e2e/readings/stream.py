@@ -68,7 +68,7 @@ def fresh(dice: random.Random, name: str, clock: int) -> Reading:
         "room": dice.randrange(-2, 3),
         "level": dice.choice([dice.gauss(0, 1), dice.gauss(1e9, 1), -3.5, 0.0]),
         "steps": None if dice.random() < 0.3 else dice.choice([dice.randrange(10), dice.randrange(-(1 << 62), 1 << 62)]),
-        "offset": None if dice.random() < 0.3 else dice.choice(["", "a", "é", "z", "\U0001f40a", "￿"]),
+        "offset": None if dice.random() < 0.3 else dice.choice(["", "a", "é", "z", "\U0001f40a", "￿", "a, b", "\\s,c"]),
         "valid": dice.random() < 0.6,
         "installed": None if dice.random() < 0.5 else dice.randrange(-DAY_MS, clock),
     }

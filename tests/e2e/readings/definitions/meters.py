@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from features import Count, FeatureView, First, Last, Max, Mean, Min, StdDev, Sum, Variance
+from features import (
+    CategoryCounts,
+    Count,
+    CountDistinct,
+    FeatureView,
+    First,
+    Last,
+    LastN,
+    Max,
+    Mean,
+    Min,
+    Quantile,
+    Share,
+    StdDev,
+    Sum,
+    TopK,
+    Variance,
+)
 
 from .sources import every, meter, once, place
 
@@ -23,6 +40,16 @@ LEVELS = {
     "steps_deviation": StdDev("steps", where="valid").over(minute),
     "level_first": First("level").over(minute),
     "name_last": Last("offset", tie="steps").over(minute),
+    "valid_share": Share(where="valid").over(minute),
+    "name_top": TopK("offset", where="valid").over(minute),
+    "names": CategoryCounts("offset", {"none": "", "a": "a"}).over(minute),
+    "room_top": TopK("room", k=1).over(minute),
+    "readings_distinct": CountDistinct("reading_id").over(minute),
+    "valid_distinct": CountDistinct("valid").over(minute),
+    "level_last": LastN("level", n=2).over(minute),
+    "name_latest": LastN("offset", where="valid").over(minute),
+    "level_p95": Quantile("level", q=0.95).over(minute),
+    "steps_median": Quantile("steps", accuracy=0.001, where="valid").over(minute),
 }
 
 once_levels = FeatureView(entity=meter, source=once, tile=minute, features=LEVELS)

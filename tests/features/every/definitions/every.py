@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from features import Count, FeatureService, FeatureView, First, Label, Last, Max, Mean, Min, StdDev, Sum, Variance
+import numpy as np
+from numpy.typing import NDArray
+
+from features import (
+    CategoryCounts,
+    Count,
+    CountDistinct,
+    FeatureService,
+    FeatureView,
+    First,
+    Label,
+    Last,
+    LastN,
+    Max,
+    Mean,
+    Min,
+    Quantile,
+    Share,
+    StdDev,
+    Sum,
+    TopK,
+    Variance,
+)
 
 from .sources import events, hour, minute, requests, user, user_shop
+
+Doubles = NDArray[np.float64]
 
 every_aggregation = FeatureView(
     entity=user_shop,
@@ -32,6 +56,17 @@ every_aggregation = FeatureView(
         "colour_last_1h": Last("colour", tie="id", where="amount > 0").over(hour),
         "paid_last_1h": Last("paid", tie="items").over(hour),
         "shipped_hour_last_1h": Last("HOUR(shipped)").over(hour),
+        "paid_share_1h": Share(where="paid").over(hour),
+        "discount_paid_share_1h": Share("discount", where="paid").over(hour),
+        "colour_top_1h": TopK("colour", k=2, where="amount > 0").over(hour),
+        "colours_1h": CategoryCounts("colour", ["red", "blue"], where="amount > 0").over(hour),
+        "colours_10m": CategoryCounts("colour", {"none": "", "comma": "a, b"}).over(10 * minute),
+        "amounts_1h": LastN("amount", n=2, where="paid").over(hour),
+        "colour_latest_1h": LastN("colour", n=1).over(hour),
+        "ids_1h": CountDistinct("id").over(hour),
+        "items_distinct_1h": CountDistinct("items", where="paid").over(hour),
+        "amount_p95_1h": Quantile("amount", q=0.95).over(hour),
+        "items_median_1h": Quantile("items", accuracy=0.05).over(hour),
     },
 )
 
@@ -42,9 +77,16 @@ user_spending = FeatureView(
     features={"spent_1h": Sum("COALESCE(amount - discount, amount)").over(hour)},
 )
 
+
+def paid_ratio(events_10m: Doubles, discounts_10m: Doubles) -> Doubles:
+    """How many of the events had a discount."""
+    return np.where(events_10m > 0, discounts_10m / events_10m, 0.0)
+
+
 buy = FeatureService(
     request=requests,
     views=[every_aggregation, user_spending],
     request_features={"price": "price", "cheap": "price < 5", "red": "colour = 'red'"},
     label=Label(source=events, on="id", value="paid"),
+    derived={"paid_ratio": paid_ratio},
 )
