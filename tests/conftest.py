@@ -1,4 +1,4 @@
-"""What several rooms of tests share: one embedded runtime for all end-to-end tests of a session."""
+"""What all rooms of tests share: one embedded runtime for the end-to-end tests of a session, and how tests are dealt out to workers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ import pytest
 
 from infra import runtime
 from infra.settings import Settings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under `-n`, all end-to-end tests are one group, so that one worker runs them on one runtime; groups come first, as what takes longest."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+    items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, item.get_closest_marker("xdist_group") is None))
 
 
 @pytest.fixture(scope="session")
