@@ -10,6 +10,7 @@ from infra import runtime
 from infra.settings import Settings
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Under `-n`, all end-to-end tests are one group, so that one worker runs them on one runtime; groups come first, as what takes longest."""
     for item in items:
