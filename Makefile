@@ -5,8 +5,8 @@
 
 READY := .venv/.ready
 BIN := .venv/bin
-# Two workers: one runs the end-to-end tests, which share a runtime, the other the rest; their order is tests/conftest.py's.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+# Two workers: one runs the end-to-end tests, which share a runtime, the other the rest: see tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 14

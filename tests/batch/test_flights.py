@@ -18,8 +18,6 @@ from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
 from schemas.table import conform
 
-pytestmark = pytest.mark.xdist_group("flights")  # the year is read and written once
-
 
 @pytest.fixture(scope="module")
 def known() -> pd.DataFrame:

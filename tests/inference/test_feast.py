@@ -24,10 +24,7 @@ from tests.inference.example import BY_KEY, BY_ZONE, PLAN, SERVICE, VIEWS, ZONES
 from tests.kernel.example import DELAY_MS, TILE_MS
 from tests.kernel.test_kernel_is_the_oracle import event, values
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),  # Feast's own
-    pytest.mark.xdist_group("feast"),  # Feast is imported once
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # Feast's own
 
 EVENTS = [
     event(0, x=1.5, i=3, word="é", flag=True, at=1_234_567, seq=1),
