@@ -5,6 +5,8 @@
 
 READY := .venv/.ready
 BIN := .venv/bin
+# Two workers: one runs the end-to-end tests, which share a runtime, the other the rest: see tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 14
@@ -19,10 +21,10 @@ demo: $(READY) ## The whole river on real flights, from Kafka to predictions, wi
 	@$(BIN)/tidemark demo
 
 test: $(READY) ## All tests, on the real services
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-fast: $(READY) ## The tests that start no JVM
-	@$(BIN)/python -m pytest -m "not e2e"
+	@$(PYTEST) -m "not e2e"
 
 lint: $(READY) ## Style, types and layers
 	@$(BIN)/ruff check

@@ -64,11 +64,10 @@ class Operation:
 _SIMPLE_PATTERN = re.compile("%?[^%_]*%?")
 _FINITE = "CASE WHEN ABS({0}) <= 1.7976931348623157E308 THEN {0} END"
 _EPOCH = datetime(1970, 1, 1)
-_ZERO = pa.scalar(0.0)
 
 
 def _divide(left: Any, right: Any) -> Any:
-    return pc.divide(left, pc.if_else(pc.equal(right, _ZERO), pa.scalar(None, pa.float64()), right))
+    return pc.divide(left, pc.if_else(pc.equal(right, pa.scalar(0.0)), pa.scalar(None, pa.float64()), right))
 
 
 def _modulo(left: Any, right: Any) -> Any:

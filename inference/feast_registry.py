@@ -8,6 +8,7 @@ every client that reads it.
 from __future__ import annotations
 
 import pickle
+import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -52,7 +53,10 @@ def registry(plan: Plan, *, redis: str, folder: Path, project: str = PROJECT) ->
     from redis.exceptions import RedisError
 
     try:
-        store.apply(_objects(plan, folder))
+        with warnings.catch_warnings():
+            # Its slow path is offline retrieval, and history is Spark's here; online, the folded values are tested against our reader's.
+            warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
+            store.apply(_objects(plan, folder))
     except (RedisError, ConnectionError) as error:
         raise ServiceError(f"redis {redis}: does not serve Feast: {error}; start it with `tidemark up` or set TIDEMARK_REDIS") from error
     except OSError as error:

@@ -20,25 +20,17 @@ import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from lightgbm import libpath
 from numpy.typing import NDArray
 
+from inference import first_load
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
 
 MODEL_FILE, MANIFEST_FILE = "model.txt", "manifest.json"
 LOAD_DEADLINE_S = 60.0
-"""For the child that loads a model first: importing LightGBM included."""
+"""For the child that loads a model first."""
 FORMAT = 1
-
-_PROBE = """\
-import sys
-import lightgbm, numpy
-booster = lightgbm.Booster(model_str=sys.stdin.buffer.read().decode())
-columns = int(sys.argv[1])
-assert booster.num_feature() == columns, f"it has {booster.num_feature()} features, the manifest {columns}"
-scores = booster.predict(numpy.vstack([numpy.zeros(columns), numpy.full(columns, numpy.nan)]), num_threads=1)
-assert scores.shape == (2,) and numpy.isfinite(scores).all(), "it does not give one finite score a row"
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,14 +148,18 @@ def load(folder: Path, *, deadline_s: float = LOAD_DEADLINE_S) -> LoadedModel:
         types={str(feature["name"]): DataType(feature["type"]) for feature in manifest["features"]},
         categories={str(name): tuple(map(str, values)) for name, values in manifest["categories"].items()},
     )
-    _probe(content, len(encoding.types), folder / MODEL_FILE, deadline_s)
+    _load_in_a_child(content, len(encoding.types), folder / MODEL_FILE, deadline_s)
+    try:
+        booster = lgb.Booster(model_str=content.decode())
+    except (ValueError, lgb.basic.LightGBMError) as fault:
+        raise DataError(f"{folder / MODEL_FILE}: LightGBM cannot load it: {str(fault).splitlines()[0]}") from None
     return LoadedModel(
         name=manifest["name"],
         version=digest[:16],
         service=manifest["service"],
         service_version=manifest["service_version"],
         encoding=encoding,
-        booster=lgb.Booster(model_str=content.decode()),
+        booster=booster,
         manifest=manifest,
     )
 
@@ -218,12 +214,13 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _probe(content: bytes, columns: int, path: Path, deadline_s: float) -> None:
+def _load_in_a_child(content: bytes, columns: int, path: Path, deadline_s: float) -> None:
     """Parse the model and score two rows in a fresh process, which may crash or hang as it likes."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    library = libpath._LIB._name  # the very file that this process has loaded; there is no public name for it
     try:
         child = subprocess.run(
-            [sys.executable, "-c", _PROBE, str(columns)],
+            [sys.executable, "-I", "-S", first_load.__file__, library, str(columns)],
             input=content,
             capture_output=True,
             timeout=deadline_s,

@@ -1,13 +1,44 @@
-"""What several rooms of tests share: one embedded runtime for all end-to-end tests of a session."""
+"""What all rooms of tests share: one embedded runtime for the end-to-end tests of a session, and how tests are dealt out to workers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from infra import runtime
 from infra.settings import Settings
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Deals whole files to workers, and all files with end-to-end tests to one, for they share a runtime.
+
+    (`--dist loadgroup` would do, but xdist 3.8 writes its groups into an attribute that pytest 9.2 no longer reads.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "e2e" if _has_e2e(self.config.rootpath / file) else file
+
+
+@cache
+def _has_e2e(file: Path) -> bool:
+    return "pytest.mark.e2e" in file.read_text()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """How `-n` deals tests out."""
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """End-to-end tests come first, as what takes longest."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="session")

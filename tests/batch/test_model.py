@@ -9,10 +9,11 @@ from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
 
-from inference import model
+from inference import first_load, model
 from inference.model import Encoding, load, save
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.types import DataType
@@ -122,10 +123,46 @@ def test_a_file_that_kills_lightgbm_kills_only_the_child(tmp_path: Path, damage:
     assert "LightGBM cannot load it" in refused(tmp_path / "m")
 
 
-def test_a_child_that_hangs_is_given_up(tmp_path: Path) -> None:
+def test_a_file_that_only_the_python_package_refuses_is_refused_in_one_line(tmp_path: Path) -> None:
     trained(tmp_path / "m")
+    whole = (tmp_path / "m" / model.MODEL_FILE).read_bytes()
+    for tail in (b"\xff", b"pandas_categorical:{\n"):  # no UTF-8, no JSON: not the C library's matter, but its Python package's
+        signed(tmp_path / "m", whole + tail)
+        assert "LightGBM cannot load it" in refused(tmp_path / "m")
+
+
+def test_a_model_of_other_features_than_the_manifests_is_refused(tmp_path: Path) -> None:
+    trained(tmp_path / "m")
+    path = tmp_path / "m" / model.MANIFEST_FILE
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"features": [*manifest["features"], {"name": "y", "type": "int64"}]}))
+    assert "it has 5 features, the manifest 6" in refused(tmp_path / "m")
+
+
+def test_a_model_whose_scores_are_not_finite_is_refused(tmp_path: Path) -> None:
+    _, encoding, booster = trained(tmp_path / "m")
+    for leaf in range(booster.dump_model()["tree_info"][0]["num_leaves"]):
+        booster.set_leaf_output(0, leaf, float("nan"))
+    save(tmp_path / "m", booster, encoding, record={"name": "m", "service": "s", "service_version": "v"})
+    assert "it does not give one finite score a row" in refused(tmp_path / "m")
+
+
+def test_a_model_of_several_classes_is_refused(tmp_path: Path) -> None:
+    _, encoding, _ = trained(tmp_path / "m")
+    matrix = encoding.matrix(rows())
+    classes = np.arange(len(matrix)) % 3
+    several = lgb.train({"objective": "multiclass", "num_class": 3, "verbosity": -1, "num_threads": 1}, lgb.Dataset(matrix, classes), 2)
+    save(tmp_path / "m", several, encoding, record={"name": "m", "service": "s", "service_version": "v"})
+    assert "it gives 6 scores to 2 rows" in refused(tmp_path / "m")
+
+
+def test_a_child_that_hangs_is_given_up_and_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path / "m")
+    (tmp_path / "hangs.py").write_text("import time\ntime.sleep(30)\n")
+    monkeypatch.setattr(first_load, "__file__", str(tmp_path / "hangs.py"))
     with pytest.raises(DataError, match=r"not loaded within 0\.01 s"):
         load(tmp_path / "m", deadline_s=0.01)
+    assert [child for child in psutil.Process().children() if str(tmp_path) in " ".join(child.cmdline())] == []
 
 
 @pytest.mark.parametrize("change", [{"features": 3}, {"categories": {}}, {"sha256": None}, {"format": 99}, {"name": ""}])

@@ -22,11 +22,21 @@ def tidemark(*arguments: str, home: Path, **environ: str) -> subprocess.Complete
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_help_lists_every_command_and_imports_none() -> None:
-    script = f"import sys; from jobs.cli import main; main(['--help']); print([name for name in {_HEAVY!r} if name in sys.modules])"
+def without_heavy_imports(*arguments: str) -> list[str]:
+    """The lines that a command prints, when it imported nothing that takes long."""
+    script = f"import sys; from jobs.cli import main; main({arguments!r}); print([name for name in {_HEAVY!r} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert shown[-1] == "[]"
+    assert shown.pop() == "[]"
+    return shown
+
+
+def test_help_lists_every_command_and_imports_none() -> None:
+    shown = without_heavy_imports("--help")
     assert [line.split()[0] for line in shown if line.startswith("  ")] == available()
+
+
+def test_definitions_are_checked_without_heavy_imports() -> None:
+    assert without_heavy_imports("check")
 
 
 def test_every_command_of_the_table_is_there() -> None:
