@@ -98,8 +98,13 @@ def check(events: Sequence[Mapping[str, Any]], rows: Sequence[tuple[str, int]]) 
     for (key, as_of), got in zip(rows, served(events, rows), strict=True):
         expected = expected_of(events, key, as_of)
         for question in QUESTIONS:
-            inputs = [] if question.value is None else [question.value(e) for e in events]
-            assert_same(question, got[question.name], expected[question.name], [x for x in inputs if isinstance(x, int | float)])
+            assert_same(question, got[question.name], expected[question.name], inputs_of(question, events))
+
+
+def inputs_of(question: Question, events: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The numbers that a question is about: what is added is as exact as their size lets it be."""
+    found = [] if question.value is None else [question.value(event) for event in events]
+    return [value for value in found if isinstance(value, int | float)]
 
 
 def expected_of(events: Sequence[Mapping[str, Any]], key: str | None, as_of: int) -> dict[str, Any]:
@@ -135,8 +140,7 @@ def test_huge_numbers_equal_the_oracle_where_a_double_can_hold_them(history: tup
                 assert value is None or value >= 0, f"{question.name}: {value}"  # infinite, never NaN
                 assert (value is None) == (expected[question.name] is None)
             else:
-                inputs = [e["x"] for e in events if e["x"] is not None]
-                assert_same(question, got[question.name], expected[question.name], inputs)
+                assert_same(question, got[question.name], expected[question.name], inputs_of(question, events))
 
 
 @pytest.mark.parametrize("window", WINDOWS_MS)
