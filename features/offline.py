@@ -103,7 +103,7 @@ class Lanes:
         return self._own(number, table, {**lanes, **self.keys(number)})
 
     def _own(self, number: int, table: pa.Table, lanes: dict[str, str]) -> pa.Table:
-        own = table if len(self.views) == 1 else table.filter(pc.equal(table.column(VIEW), number))
+        own = table if len(self.views) == 1 else table.filter(pc.equal(table.column(VIEW), pa.scalar(number, pa.int32())))
         return pa.table([own.column(lane) for lane in lanes.values()], names=list(lanes))
 
     @staticmethod

@@ -29,10 +29,10 @@ from features.catalog import load
 from features.compiler.plan import ServicePlan
 from infra.settings import Settings
 from jobs import history, point_in_time
-from jobs.days import WHOLE, Days, claim, name, spans
+from jobs.days import WHOLE, Days, claim, spans
 from jobs.features_read import service_named
 from jobs.frontier import instant_ms
-from jobs.point_in_time import LABEL, REQUESTS, Inputs
+from jobs.point_in_time import REQUESTS, Inputs
 from jobs.spark_session import reason, session
 from jobs.splits import DAY_MS, Range, ranges
 from schemas.errors import SettingError
@@ -280,7 +280,8 @@ def _made_of(backfill: Backfill, relations: Mapping[str, history.Relation]) -> d
 
 def _read(outcome: Outcome) -> list[dict[str, object]]:
     return [
-        {"name": t.name, "rows": t.rows, "refused": t.refused, "reasons": {k: v for k, v in t.reasons.items() if v}} for t in outcome.tallies
+        {"name": t.name, "rows": t.rows, "refused": t.refused, "reasons": {k: v for k, v in t.reasons.items() if v}}
+        for t in outcome.tallies
     ]
 
 

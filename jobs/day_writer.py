@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.offline import FILE, POSITION, Lanes, fold_all
@@ -90,12 +90,10 @@ class _OpenDay:
 
 def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The slices of a batch that is sorted by day."""
-    days = batch.column(DAY)
-    ends = pc.run_end_encode(days)
-    start = 0
-    for end, day in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
-        yield int(day), batch.slice(start, end - start)
-        start = end
+    days = batch.column(DAY).to_numpy()
+    starts = np.flatnonzero(np.diff(days, prepend=days[:1] - 1))
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(days)], strict=True):
+        yield int(days[start]), batch.slice(start, end - start)
 
 
 def fold_and_write(lanes: Lanes, writer: DayWriter, requests: pa.Table, tiles: pa.Table) -> pa.Table:

@@ -66,7 +66,9 @@ class Days:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    raise SettingError(f"--out: {folder} is being written by another backfill; wait for it, or name another folder") from None
+                    raise SettingError(
+                        f"--out: {folder} is being written by another backfill; wait for it, or name another folder"
+                    ) from None
                 days = cls(folder=folder, made_of=made_of)
                 days._begin(overwrite)
                 try:
@@ -91,7 +93,8 @@ class Days:
         self.scratch.mkdir()
 
     def _refuse_another(self, before: Mapping[str, Any]) -> None:
-        changed = [name for name in self.made_of if before.get(name) != json.loads(json.dumps(self.made_of[name]))]
+        compared = [name for name in self.made_of if name != "files"]  # inputs_sha256 is of what is in them, wherever they lie
+        changed = [name for name in compared if before.get(name) != json.loads(json.dumps(self.made_of[name]))]
         if changed:
             shown = "; ".join(f"{name} {_shown(before.get(name))}, now {_shown(self.made_of[name])}" for name in changed)
             raise SettingError(
@@ -115,7 +118,9 @@ class Days:
             DataError: It has other rows than were counted: the inputs change while they are read.
         """
         if written.rows != expected:
-            raise DataError(f"{name(written.day)}: {expected:,} requests were counted and {written.rows:,} computed; do not change the inputs")
+            raise DataError(
+                f"{name(written.day)}: {expected:,} requests were counted and {written.rows:,} computed; do not change the inputs"
+            )
         file = self.folder / f"{name(written.day)}.parquet"
         (self.scratch / written.file).replace(file)
         _sync(self.folder)

@@ -173,7 +173,9 @@ def _by_keys_and_time(spark: SparkSession, inputs: Inputs, range_: Range, rows: 
     types = f"`{FILE}` STRING, `{POSITION}` BIGINT, " + ", ".join(f"`{f.name}` {f.type.spark}" for f in features)
     work = partial(fold_each, lanes, (FILE, POSITION))
     grouped = reduce(DataFrame.unionByName, asked).groupBy(_GROUP).cogroup(_union(tiles, spark, lanes).groupBy(_GROUP))
-    values = grouped.applyInArrow(work, types).groupBy(FILE, POSITION).agg(*(F.any_value(_column(f.name), True).alias(f.name) for f in features))
+    values = (
+        grouped.applyInArrow(work, types).groupBy(FILE, POSITION).agg(*(F.any_value(_column(f.name), True).alias(f.name) for f in features))
+    )
     whole = rows.join(values, [FILE, POSITION]).repartition(F.col(f"`{DAY}`")).sortWithinPartitions(DAY, FILE, POSITION)
     return whole.mapInArrow(writer.write, _WRITTEN_SQL)
 

@@ -57,9 +57,7 @@ class Chunks:
     @classmethod
     def of(cls, range_: Range, length_ms: int, buckets: int = 1) -> Chunks:
         """Chunks of a length that cover a range."""
-        return cls(
-            start_ms=range_.start_ms, length_ms=length_ms, count=-(-(range_.end_ms - range_.start_ms) // length_ms), buckets=buckets
-        )
+        return cls(start_ms=range_.start_ms, length_ms=length_ms, count=-(-(range_.end_ms - range_.start_ms) // length_ms), buckets=buckets)
 
 
 def ranges(pending: Sequence[int], done: Sequence[int], rows: Mapping[int, int], *, limit: int, least_days: int) -> list[Range]:
