@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -91,9 +92,10 @@ class _OpenDay:
 def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The slices of a batch that is sorted by day."""
     days = batch.column(DAY).to_numpy()
-    starts = np.flatnonzero(np.diff(days, prepend=days[:1] - 1))
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(days)], strict=True):
-        yield int(days[start]), batch.slice(start, end - start)
+    edges = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+    for start, end in pairwise(edges):
+        if end > start:
+            yield int(days[start]), batch.slice(start, end - start)
 
 
 def fold_and_write(lanes: Lanes, writer: DayWriter, requests: pa.Table, tiles: pa.Table) -> pa.Table:
