@@ -1,22 +1,30 @@
-"""Point-in-time features from history, for a bucket of keys at a time: requests and tiles in, the kernel's values out. No engine imported."""
+"""Point-in-time features from history, for a group of requests at a time: requests and tiles in, the kernel's values out. No engine imported."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.compiler.plan import ViewPlan
+from features.compiler.plan import Column, ViewPlan
 from features.kernel import Tiles, fold
+from schemas.types import DataType
 
 ROW = "#row"
 """int64: which request a row of values belongs to."""
 AS_OF = "#as_of"
 """int64: the request's event time, ms since the epoch."""
 TILE_START = "tile_start"
+FILE, POSITION = "#file", "#position"
+"""Where a request was read: the file's path, and the row's number in it."""
+VIEW = "#view"
+"""int32: which of several views a row belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +62,105 @@ class Folder:
         )
         values = [requests.column(ROW), *(folded[feature.name] for feature in self.view.features)]
         return pa.table(values, schema=self.schema)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lanes:
+    """Several views' keys and tiles in one relation: columns of one type share a lane, so that it is no wider than the widest view.
+
+    Attributes:
+        views: The views; a row's `VIEW` is an index into them.
+    """
+
+    views: tuple[ViewPlan, ...]
+
+    def keys(self, number: int) -> dict[str, str]:
+        """Key column → lane, of one view."""
+        return self._lanes(self.views[number].keys)
+
+    def columns(self, number: int) -> dict[str, str]:
+        """Key column and tile column → lane, of one view."""
+        view = self.views[number]
+        return self._lanes((*view.keys, *view.tile_columns))
+
+    @cached_property
+    def types(self) -> dict[str, DataType]:
+        """Lane → type, of all."""
+        return self._types([(*view.keys, *view.tile_columns) for view in self.views])
+
+    @cached_property
+    def key_types(self) -> dict[str, DataType]:
+        """Lane → type, of those that hold keys."""
+        return self._types([view.keys for view in self.views])
+
+    def tiles(self, number: int, table: pa.Table) -> pa.Table:
+        """One view's tiles among all, under their own names."""
+        return self._own(number, table, {TILE_START: TILE_START, **self.columns(number)})
+
+    def requests(self, number: int, table: pa.Table) -> pa.Table:
+        """The requests to one view among all, with their keys under their own names."""
+        lanes = {name: name for name in table.column_names if name not in self.key_types}
+        return self._own(number, table, {**lanes, **self.keys(number)})
+
+    def _own(self, number: int, table: pa.Table, lanes: dict[str, str]) -> pa.Table:
+        own = table if len(self.views) == 1 else table.filter(pc.equal(table.column(VIEW), pa.scalar(number, pa.int32())))
+        return pa.table([own.column(lane) for lane in lanes.values()], names=list(lanes))
+
+    @staticmethod
+    def _lanes(columns: tuple[Column, ...]) -> dict[str, str]:
+        taken: Counter[DataType] = Counter()
+        lanes = {}
+        for column in columns:
+            lanes[column.name] = f"#{column.type}_{taken[column.type]}"
+            taken[column.type] += 1
+        return lanes
+
+    def _types(self, groups: list[tuple[Column, ...]]) -> dict[str, DataType]:
+        return {lane: column.type for group in groups for column, lane in zip(group, self._lanes(group).values(), strict=True)}
+
+
+def fold_all(lanes: Lanes, requests: pa.Table, tiles: pa.Table) -> pa.Table:
+    """The features of every view beside every request.
+
+    Args:
+        lanes: The views.
+        requests: m rows: `AS_OF`, the key columns of all views, and whatever else is to be kept.
+        tiles: Of all views, in lanes: those of every key that is among the requests.
+
+    Returns:
+        m rows: the requests' columns, then the features.
+    """
+    numbered = requests.append_column(ROW, pa.array(np.arange(len(requests)), pa.int64()))
+    for number, view in enumerate(lanes.views):
+        values = Folder(view=view)(numbered, lanes.tiles(number, tiles))
+        for feature in view.features:
+            requests = requests.append_column(feature.name, values.column(feature.name))
+    return requests
+
+
+def fold_each(lanes: Lanes, kept: tuple[str, ...], requests: pa.Table, tiles: pa.Table) -> pa.Table:
+    """The features of requests that ask one view each.
+
+    Args:
+        lanes: The views.
+        kept: The columns of the requests to keep.
+        requests: m rows: `VIEW`, `AS_OF`, the keys in lanes, and `kept`.
+        tiles: As for `fold_all`.
+
+    Returns:
+        m rows in any order: `kept`, then the features of all views, null where they belong to another view.
+    """
+    features = [feature for view in lanes.views for feature in view.features]
+    schema = pa.schema([requests.schema.field(name) for name in kept] + [pa.field(f.name, f.type.arrow) for f in features])
+    parts = []
+    for number in np.unique(requests.column(VIEW).to_numpy()):
+        asked = lanes.requests(int(number), requests)
+        numbered = asked.append_column(ROW, pa.array(np.arange(len(asked)), pa.int64()))
+        values = Folder(view=lanes.views[number])(numbered, lanes.tiles(int(number), tiles))
+        columns = {name: asked.column(name) for name in kept} | {name: values.column(name) for name in values.column_names}
+        nulls: Any = pa.nulls
+        parts.append(pa.table([columns.get(f.name, nulls(len(asked), f.type)) for f in schema], schema=schema))
+    return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
 def _owners(tiles: list[pa.ChunkedArray[Any]], requests: list[pa.ChunkedArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -169,6 +169,13 @@ class Settings:
         _optional_duration, default=None, doc="silence after which an entity leaves the online store; or never"
     )
 
+    backfill_range_rows: int = _setting(
+        _whole(1, 10**12), default=5_000_000, doc="requests and events that a backfill computes between two commits, about"
+    )
+    backfill_group_rows: int = _setting(
+        _whole(1, 10**9), default=500_000, doc="requests and tiles that a Python process of a backfill holds at once"
+    )
+
     @classmethod
     def load(cls, *, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
         """Read the settings that are in force.

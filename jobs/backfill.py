@@ -1,54 +1,45 @@
 """`spark-submit jobs/backfill.py …`, also `tidemark backfill …`: the features of requests from history, as of each one's event time.
 
-events ─Spark SQL─▶ tiles ┐
-                requests ─┴─cogroup by bucket of keys─▶ the kernel, through Arrow ─▶ Parquet
+Requests and events are counted by day; days are computed in ranges of so many rows (jobs/point_in_time) and committed one by one (jobs/days).
+What was committed stays: a run that was stopped is continued by running it again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 if __name__ == "__main__" and sys.path and sys.path[0] == str(Path(__file__).parent):
     sys.path[0] = str(Path(__file__).parent.parent)  # a script finds its own folder first; ours is the project
 
-import numpy as np
-import pyarrow as pa
+import pyarrow.parquet as pq
 import typer
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
-from pyspark.sql import types as T  # noqa: N812 - the same
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
 
 from features.catalog import load
-from features.compiler.plan import LabelPlan, ServicePlan, ViewPlan
-from features.compiler.spark import tile_query
-from features.derived import DerivedFeature
-from features.offline import AS_OF, ROW, TILE_START, Folder
+from features.compiler.plan import ServicePlan
 from infra.settings import Settings
-from jobs import history
+from jobs import history, point_in_time
+from jobs.days import WHOLE, Days, claim, spans
 from jobs.features_read import service_named
 from jobs.frontier import instant_ms
-from jobs.output import written_whole
-from jobs.spark_session import session
+from jobs.point_in_time import REQUESTS, Inputs
+from jobs.spark_session import reason, session
+from jobs.splits import DAY_MS, Range, ranges
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
 
-MANIFEST = "_tidemark.json"
-"""What a backfill was made of, beside its Parquet files (readers skip names that begin with `_`)."""
-LABEL = "label"
-FRONTIER, STALE = "frontier", "stale"
-
-_BUCKET = "#bucket"
-_ROWS_PER_BUCKET = 250_000
-_ROWS_PER_FILE = 2_000_000
+MANIFEST = WHOLE
+"""What a backfill was made of, beside its Parquet files; only there when all days are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +54,8 @@ class Backfill:
         as_known: Count late events too, instead of what was served.
         label: Add the column `label`: what then happened, null where unknown.
         from_ms, until_ms: Only requests with event times in `[from, until)`.
+        range_rows: Requests and events that are computed between two commits, about.
+        group_rows: Requests and tiles that a worker's process holds at once.
     """
 
     service: ServicePlan
@@ -73,6 +66,8 @@ class Backfill:
     label: bool = False
     from_ms: int | None = None
     until_ms: int | None = None
+    range_rows: int = Settings.backfill_range_rows
+    group_rows: int = Settings.backfill_group_rows
 
     def __post_init__(self) -> None:
         """Refuse a label that the service does not have."""
@@ -82,30 +77,56 @@ class Backfill:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What a backfill read and wrote."""
+    """What a backfill read, and which days it wrote.
 
-    rows: int
+    Attributes:
+        tallies: Rows read and refused, by relation.
+        asked: Day since the epoch → its requests.
+        done: Day → rows, of those that are there.
+        failed: Day → why it is not.
+        resumed: How many were there before.
+        seconds: How long it took.
+    """
+
     tallies: list[history.Tally] = field(default_factory=list)
-    files: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    asked: Mapping[int, int] = field(default_factory=dict)
+    done: dict[int, int] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    resumed: int = 0
     seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Of the days that are there."""
+        return sum(self.done.values())
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was asked for is there."""
+        return all(day in self.done for day in self.asked)
 
     def lines(self, out: Path) -> list[str]:
         """For the user."""
-        return [*map(str, self.tallies), f"{self.rows:,} rows of features in {self.seconds:.1f} s: {out}"]
+        before = f", {self.resumed:,} days of them from before" if self.resumed else ""
+        return [
+            *map(str, self.tallies),
+            *spans(sorted(self.asked), self.done, self.failed),
+            f"{self.rows:,} rows of features in {self.seconds:.1f} s{before}: {out}",
+        ]
 
 
 def command(
     service: Annotated[str, typer.Option(help="A feature service of the definitions")],
     events: Annotated[Path, typer.Option(help="Folder with one folder per source, named as the source, of Parquet files")],
     requests: Annotated[Path, typer.Option(help="Parquet file of requests, or a folder of them: the fields of the request schema")],
-    out: Annotated[Path, typer.Option(help="Folder to write: request columns, features, frontier, stale")],
+    out: Annotated[Path, typer.Option(help="Folder to write, a file per day: request columns, features, frontier, stale")],
     as_known: Annotated[bool, typer.Option("--as-known", help="Count late events too; otherwise as served, without them")] = False,
     label: Annotated[bool, typer.Option("--label", help="Add the column label: what then happened, null where unknown")] = False,
     from_: Annotated[str | None, typer.Option("--from", help="Only requests from this time on, e.g. 2013-01-01", metavar="TIME")] = None,
     until: Annotated[str | None, typer.Option(help="Only requests before this time", metavar="TIME")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out")] = False,
-) -> None:
-    """Compute a service's features from history, as of each request's event time."""
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin --out anew; otherwise days that are done are kept")] = False,
+) -> int:
+    """Compute a service's features from history, as of each request's event time. Run it again to continue one that was stopped."""
     settings = Settings.load()
     backfill = Backfill(
         service=service_named(service, load(settings.definitions, settings.schemas)),
@@ -116,176 +137,152 @@ def command(
         label=label,
         from_ms=None if from_ is None else instant_ms(from_),
         until_ms=None if until is None else instant_ms(until),
+        range_rows=settings.backfill_range_rows,
+        group_rows=settings.backfill_group_rows,
     )
-    for line in run(backfill, out, overwrite=overwrite).lines(out):
-        print(line)
+    outcome = Outcome()
+    try:
+        run(backfill, out, overwrite=overwrite, outcome=outcome)
+    finally:
+        if outcome.asked:  # also when it is interrupted, or Spark is gone
+            print("\n".join(outcome.lines(out)), flush=True)
+    return 0 if outcome.whole else 1
 
 
-def run(backfill: Backfill, out: Path, *, overwrite: bool) -> Outcome:
-    """Compute and write; the folder appears whole or not at all.
+def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome | None = None) -> Outcome:
+    """Compute and write, in a session of its own; see `compute`.
+
+    Args:
+        backfill: What to compute.
+        out: The folder to write.
+        overwrite: Begin it anew, if it is one of ours.
+        outcome: Filled on the way, so that it tells how far an interrupted run came.
 
     Raises:
-        SettingError: A folder that is missing or not writable, or one that is already there and may not be replaced.
+        SettingError: A folder that is missing or not writable, or one that holds something else.
+        DataError: Files that are not Parquet, or lack columns, or have others of wrong types.
+        ServiceError: Spark does not start, or its cluster is gone.
+    """
+    claim(out)
+    with session(f"tidemark backfill {backfill.service.name}") as spark:
+        return compute(spark, backfill, out, overwrite=overwrite, outcome=outcome)
+
+
+def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bool = False, outcome: Outcome | None = None) -> Outcome:
+    """The features of every request, one Parquet file per day in the order of the requests; days that are done already are kept.
+
+    A range of days that fails is told in the outcome, and the others are computed all the same.
+
+    Raises:
+        SettingError: The folder is of other inputs, or something else, or not writable.
         DataError: Files that are not Parquet, or lack columns, or have others of wrong types.
     """
     started = time.monotonic()
-    with written_whole(out, mark=MANIFEST, replace=overwrite) as scratch, session(f"tidemark backfill {backfill.service.name}") as spark:
-        outcome = compute(spark, backfill, scratch)
-        outcome.seconds = time.monotonic() - started
-        (scratch / MANIFEST).write_text(json.dumps(_manifest(backfill, outcome), indent=1) + "\n")
+    outcome = Outcome() if outcome is None else outcome
+    relations = _relations(spark, backfill)
+    made_of = _made_of(backfill, relations)
+    out = out.absolute()
+    with Days.open(out, made_of, overwrite=overwrite) as days:
+        inputs = _inputs(backfill, relations, outcome)
+        outcome.asked = inputs.days[REQUESTS]
+        outcome.done = {day: rows for day, rows in days.done().items() if day in outcome.asked}
+        outcome.resumed = len(outcome.done)
+        pending = _ranges(backfill, inputs, sorted(set(outcome.asked) - set(outcome.done)), sorted(outcome.done))
+        if len(pending) > 1 and inputs.label is not None:
+            inputs.label.persist()
+        for range_ in pending:
+            _compute_range(spark, inputs, range_, days, outcome, backfill.group_rows)
+            outcome.seconds = time.monotonic() - started
+        if not outcome.asked:
+            pq.write_table(inputs.schema.empty_table(), out / "no-requests.parquet")
+        if outcome.whole:
+            days.finish(made_of | {"rows": outcome.rows, "read": _read(outcome)})
+    outcome.seconds = time.monotonic() - started
     return outcome
 
 
-def compute(spark: SparkSession, backfill: Backfill, folder: Path) -> Outcome:
-    """The features of every request, written below a folder as Parquet files in the order of the requests."""
+def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Days, outcome: Outcome, group_rows: int) -> None:
+    try:
+        for written in point_in_time.compute(spark, inputs, range_, days.scratch, group_rows=group_rows):
+            days.commit(written, expected=outcome.asked[written.day])
+            outcome.done[written.day] = written.rows
+    except (PySparkException, Py4JError) as error:
+        outcome.failed |= dict.fromkeys((day for day in range_.days if day not in outcome.done), reason(error))
+        if spark.sparkContext._jsc.sc().isStopped():
+            raise
+
+
+def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, history.Relation]:
+    """The requests and every source that a view or the label reads."""
     service = backfill.service
-    asked = history.requests(spark, backfill.requests, backfill.schemas.current(service.request.schema))
     sources = {view.source.name: view.source for view in service.views}
     if backfill.label and service.label is not None:
         sources |= {service.label.source.name: service.label.source}
+    asked = history.requests(spark, backfill.requests, backfill.schemas.current(service.request.schema))
     known = {
-        name: history.events(spark, backfill.events, source, backfill.schemas.current(source.schema)) for name, source in sources.items()
+        source.name: history.events(spark, backfill.events, source, backfill.schemas.current(source.schema)) for source in sources.values()
     }
-    outcome = Outcome(rows=0, files={name: relation.files for name, relation in [("requests", asked), *known.items()]})
-
-    within = history.between(asked.rows, service.request.event_time, backfill.from_ms, backfill.until_ms)
-    outcome.tallies.append(history.tally("requests", within, asked.schema))
-    as_of = F.unix_millis(_column(service.request.event_time)).alias(AS_OF)
-    rows = history.refuse(within, asked.schema).select("*", F.monotonically_increasing_id().alias(ROW), as_of).persist()
-    oldest, newest = _extent(rows)
-    outcome.rows = outcome.tallies[0].rows - outcome.tallies[0].refused
-    result = _with_request_features(rows, service)
-    for source in sources.values():
-        views = [view for view in service.views if view.source.name == source.name]
-        relation = known[source.name]
-        if views:
-            low_ms, high_ms = _reach(views, oldest, newest)
-            counted = history.between(relation.rows, source.event_time, low_ms, high_ms)
-            outcome.tallies.append(history.tally(source.name, counted, relation.schema))
-            history.refuse(counted, relation.schema).createOrReplaceTempView(source.name)
-            for view in views:
-                tiles = spark.sql(tile_query(view, backfill.as_known))
-                values = _fold(view, rows, tiles, buckets=_buckets(spark, outcome.rows + outcome.tallies[-1].rows))
-                result = result.join(values, ROW, "left")
-    if service.derived:
-        result = _with_derived(result, service)
-    if backfill.label and service.label is not None:
-        result = _with_label(result, service, service.label, known[service.label.source.name])
-    _write(_columns(result, backfill), folder, outcome.rows)
-    rows.unpersist()
-    return outcome
+    return {REQUESTS: asked, **known}
 
 
-def _extent(rows: DataFrame) -> tuple[int, int]:
-    """The oldest and newest event time of the requests."""
-    found = rows.agg(F.min(AS_OF), F.max(AS_OF)).head()
-    assert found is not None
-    return (0, 0) if found[0] is None else (int(found[0]), int(found[1]))
-
-
-def _reach(views: list[ViewPlan], oldest: int, newest: int) -> tuple[int, int]:
-    """The event times `[low, high)` that any window of the views covers as of the requests."""
-    times = np.array([oldest, newest], dtype=np.int64)
-    boundaries = [view.boundary_ms(times) for view in views]
-    low = min(int(ends[0]) - view.longest_window_ms for view, ends in zip(views, boundaries, strict=True))
-    return low, max(int(ends[1]) for ends in boundaries)
-
-
-def _buckets(spark: SparkSession, rows: int) -> int:
-    """Groups of keys: enough for every core, each small enough for a worker's memory and large enough for the kernel."""
-    return max(2 * spark.sparkContext.defaultParallelism, -(-rows // _ROWS_PER_BUCKET))
-
-
-def _fold(view: ViewPlan, rows: DataFrame, tiles: DataFrame, *, buckets: int) -> DataFrame:
-    """The view's features by `#row`."""
-    keys = [_column(key.name) for key in view.keys]
-    bucket = F.pmod(F.xxhash64(*keys), F.lit(buckets)).cast("int").alias(_BUCKET)
-    asked = rows.select(bucket, ROW, AS_OF, *keys).groupBy(_BUCKET)
-    kept = tiles.select(bucket, *keys, TILE_START, *(_column(column.name) for column in view.tile_columns)).groupBy(_BUCKET)
-    folder = Folder(view=view)
-    types = ", ".join([f"`{ROW}` BIGINT", *(f"`{feature.name}` {feature.type.spark}" for feature in view.features)])
-    return asked.cogroup(kept).applyInArrow(partial(_fold_bucket, folder), types)
-
-
-def _fold_bucket(folder: Folder, requests: Any, tiles: Any) -> Any:
-    return folder(requests, tiles)
-
-
-def _with_request_features(rows: DataFrame, service: ServicePlan) -> DataFrame:
-    """The features that the request itself gives; one named as a field is that field."""
-    own = [F.expr(f.expression.sql("spark")).alias(f.name) for f in service.request_features if f.name not in service.request.columns]
-    return rows.select("*", *own)
-
-
-def _with_derived(result: DataFrame, service: ServicePlan) -> DataFrame:
-    """What functions make of the other features, batch by batch, as the online reader does."""
-    schema = T.StructType([*result.schema.fields, *(T.StructField(feature.name, T.DoubleType()) for feature in service.derived)])
-    return result.mapInArrow(partial(_derive, service.derived), schema)
-
-
-def _derive(features: tuple[DerivedFeature, ...], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        columns: dict[str, Any] = dict(zip(batch.schema.names, batch.columns, strict=True))
-        yield pa.RecordBatch.from_pydict(columns | {feature.name: feature.evaluate(columns) for feature in features})
-
-
-def _with_label(result: DataFrame, service: ServicePlan, label: LabelPlan, relation: history.Relation) -> DataFrame:
-    """`label` beside the request that has its id: of several events the latest, null values passed over."""
-    value = F.expr(label.value.sql("spark"))
-    when = F.struct(_column(label.source.event_time), value)
-    happened = history.refuse(relation.rows, relation.schema).where(value.isNotNull())
-    latest = happened.groupBy(_column(label.on).alias("#on")).agg(F.max_by(value, when).alias(LABEL))
-    assert service.request.id is not None
-    return result.join(latest, _column(service.request.id) == F.col("`#on`"), "left")
-
-
-def _columns(result: DataFrame, backfill: Backfill) -> DataFrame:
-    """The columns of the output, and where each row was read."""
+def _inputs(backfill: Backfill, relations: Mapping[str, history.Relation], outcome: Outcome) -> Inputs:
+    """The good rows of all relations, and how many each has on each day."""
     service = backfill.service
-    names = [*service.request.columns, *(name for name in service.feature_types if name not in service.request.columns)]
-    ends = [_boundary(view) for view in service.views]
-    frontier = F.least(*ends) if len(ends) > 1 else ends[0] if ends else F.col(AS_OF)
-    own = [F.timestamp_millis(frontier).alias(FRONTIER), F.lit(False).alias(STALE)]
-    label = [_column(LABEL)] if backfill.label else []
-    return result.select(*map(_column, names), *own, *label, history.FILE, history.POSITION)
+    times = {view.source.name: view.source.event_time for view in service.views}
+    if service.label is not None:
+        times.setdefault(service.label.source.name, service.label.source.event_time)
+    times[REQUESTS] = service.request.event_time
+    asked = history.between(relations[REQUESTS].rows, times[REQUESTS], backfill.from_ms, backfill.until_ms)
+    rows = {name: asked if name == REQUESTS else relation.rows for name, relation in relations.items()}
+    counted = history.census((name, rows[name], relation.schema, times[name]) for name, relation in relations.items())
+    outcome.tallies = [counted[name].tally for name in relations]
+    good = {name: history.refuse(rows[name], relation.schema) for name, relation in relations.items()}
+    label = point_in_time.happened(service.label, good[service.label.source.name]) if backfill.label and service.label is not None else None
+    return Inputs(
+        service=service,
+        as_known=backfill.as_known,
+        requests=good[REQUESTS],
+        days={name: counted[name].days for name in relations},
+        events={name: frame for name, frame in good.items() if name != REQUESTS},
+        label=label,
+    )
 
 
-def _boundary(view: ViewPlan) -> Column:
-    """`b` of the plan: an exact read needs the tiles up to here."""
-    due = F.col(AS_OF) - F.lit(view.delay_ms)
-    return due - F.pmod(due, F.lit(view.tile_ms))
+def _ranges(backfill: Backfill, inputs: Inputs, pending: list[int], done: list[int]) -> list[Range]:
+    rows: dict[int, int] = {}
+    for counts in inputs.days.values():
+        for day, count in counts.items():
+            rows[day] = rows.get(day, 0) + count
+    longest_ms = max((view.longest_window_ms for view in inputs.service.views), default=0)
+    return ranges(pending, done, rows, limit=backfill.range_rows, least_days=-(-longest_ms // DAY_MS))
 
 
-def _write(result: DataFrame, folder: Path, rows: int) -> None:
-    """In the order of the requests; few large files."""
-    order = [history.FILE, history.POSITION]
-    ordered = result.repartition(1).sortWithinPartitions(*order) if rows <= _ROWS_PER_FILE else result.orderBy(*order)
-    ordered.drop(*order).write.mode("append").parquet(str(folder))
-    for path in [*folder.glob("_SUCCESS"), *folder.glob(".*.crc")]:
-        path.unlink()
-
-
-def _manifest(backfill: Backfill, outcome: Outcome) -> dict[str, object]:
+def _made_of(backfill: Backfill, relations: Mapping[str, history.Relation]) -> dict[str, Any]:
+    """Everything that the values depend on."""
+    files = {
+        name: [{"path": str(f.path), "bytes": f.bytes, "rows": f.rows, "footer_sha256": f.footer_sha256} for f in relation.files]
+        for name, relation in relations.items()
+    }
+    content = {name: [[f.bytes, f.rows, f.footer_sha256] for f in relation.files] for name, relation in relations.items()}
     return {
         "service": backfill.service.name,
         "service_version": backfill.service.fingerprint,
         "views": {view.name: view.fingerprint for view in backfill.service.views},
         "as_known": backfill.as_known,
+        "label": backfill.label,
         "from_ms": backfill.from_ms,
         "until_ms": backfill.until_ms,
-        "rows": outcome.rows,
-        "read": [
-            {"name": t.name, "rows": t.rows, "refused": t.refused, "reasons": {k: v for k, v in t.reasons.items() if v}}
-            for t in outcome.tallies
-        ],
-        "files": {name: [{"path": str(path), "bytes": path.stat().st_size} for path in files] for name, files in outcome.files.items()},
+        "inputs_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+        "files": files,
         "code_version": importlib.metadata.version("tidemark"),
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _column(name: str) -> Column:
-    return F.col(f"`{name}`")
+def _read(outcome: Outcome) -> list[dict[str, object]]:
+    return [
+        {"name": t.name, "rows": t.rows, "refused": t.refused, "reasons": {k: v for k, v in t.reasons.items() if v}}
+        for t in outcome.tallies
+    ]
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -12,19 +13,19 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 from pyspark.sql import types as T  # noqa: N812 - as in Spark's own documentation
 
 from features.compiler.declarations import did_you_mean
 from features.compiler.plan import SourcePlan
 from features.compiler.spark import WATERMARK
+from features.offline import FILE, POSITION
 from schemas.errors import DataError, SettingError
 from schemas.record import Field, Schema
 from schemas.types import DataType
 
-FILE, POSITION = "#file", "#position"
-"""Where a row was read: path, and row number in it."""
+DAY_MS = 86_400_000
 
 _LARGEST = 1.7976931348623157e308
 
@@ -42,6 +43,24 @@ Layout = tuple[tuple[str, _Physical | None], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class HistoryFile:
+    """A Parquet file that was read.
+
+    Attributes:
+        path: Where it is.
+        bytes: Its size.
+        rows: How many it says to have.
+        footer_sha256: Of its footer, which holds the place and size of every column chunk and its statistics: cheap to know of any file,
+            and another one for other content.
+    """
+
+    path: Path
+    bytes: int
+    rows: int
+    footer_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Relation:
     """Rows of one schema.
 
@@ -49,13 +68,11 @@ class Relation:
         schema: Their schema.
         rows: The schema's fields, `_watermark_ms`, `#file` and `#position`; bad rows still in.
         files: The files read.
-        bytes: Their size.
     """
 
     schema: Schema
     rows: DataFrame
-    files: tuple[Path, ...]
-    bytes: int
+    files: tuple[HistoryFile, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,14 +138,14 @@ def parquet_files(folder: Path) -> tuple[Path, ...]:
 def read(spark: SparkSession, files: Iterable[Path], schema: Schema) -> Relation:
     """All files as one relation; files that store columns differently are read apart and united."""
     groups: dict[Layout, list[Path]] = defaultdict(list)
-    total = 0
-    files = tuple(path.absolute() for path in files)
-    for path in files:
-        groups[_layout(path, schema)].append(path)
-        total += path.stat().st_size
+    found = []
+    for path in (path.absolute() for path in files):
+        file, stored = _footer(path)
+        groups[_layout(path, stored, schema)].append(path)
+        found.append(file)
     parts = [_read_alike(spark, paths, layout, schema) for layout, paths in groups.items()]
     rows = reduce(DataFrame.unionByName, parts) if parts else _none(spark, schema)
-    return Relation(schema=schema, rows=rows, files=files, bytes=total)
+    return Relation(schema=schema, rows=rows, files=tuple(found))
 
 
 def between(rows: DataFrame, time: str, low_ms: int | None, high_ms: int | None) -> DataFrame:
@@ -146,13 +163,56 @@ def refuse(rows: DataFrame, schema: Schema) -> DataFrame:
     return rows.where(~_bad(schema))
 
 
-def tally(name: str, rows: DataFrame, schema: Schema) -> Tally:
-    """Count the rows, and the refused ones by reason."""
-    faults = _faults(schema)
-    counted = rows.agg(F.count(F.lit(1)), F.count_if(_bad(schema)), *(F.count_if(condition) for _, condition in faults)).head()
-    assert counted is not None
-    reasons = {reason: int(count) for (reason, _), count in zip(faults, counted[2:], strict=True)}
-    return Tally(name=name, rows=int(counted[0]), refused=int(counted[1]), reasons=reasons)
+@dataclass(frozen=True, kw_only=True)
+class Census:
+    """What a relation holds, counted in one pass.
+
+    Attributes:
+        tally: Its rows and the refused ones.
+        days: Day since the epoch in UTC → rows that are not refused.
+    """
+
+    tally: Tally
+    days: Mapping[int, int]
+
+
+def census(relations: Iterable[tuple[str, DataFrame, Schema, str]]) -> dict[str, Census]:
+    """Count relations by day and fault, all in one Spark job; only these counts reach the driver.
+
+    Args:
+        relations: Name, rows, schema, and the field of the event time, of each.
+    """
+    given = list(relations)
+    parts = []
+    for name, rows, schema, time in given:
+        broken = F.array_compact(
+            F.array(*(F.when(condition, F.lit(number)) for number, (_, condition) in enumerate(_faults(schema))), F.lit(None).cast("int"))
+        )
+        day = F.floor(F.unix_millis(F.col(_quoted(time))) / F.lit(DAY_MS)).alias("day")
+        parts.append(rows.select(F.lit(name).alias("name"), day, broken.alias("faults")))
+    counted = reduce(DataFrame.unionAll, parts).groupBy("name", "day", "faults").agg(F.count(F.lit(1)).alias("rows"))
+    reasons = {name: [reason for reason, _ in _faults(schema)] for name, _, schema, _ in given}
+    totals: dict[str, int] = dict.fromkeys(reasons, 0)
+    refused: dict[str, int] = dict.fromkeys(reasons, 0)
+    told: dict[str, dict[str, int]] = {name: dict.fromkeys(found, 0) for name, found in reasons.items()}
+    days: dict[str, dict[int, int]] = {name: {} for name in reasons}
+    for row in at_once(counted):
+        totals[row.name] += row.rows
+        for number in row.faults:
+            told[row.name][reasons[row.name][number]] += row.rows
+        if row.faults:
+            refused[row.name] += row.rows
+        else:
+            days[row.name][row.day] = row.rows
+    return {
+        name: Census(tally=Tally(name=name, rows=totals[name], refused=refused[name], reasons=told[name]), days=days[name])
+        for name in reasons
+    }
+
+
+def at_once(rows: DataFrame) -> Iterator[Row]:
+    """Few rows of results, all computed in one job: an iterator over several partitions would run them one after the other."""
+    return iter(rows.repartition(1).toLocalIterator())
 
 
 def _faults(schema: Schema) -> list[tuple[str, Column]]:
@@ -171,11 +231,23 @@ def _bad(schema: Schema) -> Column:
     return reduce(lambda left, right: left | right, [condition for _, condition in _faults(schema)], F.lit(False))
 
 
-def _layout(path: Path, schema: Schema) -> Layout:
+def _footer(path: Path) -> tuple[HistoryFile, Any]:
+    """What a file says of itself, and its schema."""
     try:
-        stored = pq.read_metadata(path).schema
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - 8))
+            length = int.from_bytes(stream.read(4), "little")
+            stream.seek(max(0, size - 8 - length))
+            digest = hashlib.sha256(stream.read(length)).hexdigest()
+            stream.seek(0)
+            metadata = pq.read_metadata(stream)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
+    return HistoryFile(path=path, bytes=size, rows=metadata.num_rows, footer_sha256=digest), metadata.schema
+
+
+def _layout(path: Path, stored: Any, schema: Schema) -> Layout:
     columns: dict[str, Any] = {}
     for index in range(len(stored)):
         column = stored.column(index)

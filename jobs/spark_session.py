@@ -55,17 +55,17 @@ def session(name: str) -> Iterator[SparkSession]:
     try:
         spark = builder.getOrCreate()
     except (PySparkException, Py4JError) as error:
-        raise ServiceError(f"Spark does not start: {_said(error)}") from error
+        raise ServiceError(f"Spark does not start: {reason(error)}") from error
     spark.sparkContext.setLogLevel("ERROR")
     try:
         yield spark
     except (PySparkException, Py4JError) as error:
-        raise ServiceError(f"Spark: {_said(error)}") from error
+        raise ServiceError(f"Spark: {reason(error)}") from error
     finally:
         spark.stop()
 
 
-def _said(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The line of a Spark error that tells most: the innermost cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]

@@ -14,6 +14,7 @@ from jobs import backfill, history
 from jobs.parity.comparison import id_field
 from jobs.parity.predictions import STALE
 from jobs.parity.staging import ORDER
+from schemas.errors import ServiceError
 from schemas.record import SchemaSet
 
 BUCKET = "bucket__"
@@ -55,7 +56,9 @@ class History:
         asked.select(*(F.col(f"`{name}`") for name in service.request.columns)).write.parquet(str(requests))
         out.mkdir()
         wanted = backfill.Backfill(service=service, schemas=self.schemas, events=self.events, requests=requests, as_known=self.as_known)
-        backfill.compute(self.spark, wanted, out)
+        outcome = backfill.compute(self.spark, wanted, out)
+        if not outcome.whole:
+            raise ServiceError(f"parity: not every day could be recomputed: {'; '.join(dict.fromkeys(outcome.failed.values()))}")
 
     def tiles(self, view: ViewPlan, low_ms: int | None, high_ms: int) -> DataFrame:
         """The view's tiles that start in `[low, high)`: its key columns, `tile_start` and the tile columns."""

@@ -395,6 +395,59 @@ def test_what_cannot_be_read_is_named(spark: SparkSession, plan: Plan, tmp_path:
     refused(spark, plan, tmp_path, SettingError, "--events:", "is not a folder")
 
 
+@pytest.mark.parametrize("group_rows", [1, 40, 400])
+@pytest.mark.parametrize("range_rows", [1, 10**9])
+def test_cut_by_keys_and_time_or_by_days_the_values_are_the_same(
+    spark: SparkSession, plan: Plan, tmp_path: Path, group_rows: int, range_rows: int
+) -> None:
+    several_days(tmp_path)
+    expected, _ = run(spark, backfill_of(tmp_path, plan, label=True), tmp_path / "whole")
+    assert (expected["origin_departures_1h"].to_pylist().count(0), len(expected)) != (len(expected), 0)
+    table, outcome = run(spark, backfill_of(tmp_path, plan, label=True, group_rows=group_rows, range_rows=range_rows), tmp_path / "cut")
+    assert table.equals(expected)
+    assert outcome.whole
+    assert [path.name for path in sorted((tmp_path / "cut").glob("*.parquet"))] == [f"2013-10-0{day}.parquet" for day in range(1, 5)]
+
+
+def test_days_that_are_done_are_kept_and_a_broken_one_is_told_and_made_later(spark: SparkSession, plan: Plan, tmp_path: Path) -> None:
+    several_days(tmp_path)
+    expected, _ = run(spark, backfill_of(tmp_path, plan), tmp_path / "whole")
+    out = tmp_path / "resumed"
+    wanted = backfill_of(tmp_path, plan, range_rows=1)
+    run(spark, wanted, out)
+    kept = (out / "2013-10-01.parquet").stat().st_mtime_ns
+    (out / "_tidemark" / "2013-10-02.json").unlink()  # as if killed between the file and its manifest
+    (out / "2013-10-04.parquet").write_bytes(b"cut short")
+    outcome = backfill.compute(spark, wanted, out)
+    assert (outcome.whole, outcome.resumed) == (True, 2)
+    assert pq.read_table(out).equals(expected)
+    assert (out / "2013-10-01.parquet").stat().st_mtime_ns == kept
+
+
+def several_days(folder: Path) -> None:
+    """Four days with a busy airport and quiet ones, in no order of time."""
+    rng = random.Random(7)
+    start = NOON_MS - 12 * HOUR_MS
+    times = [start + rng.randrange(4 * 24 * 60) * MINUTE_MS for _ in range(300)]
+    fields = [
+        {
+            "origin": rng.choice(["JFK", "JFK", "JFK", "EWR"]),
+            "dest": rng.choice(["LAX", "LAX", "SFO"]),
+            "tailnum": rng.choice(["N1", "N2", None]),
+        }
+        for _ in times
+    ]
+    written(
+        folder / "events" / "departures" / "a.parquet", [departure(n, at, **f) for n, (at, f) in enumerate(zip(times, fields, strict=True))]
+    )
+    written(
+        folder / "events" / "arrivals" / "a.parquet", [arrival(n, at, **f) for n, (at, f) in enumerate(zip(times, fields, strict=True))]
+    )
+    asked = [request(n, at + 40 * MINUTE_MS, **f) for n, (at, f) in enumerate(zip(times, fields, strict=True)) if at < start + 95 * HOUR_MS]
+    rng.shuffle(asked)
+    written(folder / "requests.parquet", sorted(asked, key=lambda row: row["event_time"] // 86_400_000))
+
+
 def test_a_source_without_files_has_no_events(spark: SparkSession, plan: Plan, tmp_path: Path) -> None:
     small(tmp_path)
     (tmp_path / "events" / "arrivals" / "a.parquet").unlink()
@@ -425,9 +478,13 @@ def test_spark_submit_and_the_command_line_write_the_same_whole_or_not_at_all(tm
     assert (said["service"], said["rows"]) == ("flight_delay", 2)
     assert [Path(file["path"]).name for file in said["files"]["departures"]] == ["a.parquet"]
 
+    assert "done: 2013-10-01 (1 day, 2 rows)" in plainly.stdout
     again = submit(tmp_path, "--out", tmp_path / "plainly", program="tidemark")
-    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
-    assert "is already there" in again.stderr
+    assert again.returncode == 0, again.stderr
+    assert "1 days of them from before" in again.stdout
+    other = submit(tmp_path, "--out", tmp_path / "plainly", "--as-known", program="tidemark")
+    assert (other.returncode, other.stderr.count("\n")) == (2, 1)
+    assert "as_known false, now true" in other.stderr
     strange = submit(tmp_path, "--out", tmp_path / "events", "--overwrite", program="tidemark")
     assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
     assert "not written by this command" in strange.stderr

@@ -1,0 +1,118 @@
+"""What Spark's Python workers do with finished rows: one Parquet file per day, on disk before it is told of. Imports neither Spark nor a command."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.derived import DerivedFeature
+from features.offline import FILE, POSITION, Lanes, fold_all
+
+DAY = "#day"
+"""int64: the request's day since the epoch in UTC."""
+
+WRITTEN = pa.schema(
+    [("day", pa.int64()), ("file", pa.string()), ("rows", pa.int64()), ("bytes", pa.int64()), ("sha256", pa.string())]  # type: ignore[arg-type]
+)
+"""One row for each file."""
+
+_ROW_GROUP = 131_072
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayWriter:
+    """Writes rows as files of one day each. Picklable.
+
+    An attempt that dies, or a speculative second one, leaves files of which nobody is told: names are never used twice.
+
+    Attributes:
+        folder: Where; the same for all workers and the driver.
+        schema: The columns to write, and their types.
+        derived: Those that functions make of the others, batch by batch, as the online reader does.
+    """
+
+    folder: str
+    schema: pa.Schema
+    derived: tuple[DerivedFeature, ...] = ()
+
+    def write(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Write batches in the order of their days.
+
+        Yields:
+            Rows of `WRITTEN`, after each day.
+        """
+        day: int | None = None
+        held: list[pa.RecordBatch] = []
+        writer: _OpenDay | None = None
+        for batch in batches:
+            for number, part in _by_day(batch):
+                if number != day:
+                    if writer is not None:
+                        yield writer.close(held)
+                    day, held, writer = number, [], _OpenDay(number, self)
+                held.append(part)
+                if sum(map(len, held)) >= _ROW_GROUP and writer is not None:
+                    writer.append(held)
+                    held = []
+        if writer is not None:
+            yield writer.close(held)
+
+
+class _OpenDay:
+    """The file of one day, while it is written."""
+
+    def __init__(self, day: int, what: DayWriter) -> None:
+        self._day, self._schema, self._derived, self._rows = day, what.schema, what.derived, 0
+        self._path = Path(what.folder) / f"{day}-{uuid4().hex}.parquet"
+        self._writer = pq.ParquetWriter(self._path, what.schema)
+
+    def append(self, batches: list[pa.RecordBatch]) -> None:
+        table = pa.Table.from_batches(batches)
+        columns = dict(zip(table.column_names, table.columns, strict=True))
+        for feature in self._derived:
+            table = table.append_column(feature.name, feature.evaluate(columns))
+        table = table.select(self._schema.names).cast(self._schema)
+        self._writer.write_table(table)
+        self._rows += len(table)
+
+    def close(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+        if batches:
+            self.append(batches)
+        self._writer.close()
+        with self._path.open("rb") as stream:
+            os.fsync(stream.fileno())
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        told: dict[str, Any] = {"day": [self._day], "file": [self._path.name], "rows": [self._rows]}
+        return pa.RecordBatch.from_pydict(told | {"bytes": [self._path.stat().st_size], "sha256": [digest]}, schema=WRITTEN)
+
+
+def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The slices of a batch that is sorted by day."""
+    days = batch.column(DAY).to_numpy()
+    edges = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+    for start, end in pairwise(edges):
+        if end > start:
+            yield int(days[start]), batch.slice(start, end - start)
+
+
+def fold_and_write(lanes: Lanes, writer: DayWriter, requests: pa.Table, tiles: pa.Table) -> pa.Table:
+    """A group of whole days: fold, bring to the order of the requests, write.
+
+    Returns:
+        Rows of `WRITTEN`.
+    """
+    if not len(requests):
+        return WRITTEN.empty_table()
+    folded = fold_all(lanes, requests, tiles)
+    ordered = folded.sort_by([(DAY, "ascending"), (FILE, "ascending"), (POSITION, "ascending")]).combine_chunks()
+    return pa.Table.from_batches(list(writer.write(ordered.to_batches())), schema=WRITTEN)

@@ -1,0 +1,192 @@
+"""The folder that a backfill writes: one Parquet file per day, each there whole or not at all, and what all of them were made of.
+
+`2013-10-01.parquet` beside `_tidemark/2013-10-01.json`, the day's manifest. A day is done when both are there. Files whose names begin with `_` or
+`.` are passed over by pyarrow, pandas and Spark, so the folder reads as one table.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from jobs.point_in_time import Written
+from schemas.errors import DataError, SettingError
+
+STATE = "_tidemark"
+MADE_OF = "made_of.json"
+WHOLE = "_tidemark.json"
+"""Of all days: written last, so that a folder without it is not whole."""
+
+_EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Days:
+    """The folder, open for one backfill.
+
+    Attributes:
+        folder: The folder.
+        made_of: What its days are made of: plain data, the same in every run that may add to it.
+    """
+
+    folder: Path
+    made_of: Mapping[str, Any]
+
+    @property
+    def scratch(self) -> Path:
+        """Where workers write, on the same file system."""
+        return self.folder / STATE / "writing"
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, made_of: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Days]:
+        """Open a folder to add days to it, begin it where it is not there; one process at a time.
+
+        Args:
+            folder: The folder; its parents are made.
+            made_of: What its days are made of.
+            overwrite: Begin anew where it was made of something else, or even of the same.
+
+        Raises:
+            SettingError: It cannot be written, is somebody else's, is written by another process, or was made of something else.
+        """
+        state = folder / STATE
+        try:
+            claim(folder)
+            state.mkdir(parents=True, exist_ok=True)
+            with (state / "lock").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise SettingError(
+                        f"--out: {folder} is being written by another backfill; wait for it, or name another folder"
+                    ) from None
+                days = cls(folder=folder, made_of=made_of)
+                days._begin(overwrite)
+                try:
+                    yield days
+                finally:
+                    shutil.rmtree(days.scratch, ignore_errors=True)
+        except OSError as fault:
+            raise SettingError(f"--out: {folder} cannot be written: {fault.strerror or fault}") from fault
+
+    def _begin(self, overwrite: bool) -> None:
+        known = self.folder / STATE / MADE_OF
+        if overwrite and known.exists():
+            (self.folder / WHOLE).unlink(missing_ok=True)
+            known.unlink()  # first: without it the folder is nobody's, and what is left is not taken for done
+            for path in [*self.folder.glob("*.parquet"), *(self.folder / STATE).glob("*.json")]:
+                path.unlink()
+        if known.exists():
+            self._refuse_another(json.loads(known.read_text()))
+        else:
+            _write(known, self.made_of)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir()
+
+    def _refuse_another(self, before: Mapping[str, Any]) -> None:
+        compared = [name for name in self.made_of if name != "files"]  # inputs_sha256 is of what is in them, wherever they lie
+        changed = [name for name in compared if before.get(name) != json.loads(json.dumps(self.made_of[name]))]
+        if changed:
+            shown = "; ".join(f"{name} {_shown(before.get(name))}, now {_shown(self.made_of[name])}" for name in changed)
+            raise SettingError(
+                f"--out: {self.folder} was begun with other inputs ({shown}); run with the same, name another folder, or begin anew with --overwrite"
+            )
+
+    def done(self) -> dict[int, int]:
+        """The days that are there: day since the epoch → rows."""
+        found = {}
+        for path in (self.folder / STATE).glob("????-??-??.json"):
+            said = json.loads(path.read_text())
+            file = self.folder / said["file"]
+            if file.is_file() and file.stat().st_size == said["bytes"]:
+                found[(date.fromisoformat(path.stem) - _EPOCH).days] = int(said["rows"])
+        return found
+
+    def commit(self, written: Written, *, expected: int) -> None:
+        """Put a day in its place: the file first, then its manifest, each in one step and on disk before the next.
+
+        Raises:
+            DataError: It has other rows than were counted: the inputs change while they are read.
+        """
+        if written.rows != expected:
+            raise DataError(
+                f"{name(written.day)}: {expected:,} requests were counted and {written.rows:,} computed; do not change the inputs"
+            )
+        file = self.folder / f"{name(written.day)}.parquet"
+        (self.scratch / written.file).replace(file)
+        _sync(self.folder)
+        manifest = {"file": file.name, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
+        stated = {key: self.made_of[key] for key in ("service", "service_version", "inputs_sha256")}
+        _write(self.folder / STATE / f"{name(written.day)}.json", manifest | stated)
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Say that all that was asked for is there."""
+        files = [json.loads(path.read_text()) for path in sorted((self.folder / STATE).glob("????-??-??.json"))]
+        _write(self.folder / WHOLE, {**manifest, "days": [{key: f[key] for key in ("file", "rows", "bytes", "sha256")} for f in files]})
+
+
+def claim(folder: Path) -> None:
+    """Refuse a folder that holds something else.
+
+    Raises:
+        SettingError: It does.
+    """
+    inside = [path.name for path in folder.iterdir()] if folder.is_dir() else [] if not folder.exists() else [folder.name]
+    if inside and not (folder / STATE).is_dir():
+        raise SettingError(f"--out: {folder} is not empty and was not written by this command; name another folder")
+
+
+def name(day: int) -> str:
+    """A day as people write it."""
+    return (_EPOCH + timedelta(days=day)).isoformat()
+
+
+def spans(asked: Sequence[int], done: Mapping[int, int], failed: Mapping[int, str]) -> list[str]:
+    """Which days are done and which are not, a line for each run of them."""
+    runs: list[tuple[str, list[int]]] = []
+    for day in asked:
+        state = "done" if day in done else f"not done{f': {failed[day]}' if day in failed else ''}"
+        if runs and runs[-1][0] == state:
+            runs[-1][1].append(day)
+        else:
+            runs.append((state, [day]))
+    return [_span(state, days, done) for state, days in runs]
+
+
+def _span(state: str, days: list[int], done: Mapping[int, int]) -> str:
+    span = name(days[0]) if len(days) == 1 else f"{name(days[0])} to {name(days[-1])}"
+    rows = f", {sum(done[day] for day in days):,} rows" if state == "done" else ""
+    what, _, why = state.partition(": ")
+    return f"{what}: {span} ({len(days):,} day{'s' if len(days) > 1 else ''}{rows}){f': {why}' if why else ''}"
+
+
+def _shown(value: Any) -> str:
+    return f"{str(value)[:8]}…" if isinstance(value, str) and len(value) == 64 else json.dumps(value)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """A file that is there whole or not at all."""
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("w") as stream:
+        stream.write(json.dumps({**content, "made_at": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
