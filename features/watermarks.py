@@ -21,6 +21,7 @@ NONE = -(1 << 63)
 TICK = -1
 """The partition of a row that is no record: only time has passed."""
 
+_PAUSE_S = 1.0  # between two records of a topic: what comes then may be the beginning of a burst
 _GRACE_S = 0.25  # between a burst's first record in one partition and its first in another: producers send partition by partition
 _RECHECK_S = 0.05  # how long an answer of the log stands
 _STARVED_S = 60.0  # how long a partition with unread records may be passed over by a reader that is busy with others
@@ -122,9 +123,12 @@ class Watermarks:
         return np.where(reached == NONE, NONE, reached - self._lateness_ms)
 
     def _after_silence(self, newest_ms: int) -> None:
-        """The first records of a replay after a silence: give the other partitions' time to arrive. Live events are all of about now."""
+        """The first records of a replay after a pause: give those of idle partitions time to arrive. Live events are all of about now."""
+        now = self._clock()
+        paused = now - self._spoke_s >= min(self._idle_s, _PAUSE_S)
         live = newest_ms >= self._wall_ms() - self._idle_s * 1000
-        if self._clock() - self._spoke_s >= self._idle_s and not live and len(self._partitions) != 1:
+        left_out = not self._partitions or any(state.idle(now, self._idle_s) for state in self._partitions.values())
+        if paused and not live and left_out:
             self._pause(_GRACE_S)
             self._looked_s = float("-inf")
 

@@ -109,6 +109,26 @@ def test_a_producer_that_sends_partition_by_partition_is_given_time_after_a_sile
     assert world.pauses
 
 
+def test_so_it_is_after_a_pause_when_only_one_partition_was_silent_for_long() -> None:
+    world = World()
+    world.advance([(1, 100)])
+    world.now_s += IDLE_MS / 1000 - 2
+    world.advance([(0, 200)])
+    world.now_s += 3
+    world.arriving = {1: 5}
+    assert world.advance([(0, 50_000)]) == [100 - LATENESS_MS]
+    assert world.advance([(1, 300)]) == [300 - LATENESS_MS]
+
+
+def test_records_that_follow_each_other_are_not_held_up() -> None:
+    world = World()
+    world.advance([(0, 100)])
+    pauses = len(world.pauses)
+    world.now_s += 0.5
+    world.advance([(0, 200)])
+    assert len(world.pauses) == pauses
+
+
 def test_live_events_after_a_silence_are_not_held_up() -> None:
     world = World()
     world.arriving = {1: 5}
