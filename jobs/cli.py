@@ -30,6 +30,8 @@ COMMANDS = {
     "features": ("jobs.features_read:command", "Read a service's features online"),
     "backfill": ("jobs.backfill:command", "Compute a service's features from history"),
     "parity": ("jobs.parity.command:command", "Prove that what was served is what history says"),
+    "bootstrap": ("jobs.bootstrap:bootstrap", "Load the tiles of history beside the stream's"),
+    "correct": ("jobs.bootstrap:correct", "Count late events in the tiles that they belong to"),
     "train": ("jobs.train:command", "Train a model on a backfill"),
     "demo": ("jobs.demo:command", "Run the whole example"),
 }

@@ -79,6 +79,14 @@ def _texts(partial: Partial, rows: str, place: list[str]) -> str:
     return f"SELECT\n  {_joined([*place, f'{bounded(text, characters)} AS {_quoted(partial.name)}'])}\nFROM (\n{_indented(rows)}\n)\nGROUP BY {', '.join(place)}"
 
 
+def late_tiles_query(view: ViewPlan) -> str:
+    """The key columns and `tile_start` of every tile that an event came too late for; reads what `tile_query` does."""
+    keys = [_quoted(key.name) for key in view.keys]
+    late = f"{_quoted(WATERMARK)} >= `#tile` + {view.tile_ms - 1}L"
+    outputs = _joined([*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`"])
+    return f"SELECT DISTINCT\n  {outputs}\nFROM (\n{_indented(_timed(view, True, []))}\n)\nWHERE {late}"
+
+
 def _events(view: ViewPlan, as_known: bool) -> str:
     """The events that count, each once, with `#ms`, `#tile` and the pivots of moments."""
     pivots = _pivots(view)

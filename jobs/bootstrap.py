@@ -1,0 +1,191 @@
+"""`tidemark bootstrap` and `tidemark correct`: tiles that Spark makes of history, published beside the stream's own.
+
+events ─Spark SQL─▶ tiles ─▶ `tidemark.tiles.<view>` ─▶ jobs/materialize: of each tile the highest revision stays
+
+The stream's tiles are revision 0. A bootstrap's are −1 and never replace them; a correction's are the time of its making, and do.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import pyarrow.parquet as pq
+import typer
+from fastavro import parse_schema, schemaless_writer
+from pyspark.sql import DataFrame, SparkSession
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from features.catalog import load
+from features.compiler.declarations import did_you_mean
+from features.compiler.plan import Plan, ViewPlan
+from features.compiler.spark import late_tiles_query
+from features.compiler.tile_schema import tile_avro_schema
+from infra.settings import Settings
+from jobs import topics
+from jobs.frontier import instant_ms
+from jobs.history import parquet_files
+from jobs.parity.history import History
+from jobs.publish import Publisher
+from jobs.spark_session import session
+from schemas.errors import SettingError
+from schemas.record import SHIPPED, SchemaSet, parse
+
+BEFORE_THE_STREAM = -1
+"""The revision of a bootstrap's tiles."""
+
+_BATCH = 10_000
+_FOREVER_MS = 1 << 52
+
+Views = Annotated[list[str] | None, typer.Argument(help="Feature views; all when none is named")]
+From = Annotated[str | None, typer.Option("--from", help="Only tiles that start at this time or later, e.g. 2013-01-01", metavar="TIME")]
+Until = Annotated[str | None, typer.Option(help="Only tiles that start before this time", metavar="TIME")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which tiles to make of history.
+
+    Attributes:
+        views: Of these views.
+        schemas: Of their sources.
+        events: Folder with one folder of Parquet files per source.
+        as_known: Count late events too.
+        late_only: Only tiles that late events belong to.
+        from_ms, until_ms: Only tiles that start in `[from, until)`.
+    """
+
+    views: tuple[ViewPlan, ...]
+    schemas: SchemaSet
+    events: Path
+    as_known: bool
+    late_only: bool
+    from_ms: int | None = None
+    until_ms: int | None = None
+
+
+def bootstrap(
+    views: Views = None,
+    events: Annotated[
+        Path | None, typer.Option(help="Folder with one folder of Parquet files per source; the archive when not given")
+    ] = None,
+    from_: From = None,
+    until: Until = None,
+    as_known: Annotated[bool, typer.Option("--as-known", help="Count late events too")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Win over the stream's own tiles, e.g. one that it saw only in part")] = False,
+) -> None:
+    """Publish the tiles of history, so that a new view is right from its first day; the stream's own tiles stay."""
+    settings = Settings.load()
+    wanted = _wanted(settings, views, events, from_, until, as_known=as_known, late_only=False)
+    _publish(settings, wanted, revision=_now_ms() if replace else BEFORE_THE_STREAM)
+
+
+def correct(
+    views: Views = None,
+    events: Annotated[
+        Path | None, typer.Option(help="Folder with one folder of Parquet files per source; the archive when not given")
+    ] = None,
+    from_: From = None,
+    until: Until = None,
+) -> None:
+    """Publish anew the tiles that late events belong to, with these counted: online is then as known."""
+    settings = Settings.load()
+    wanted = _wanted(settings, views, events, from_, until, as_known=True, late_only=True)
+    _publish(settings, wanted, revision=_now_ms())
+
+
+def staged(spark: SparkSession, wanted: Wanted, folder: Path) -> Iterator[tuple[ViewPlan, Path]]:
+    """Make the tiles of each view, as Parquet files in a folder of its own below `folder`.
+
+    Raises:
+        SettingError: A folder of events is missing.
+        DataError: Files that are not Parquet, or lack columns, or have others of wrong types.
+    """
+    history = History(spark=spark, schemas=wanted.schemas, events=wanted.events, as_known=wanted.as_known)
+    for view in wanted.views:
+        low_ms = None if wanted.from_ms is None else -(-wanted.from_ms // view.tile_ms) * view.tile_ms
+        high_ms = _FOREVER_MS if wanted.until_ms is None else -(-wanted.until_ms // view.tile_ms) * view.tile_ms
+        tiles: DataFrame = history.tiles(view, low_ms, high_ms)
+        if wanted.late_only:
+            tiles = tiles.join(spark.sql(late_tiles_query(view)), [*(key.name for key in view.keys), "tile_start"], "left_semi")
+        own = folder / view.name
+        tiles.write.parquet(str(own))
+        yield view, own
+
+
+def messages(view: ViewPlan, folder: Path, *, revision: int) -> Iterator[list[tuple[str, bytes, int]]]:
+    """Staged tiles as messages of the view's tiles topic, as the stream writes them.
+
+    Yields:
+        Batches of (key, value, record timestamp in ms).
+    """
+    schema = parse_schema(tile_avro_schema(view))
+    for file in parquet_files(folder):
+        for batch in pq.ParquetFile(file).iter_batches(_BATCH):
+            yield [_message(view, schema, row, revision) for row in batch.to_pylist()]
+
+
+def _message(view: ViewPlan, schema: Any, row: Mapping[str, Any], revision: int) -> tuple[str, bytes, int]:
+    out = io.BytesIO()
+    schemaless_writer(out, schema, {**row, "revision": revision})
+    key = "|".join(str(row[key.name]) for key in view.keys)
+    return key, out.getvalue(), int(row["tile_start"].timestamp() * 1000) + view.tile_ms
+
+
+def _publish(settings: Settings, wanted: Wanted, *, revision: int) -> None:
+    topics.ensure(settings, load(settings.definitions, settings.schemas))
+    with TemporaryDirectory(dir=settings.home, prefix="tiles-") as folder, session("tidemark tiles of history") as spark:
+        for view, own in staged(spark, wanted, Path(folder)):
+            count = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
+            schema = parse(tile_avro_schema(view), name=f"tile_{view.name}")
+            console = Console(stderr=True)
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            with (
+                Publisher(settings.kafka_servers, view.tiles_topic, schema, event_time="tile_start", id_field=None) as publisher,
+                Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+            ):
+                task = bar.add_task(view.name, total=count)
+                for batch in messages(view, own, revision=revision):
+                    for key, value, time_ms in batch:
+                        publisher.send(value, timestamp_ms=time_ms, key=key)
+                    bar.advance(task, len(batch))
+            print(f"{view.name}: {count:,} tiles of history to topic {view.tiles_topic}, revision {revision}", flush=True)
+
+
+def _wanted(
+    settings: Settings,
+    views: Sequence[str] | None,
+    events: Path | None,
+    from_: str | None,
+    until: str | None,
+    *,
+    as_known: bool,
+    late_only: bool,
+) -> Wanted:
+    plan = load(settings.definitions, settings.schemas)
+    return Wanted(
+        views=tuple(_view_named(name, plan) for name in (views or sorted(plan.views))),
+        schemas=SchemaSet.load(settings.schemas or SHIPPED),
+        events=settings.home / "archive" if events is None else events,
+        as_known=as_known,
+        late_only=late_only,
+        from_ms=None if from_ is None else instant_ms(from_),
+        until_ms=None if until is None else instant_ms(until),
+    )
+
+
+def _view_named(name: str, plan: Plan) -> ViewPlan:
+    if name not in plan.views:
+        near = did_you_mean(name, sorted(plan.views)) if plan.views else "there are none"
+        raise SettingError(f'no feature view is named "{name}"; {near}')
+    return plan.views[name]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
