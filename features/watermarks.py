@@ -22,7 +22,7 @@ TICK = -1
 """The partition of a row that is no record: only time has passed."""
 
 _PAUSE_S = 1.0  # between two records of a topic: what comes then may be the beginning of a burst
-_GRACE_S = 0.25  # between a burst's first record in one partition and its first in another: producers send partition by partition
+_GRACE_S, _SHORT_GRACE_S = 0.25, 0.05  # from a record in one partition to the next in another: producers send partition by partition
 _RECHECK_S = 0.05  # how long an answer of the log stands
 _STARVED_S = 60.0  # how long a partition with unread records may be passed over by a reader that is busy with others
 
@@ -37,7 +37,7 @@ class Log(Protocol):
 @dataclass(kw_only=True)
 class _Partition:
     high_ms: int = NONE  # newest event time
-    spoke_s: float = float("-inf")  # when a record of it was last read
+    spoke_s: float  # when a record of it was last read, or it was found
     position: int  # the offset behind the last record read
     end: int  # of the log, when last looked
     grew_s: float  # when the end was first seen where it is
@@ -100,13 +100,13 @@ class Watermarks:
         """
         records = partition != TICK
         if records.any():
-            self._after_silence(int(time_ms[records].max()))
+            self._wait_for_others(int(time_ms[records].max()))
         now = self._clock()
         self._look(now, ticked=not records.all())
         latest: dict[int, Int64s] = {}
         for number in np.unique(partition[records]).tolist():
             own = partition == number
-            state = self._partitions.setdefault(number, _Partition(position=0, end=0, grew_s=now))
+            state = self._partitions.setdefault(number, _Partition(spoke_s=now, position=0, end=0, grew_s=now))
             state.spoke_s, state.position = now, max(state.position, int(offset[own].max()) + 1)
             latest[number] = np.maximum(np.maximum.accumulate(np.where(own, time_ms, NONE)), state.high_ms)
             state.high_ms = int(latest[number][-1])
@@ -122,14 +122,13 @@ class Watermarks:
             fold(reached, more, out=reached)
         return np.where(reached == NONE, NONE, reached - self._lateness_ms)
 
-    def _after_silence(self, newest_ms: int) -> None:
-        """The first records of a replay after a pause: give those of idle partitions time to arrive. Live events are all of about now."""
+    def _wait_for_others(self, newest_ms: int) -> None:
+        """While a partition is left out, give a replay's records for it time to arrive. Live events are all of about now, so none is left behind."""
         now = self._clock()
-        paused = now - self._spoke_s >= min(self._idle_s, _PAUSE_S)
         live = newest_ms >= self._wall_ms() - self._idle_s * 1000
         left_out = not self._partitions or any(state.idle(now, self._idle_s) for state in self._partitions.values())
-        if paused and not live and left_out:
-            self._pause(_GRACE_S)
+        if left_out and not live:
+            self._pause(_GRACE_S if now - self._spoke_s >= _PAUSE_S else _SHORT_GRACE_S)
             self._looked_s = float("-inf")
 
     def _look(self, now: float, *, ticked: bool) -> None:
@@ -138,7 +137,7 @@ class Watermarks:
         if not (silent or ticked) or now - self._looked_s < _RECHECK_S:
             return
         for number, (first, end) in self._log.extents().items():
-            state = self._partitions.setdefault(number, _Partition(position=first, end=end, grew_s=now))
+            state = self._partitions.setdefault(number, _Partition(spoke_s=now, position=first, end=end, grew_s=now))
             if state.end != end:
                 state.end, state.grew_s = end, now
         self._looked_s = now

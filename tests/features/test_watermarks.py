@@ -102,43 +102,53 @@ def test_a_partition_with_unread_records_holds_time_back_however_long_it_was_sil
     assert world.advance([(1, 100), (1, 200)]) == [100 - LATENESS_MS, 200 - LATENESS_MS]
 
 
-def test_a_producer_that_sends_partition_by_partition_is_given_time_after_a_silence() -> None:
-    world = World()
+def idle_world(partitions: int = 2) -> World:
+    """All partitions are empty, and have been found so for longer than the timeout."""
+    world = World(partitions=partitions)
+    world.tick()
+    world.now_s += IDLE_MS / 1000
+    return world
+
+
+def test_a_producer_that_sends_partition_by_partition_is_given_time() -> None:
+    world = idle_world()
     world.arriving = {1: 5}
     assert world.advance([(0, 50_000)]) == [None]
-    assert world.pauses
+    assert world.pauses == [0.25]
 
 
-def test_so_it_is_after_a_pause_when_only_one_partition_was_silent_for_long() -> None:
+def test_so_it_is_when_only_one_partition_was_silent_for_long() -> None:
     world = World()
-    world.advance([(1, 100)])
-    world.now_s += IDLE_MS / 1000 - 2
+    world.advance([(0, 50), (1, 100)])
+    world.now_s += IDLE_MS / 1000 - 0.5
     world.advance([(0, 200)])
-    world.now_s += 3
+    world.now_s += 0.5
     world.arriving = {1: 5}
     assert world.advance([(0, 50_000)]) == [100 - LATENESS_MS]
+    assert world.pauses[-1] == 0.05
     assert world.advance([(1, 300)]) == [300 - LATENESS_MS]
 
 
-def test_records_that_follow_each_other_are_not_held_up() -> None:
+def test_where_no_partition_is_left_out_nobody_waits() -> None:
     world = World()
-    world.advance([(0, 100)])
+    world.advance([(0, 100), (1, 100)])
     pauses = len(world.pauses)
-    world.now_s += 0.5
     world.advance([(0, 200)])
     assert len(world.pauses) == pauses
 
 
 def test_live_events_after_a_silence_are_not_held_up() -> None:
-    world = World()
+    world = idle_world()
     world.arriving = {1: 5}
     assert world.advance([(0, NOW_MS - 5_000)]) == [NOW_MS - 5_000 - LATENESS_MS]
     assert not world.pauses
 
 
-def test_an_empty_partition_holds_nothing_back() -> None:
+def test_an_empty_partition_is_waited_for_as_long_as_any_other() -> None:
     world = World()
-    assert world.advance([(0, 50_000)]) == [50_000 - LATENESS_MS]
+    assert world.advance([(0, 50_000)]) == [None]
+    world.now_s += IDLE_MS / 1000
+    assert world.tick() == 50_000 - LATENESS_MS
 
 
 def test_a_partition_that_falls_silent_is_left_out_after_the_timeout_and_not_before() -> None:
@@ -181,7 +191,9 @@ def test_a_slow_reader_does_not_take_for_idle_what_it_has_not_come_to() -> None:
 def test_what_a_group_has_committed_is_not_unread_after_a_restart() -> None:
     world = World()
     world.logs[1] = (10, 10)
-    assert world.advance([(0, 900)]) == [900 - LATENESS_MS]
+    assert world.advance([(0, 900)]) == [None]
+    world.now_s += IDLE_MS / 1000
+    assert world.tick() == 900 - LATENESS_MS
 
 
 def test_a_new_partition_is_found() -> None:
@@ -194,7 +206,7 @@ def test_a_new_partition_is_found() -> None:
 
 
 def test_a_log_that_does_not_answer_leaves_everything_as_it_was() -> None:
-    world = World()
+    world = World(partitions=1)
 
     def refuse() -> Mapping[int, tuple[int, int]]:
         raise ConnectionError
