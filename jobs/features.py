@@ -108,7 +108,10 @@ class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
         place, number = partition.to_numpy().astype(np.int64), offset.to_numpy().astype(np.int64)
         nothing = told_ms.isna().to_numpy()
         times = np.where(nothing, NONE, told_ms.where(~nothing, 0)).astype(np.int64)
-        return _nullable(patiently(lambda: self._watermarks.advance(place, number, times), log=self._log))
+        reached = patiently(lambda: self._watermarks.advance(place, number, times), log=self._log)
+        # Told once a batch: in a replay each record would move it, and each move goes through every operator and closes tiles one by one.
+        reached[:-1] = NONE
+        return _nullable(reached)
 
 
 def _nullable(times: NDArray[np.int64]) -> pd.Series[Any]:
