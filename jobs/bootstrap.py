@@ -140,7 +140,12 @@ def _message(view: ViewPlan, schema: Any, row: Mapping[str, Any], revision: int)
 
 def _publish(settings: Settings, wanted: Wanted, *, revision: int) -> None:
     topics.ensure(settings, load(settings.definitions, settings.schemas))
-    with TemporaryDirectory(dir=settings.home, prefix="tiles-") as folder, session("tidemark tiles of history") as spark:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        scratch = TemporaryDirectory(dir=settings.home, prefix="tiles-")
+    except OSError as fault:
+        raise SettingError(f"TIDEMARK_HOME: {settings.home} cannot be written: {fault.strerror or fault}") from fault
+    with scratch as folder, session("tidemark tiles of history") as spark:
         for view, own in staged(spark, wanted, Path(folder)):
             count = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
             schema = parse(tile_avro_schema(view), name=f"tile_{view.name}")

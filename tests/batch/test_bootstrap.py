@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +13,21 @@ from pyspark.sql import SparkSession
 
 from features.compiler.plan import ViewPlan
 from inference.materializer import Materializer
-from inference.online.connection import Client, connect
+from inference.online.connection import Client
 from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
 from jobs.bootstrap import BEFORE_THE_STREAM, Wanted, messages, staged
 from jobs.cli import main
-from jobs.spark_session import session
 from tests import shop
-from tests.batch.test_parity import BUY, CLICKS, END, UTC_MS, Click, clicks, offers, tiles
+from tests.batch.test_parity import BUY, CLICKS, END, UTC_MS, Click, clicks, client, offers, spark, tiles
 from tests.inference.conftest import valkey
 from tests.shop import MINUTE, NOON
 
-__all__ = ["valkey"]
+__all__ = ["client", "spark", "valkey"]
 pytestmark = pytest.mark.e2e
 
 LATER = 1_800_000_000_000  # the revision of a correction
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    with session("tests") as running:
-        yield running
-
-
-@pytest.fixture
-def client(valkey: str) -> Iterator[Client]:
-    connected = connect(valkey)
-    connected.flushall()
-    yield connected
-    connected.close()
 
 
 def archived() -> list[dict[str, Any]]:
