@@ -5,7 +5,7 @@
 
 READY := .venv/.ready
 BIN := .venv/bin
-# Two workers: one runs the end-to-end tests, which share a runtime, the other the rest: see tests/conftest.py.
+# Two workers: one runs the tests that share a runtime, the other the rest: see tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 help: ## This list
