@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.compiler.plan import Column, ViewPlan
-from features.kernel import Tiles, fold
+from features.kernel import fold
+from features.tiles import Tiles
 from schemas.types import DataType
 
 ROW = "#row"
@@ -47,16 +48,19 @@ class Folder:
 
         Args:
             requests: m rows: `ROW`, `AS_OF` and the key columns; a null key has no tiles.
-            tiles: n rows: the key columns, `tile_start` and the tile columns, of every key that is among the requests.
+            tiles: n rows: the key columns, `tile_start` and the tile columns, of every key that is among the requests. A row without a
+                start is the key's base: all tiles before the others, and before any request's boundary, merged.
 
         Returns:
             m rows of `schema`, in the order of the requests.
         """
         owner, asked = _owners([tiles.column(key.name) for key in self.view.keys], [requests.column(key.name) for key in self.view.keys])
-        start_ms = tiles.column(TILE_START).cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
+        starts: Any = tiles.column(TILE_START).cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64())
+        base = starts.is_null().to_numpy() if starts.null_count else None
+        start_ms = starts.fill_null(np.iinfo(np.int64).min).to_numpy()
         folded = fold(
             self.view,
-            Tiles.of(self.view, owner=owner, start_ms=start_ms, table=tiles),
+            Tiles.of(self.view, owner=owner, start_ms=start_ms, table=tiles, base=base),
             owner=asked,
             boundary_ms=self.view.boundary_ms(requests.column(AS_OF).to_numpy()),
         )

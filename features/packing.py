@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.compiler.plan import ViewPlan, describe_view
-from features.kernel import Tiles
+from features.tiles import Tiles
 from features.values import Int64s, Values
 from schemas.errors import DataError
 from schemas.types import DataType
