@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -190,6 +190,7 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
         pending = _ranges(backfill, inputs, sorted(set(outcome.asked) - set(outcome.done)), sorted(outcome.done))
         if len(pending) > 1 and inputs.label is not None:
             inputs.label.persist()
+        inputs = _with_bases(spark, inputs, pending, days, outcome)
         for range_ in pending:
             _compute_range(spark, inputs, range_, days, outcome, backfill.group_rows)
             outcome.seconds = time.monotonic() - started
@@ -199,6 +200,18 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
             days.finish(made_of | {"rows": outcome.rows, "read": _read(outcome)})
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def _with_bases(spark: SparkSession, inputs: Inputs, pending: list[Range], days: Days, outcome: Outcome) -> Inputs:
+    """With what `Lifetime` features need of all history before each range; where that fails, so do the ranges."""
+    views = [view for view in inputs.service.views if view.has_lifetime]
+    try:
+        bases = {view.name: point_in_time.bases_of(spark, inputs, view, pending, days.scratch / "bases" / view.name) for view in views}
+    except (PySparkException, Py4JError) as error:
+        outcome.failed |= dict.fromkeys((day for range_ in pending for day in range_.days), reason(error))
+        pending.clear()
+        return inputs
+    return replace(inputs, bases=bases)
 
 
 def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Days, outcome: Outcome, group_rows: int) -> None:

@@ -4,13 +4,13 @@ events ─Spark SQL─▶ tiles of all views, each in every group whose windows 
                                               requests, each in its group of time ─┴─cogroup─▶ the kernel ─▶ files
 
 A range whose groups of whole days are small is folded for all views at once. Where a day is too large for a worker, each view is cut by keys and
-time for itself, and the values of a request are put together afterwards.
+time for itself, and the values of a request are put together afterwards. Of a view with `Lifetime` features each group also gets its keys' bases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
 from pathlib import Path
 
@@ -19,10 +19,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
+from features.bases import LEAVES, MARK
 from features.compiler.plan import LabelPlan, ServicePlan, ViewPlan
 from features.compiler.spark import tile_query
 from features.offline import AS_OF, FILE, POSITION, TILE_START, VIEW, Lanes, fold_each
-from jobs import history
+from jobs import history, lifetime
 from jobs.day_writer import DAY, DayWriter, fold_and_write
 from jobs.splits import DAY_MS, FINE_BUCKETS, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
 from schemas.types import DataType
@@ -47,6 +48,7 @@ class Inputs:
         days: Of the requests and of each source: day → rows.
         events: Source → events, bad ones left out.
         label: `#on` and `label` of everything that happened, where that is wanted.
+        bases: View → the bases of its keys as each range of `lifetime.of_ranges` begins; only of views that need them.
     """
 
     service: ServicePlan
@@ -55,6 +57,7 @@ class Inputs:
     days: Mapping[str, Mapping[int, int]]
     events: Mapping[str, DataFrame]
     label: DataFrame | None
+    bases: Mapping[str, lifetime.RangeBases] = field(default_factory=dict)
 
     @cached_property
     def lanes(self) -> Lanes:
@@ -99,6 +102,7 @@ def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *,
     views = inputs.service.views
     back = [-(-_reach_ms(view) // DAY_MS) for view in views]
     tiles = [(days, inputs.days[view.source.name]) for days, view in zip(back, views, strict=True)]
+    tiles += [(0, inputs.days[REQUESTS]) for view in views if view.has_lifetime]  # a base for each key that is asked for
     rows = _rows(inputs, range_)
     writer = DayWriter(folder=str(folder), schema=inputs.schema, derived=inputs.service.derived)
     whole = whole_days(range_, inputs.days[REQUESTS], tiles, limit=group_rows, cores=cores)
@@ -109,6 +113,26 @@ def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *,
         files = _by_keys_and_time(spark, inputs, range_, rows, writer, group_rows)
     for row in history.at_once(files):
         yield Written(**row.asDict())
+
+
+def bases_of(spark: SparkSession, inputs: Inputs, view: ViewPlan, ranges: Sequence[Range], folder: Path) -> lifetime.RangeBases:
+    """The bases of one view's keys as each range begins; see `lifetime.RangeBases`."""
+    time = inputs.service.request.event_time
+    days = inputs.days[view.source.name]
+    if not days or not ranges:
+        return lifetime.RangeBases(folders={})
+    cores = spark.sparkContext.defaultParallelism
+    spark.conf.set("spark.sql.shuffle.partitions", str(max(cores, -(-sum(days.values()) // _ROWS_PER_PARTITION))))
+    return lifetime.RangeBases.make(
+        spark,
+        view,
+        events=inputs.events[view.source.name],
+        oldest_day=min(days),
+        requests=inputs.requests.select(*(_column(key.name) for key in view.keys), F.unix_millis(_column(time)).alias(AS_OF)),
+        ranges=ranges,
+        folder=folder,
+        as_known=inputs.as_known,
+    )
 
 
 def _partitions(inputs: Inputs, range_: Range, cores: int) -> int:
@@ -148,7 +172,9 @@ def happened(label: LabelPlan, events: DataFrame) -> DataFrame:
 
 def _by_days(spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame, chunks: Chunks, writer: DayWriter) -> DataFrame:
     """Groups of whole days, all views at once: what comes out of a group is finished."""
-    tiles = _union([_tiles(spark, inputs, range_, number, chunks) for number in range(len(inputs.service.views))], spark, inputs.lanes)
+    tiles = _union(
+        [_tiles(spark, inputs, range_, rows, number, chunks) for number in range(len(inputs.service.views))], spark, inputs.lanes
+    )
     asked = rows.withColumn(_GROUP, _chunk(F.col(AS_OF), chunks))
     work = partial(fold_and_write, inputs.lanes, writer)
     # Partitioned by hand: Spark would put groups together by their size before it knows what they cost.
@@ -166,7 +192,7 @@ def _by_keys_and_time(spark: SparkSession, inputs: Inputs, range_: Range, rows: 
         keys = [_column(key.name).alias(lane) for key, lane in zip(view.keys, lanes.keys(number).values(), strict=True)]
         group = _bucket(view, chunks.buckets) * chunks.count + _chunk(F.col(AS_OF), chunks) + F.lit(taken)
         asked.append(_widened(rows.select(group.alias(_GROUP), F.lit(number).alias(VIEW), AS_OF, FILE, POSITION, *keys), lanes.key_types))
-        tiles.append(_tiles(spark, inputs, range_, number, chunks, taken))
+        tiles.append(_tiles(spark, inputs, range_, rows, number, chunks, taken))
         taken += chunks.buckets * chunks.count
     spark.conf.set("spark.sql.shuffle.partitions", str(max(taken, _partitions(inputs, range_, spark.sparkContext.defaultParallelism))))
     features = [feature for view in views for feature in view.features]
@@ -180,10 +206,13 @@ def _by_keys_and_time(spark: SparkSession, inputs: Inputs, range_: Range, rows: 
     return whole.mapInArrow(writer.write, _WRITTEN_SQL)
 
 
-def _tiles(spark: SparkSession, inputs: Inputs, range_: Range, number: int, chunks: Chunks, first_group: int = 0) -> DataFrame:
+def _tiles(
+    spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame, number: int, chunks: Chunks, first_group: int = 0
+) -> DataFrame:
     """A view's tiles in lanes, once for each group that may need them.
 
-    A tile `[s, s + tile)` counts as of t iff `s + tile + delay ≤ t < s + W + tile + delay` for the longest window W.
+    A tile `[s, s + tile)` counts as of t iff `s + tile + delay ≤ t < s + W + tile + delay` for the longest window W. Those that no window has
+    any more as a group begins are in the bases of its keys.
     """
     view = inputs.service.views[number]
     start = F.unix_millis(_column(TILE_START))
@@ -192,7 +221,14 @@ def _tiles(spark: SparkSession, inputs: Inputs, range_: Range, number: int, chun
     tiles = _view_tiles(spark, inputs, range_, view)
     reached = F.sequence(F.greatest(earliest, F.lit(0)), F.least(latest, F.lit(chunks.count - 1)))
     group = F.explode(reached).alias(_CHUNK) if chunks.count > 1 else F.lit(0).alias(_CHUNK)
-    kept = tiles.where((latest >= 0) & (earliest < chunks.count)).select("*", group)
+    kept = tiles.where((latest >= 0) & (latest >= earliest) & (earliest < chunks.count)).select("*", group)
+    if view.has_lifetime:
+        leaves = open_ + F.lit(view.longest_window_ms)
+        before = lifetime.before_range(spark, inputs.bases.get(view.name), range_)
+        chunk = _chunk(F.col(AS_OF), chunks)
+        asked = lifetime.marks(view, rows, chunk, chunk * F.lit(chunks.length_ms) + F.lit(chunks.start_ms))
+        bases = lifetime.at_marks(view, tiles.where(latest >= 0).withColumn(LEAVES, leaves), before, asked)
+        kept = kept.unionByName(bases.withColumn(_CHUNK, F.col(MARK).cast("int")).drop(MARK))
     lanes = [_column(name).alias(lane) for name, lane in inputs.lanes.columns(number).items()]
     own = (_bucket(view, chunks.buckets) * chunks.count + F.col(_CHUNK) + F.lit(first_group)).alias(_GROUP)
     return _widened(kept.select(own, F.lit(number).alias(VIEW), TILE_START, *lanes), inputs.lanes.types)
@@ -230,7 +266,7 @@ def _census(inputs: Inputs, range_: Range, rows: DataFrame, number: int) -> Cens
     for row in history.at_once(made):
         tiles[row.bucket, row.slot + tail] = row.rows
     for row in history.at_once(asked):
-        requests[row.bucket, row.slot] = row.rows
+        requests[row.bucket, row.slot] = row.rows * (2 if view.has_lifetime else 1)  # each may need a base
     return Census(slot_ms=length, tail_slots=tail, tiles=tiles, requests=requests)
 
 
