@@ -55,6 +55,11 @@ class Ledger:
         """How many tiles there are."""
         return int(self.count.sum())
 
+    @property
+    def newest_revision(self) -> int:
+        """The largest; 0 of no tiles."""
+        return int(self.revision.max(initial=0))
+
     def find(self, numbers: Int64s) -> tuple[Bools, Int64s]:
         """Which tiles are here, and their revisions."""
         if not len(self.first):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,13 @@ def condense(view: ViewPlan, tiles: Tiles, *, owners: int) -> dict[str, Values]:
 
     Args:
         view: Whose tiles.
-        tiles: Of owners 0, 1, … below `owners`, each with one at least; bases are merged with the others, ahead of them.
+        tiles: Of owners 0, 1, … below `owners`, each with one at least; a base may hold tiles from before, between and after the others.
         owners: How many.
 
     Returns:
         For every physical column of the view's tiles, the values of all owners.
     """
-    index = TileIndex.of(view, tiles)
+    index = replace(TileIndex.of(view, tiles), distinct=False)  # so that times decide what is first and last, not places
     window = index.window(*index.ranges(np.arange(owners), np.full(owners, _ALWAYS), None))
     columns: dict[str, Values] = {}
     with np.errstate(all="ignore"):

@@ -21,6 +21,12 @@ from features.packed_value import PackedValue, Record, moved
 from features.packing import NOTHING_DROPPED, Packed, TileCodec
 from features.values import Bools, Int64s
 
+HELD = 1_000
+"""While tiles come again, so many are kept longer: one that came again only after it was merged would make the base outdated anew."""
+
+HELD_MS = 24 * 3600 * 1000
+"""How long that lasts after the time of their making, which is their revision."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Retirement:
@@ -34,8 +40,12 @@ class Retirement:
     codec: TileCodec
     retention_ms: int
 
-    def retire(self, packed: Sequence[Packed]) -> list[bytes | None]:
+    def retire(self, packed: Sequence[Packed], *, now_ms: int) -> list[bytes | None]:
         """Merge what is due in each packed value into its base.
+
+        Args:
+            packed: The values.
+            now_ms: The time.
 
         Returns:
             For each the value that is to replace it; None where nothing is due.
@@ -43,13 +53,13 @@ class Retirement:
         Raises:
             DataError: A value is damaged.
         """
-        keys = [self._key(value) for value in packed]
+        keys = [self._key(value, now_ms) for value in packed]
         merges = [merge for key in keys if key is not None for merge in key.merges]
         for merge, record in zip(merges, self._merged(merges), strict=True):
             merge.record = record
         return [None if key is None else self._value(key) for key in keys]
 
-    def _key(self, packed: Packed) -> _Key | None:
+    def _key(self, packed: Packed, now_ms: int) -> _Key | None:
         value = PackedValue.of(self.codec, packed)
         if value is None:
             return None
@@ -57,11 +67,17 @@ class Retirement:
         due = [record for record in value.records if record.start_ms < cutoff]
         if not due:
             return None
-        kept_from = max(value.kept_from_ms, due[-1].start_ms + self.codec.view.tile_ms)
         try:
             block = BaseBlock.of(value.block)
         except (ValueError, struct.error) as error:
             raise self.codec.damaged(str(error)) from error
+        late = sum(record.start_ms < value.kept_from_ms for record in due)
+        newest = max(block.base.ledger.newest_revision, block.next_revision, *(record.revision for record in due))
+        if block.next is not None or newest > now_ms - HELD_MS:
+            due = due[: max(late, len(due) - HELD)]
+            if not due:
+                return None
+        kept_from = max(value.kept_from_ms, due[-1].start_ms + self.codec.view.tile_ms)
         if not value.block and value.kept_from_ms != NOTHING_DROPPED:
             block = replace(block, incomplete=True)
         key = _Key(value=value, block=block, kept_from_ms=kept_from, kept=value.records[len(due) :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from hashlib import sha1
 
@@ -55,7 +56,7 @@ class Bases:
         """One attempt; returns the keys that changed meanwhile."""
         (answers,) = hmget_many(self._client, [(keys, [self._field])])
         found = [(key, value) for key, (value,) in zip(keys, answers, strict=True) if value]
-        retired = self._retirement.retire([packed_of(value) or b"" for _, value in found])
+        retired = self._retirement.retire([packed_of(value) or b"" for _, value in found], now_ms=time.time_ns() // 1_000_000)
         due = [(key, old, new) for (key, old), new in zip(found, retired, strict=True) if new is not None]
         calls = [([key], [self._field, sha1(old, usedforsecurity=False).hexdigest(), value_of(new)]) for key, old, new in due]
         replies = self._replace.run(self._client, calls)
