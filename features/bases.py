@@ -14,16 +14,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.compiler.plan import ViewPlan
+from features.compiler.plan import Column, ViewPlan
 from features.merging import condense
 from features.offline import TILE_START
 from features.tiles import Tiles
 from features.values import Bools, Int64s, Values
+from schemas.types import DataType
 
 MARK = "#mark"
 """int64: the piece of time that a base is asked for; null in a tile."""
 LEAVES = "#leaves"
 """int64: when a tile has left the longest window, or when a base is needed, ms since the epoch."""
+
+_MICROSECONDS: dict[DataType, pa.DataType] = {DataType.TIMESTAMP: pa.timestamp("us", tz="UTC")}
+"""Spark takes no other timestamps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +43,9 @@ class BaseMaker:
     @property
     def schema(self) -> pa.Schema:
         """Of tiles, marks and bases: the mark, the key columns, `tile_start` and the tile columns; a base has no start."""
-        own = [pa.field(MARK, pa.int64()), *(pa.field(key.name, key.type.arrow) for key in self.view.keys)]
-        own.append(pa.field(TILE_START, pa.timestamp("us", tz="UTC")))
-        return pa.schema([*own, *(pa.field(column.name, column.type.arrow) for column in self.view.tile_columns)])
+        start = Column(name=TILE_START, type=DataType.TIMESTAMP)
+        columns = (Column(name=MARK, type=DataType.INT64), *self.view.keys, start, *self.view.tile_columns)
+        return pa.schema([pa.field(column.name, _MICROSECONDS.get(column.type, column.type.arrow)) for column in columns])
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Read tiles, bases and marks, sorted by key, then by `LEAVES`, at equal times marks last; of a key's bases only one, and it first.
@@ -106,7 +110,7 @@ class BaseMaker:
         arrays: dict[str, Any] = {MARK: nulls(owners, pa.int64())} | {key.name: firsts.column(key.name) for key in self.view.keys}
         arrays[TILE_START] = nulls(owners, self.schema.field(TILE_START).type)
         arrays |= {column.name: columns[column.name].arrow(column.type) for column in self.view.tile_columns}
-        return pa.table(arrays, schema=self.schema)
+        return pa.table({field.name: arrays[field.name].cast(field.type) for field in self.schema})
 
 
 def _segments(mark: Bools, key: Int64s) -> tuple[Int64s, Int64s]:
