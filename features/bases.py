@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from features.compiler.plan import Column, ViewPlan
 from features.merging import condense
-from features.offline import TILE_START
+from features.offline import TILE_START, engine_type
 from features.tiles import Tiles
 from features.values import Bools, Int64s, Values
 from schemas.types import DataType
@@ -25,9 +25,6 @@ MARK = "#mark"
 """int64: the piece of time that a base is asked for; null in a tile."""
 LEAVES = "#leaves"
 """int64: when a tile has left the longest window, or when a base is needed, ms since the epoch."""
-
-_MICROSECONDS: dict[DataType, pa.DataType] = {DataType.TIMESTAMP: pa.timestamp("us", tz="UTC")}
-"""Spark takes no other timestamps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +42,7 @@ class BaseMaker:
         """Of tiles, marks and bases: the mark, the key columns, `tile_start` and the tile columns; a base has no start."""
         start = Column(name=TILE_START, type=DataType.TIMESTAMP)
         columns = (Column(name=MARK, type=DataType.INT64), *self.view.keys, start, *self.view.tile_columns)
-        return pa.schema([pa.field(column.name, _MICROSECONDS.get(column.type, column.type.arrow)) for column in columns])
+        return pa.schema([pa.field(column.name, engine_type(column.type)) for column in columns])
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Read tiles, bases and marks, sorted by key, then by `LEAVES`, at equal times marks last; of a key's bases only one, and it first.

@@ -28,6 +28,11 @@ VIEW = "#view"
 """int32: which of several views a row belongs to."""
 
 
+def engine_type(type_: DataType) -> pa.DataType:
+    """What a column that is handed back to Spark has to be: it takes timestamps in µs only."""
+    return pa.timestamp("us", tz="UTC") if type_ is DataType.TIMESTAMP else type_.arrow
+
+
 @dataclass(frozen=True, kw_only=True)
 class Folder:
     """Folds one view's tiles as of many requests. Picklable, so that an engine can send it to its workers.
@@ -155,7 +160,7 @@ def fold_each(lanes: Lanes, kept: tuple[str, ...], requests: pa.Table, tiles: pa
         m rows in any order: `kept`, then the features of all views, null where they belong to another view.
     """
     features = [feature for view in lanes.views for feature in view.features]
-    schema = pa.schema([requests.schema.field(name) for name in kept] + [pa.field(f.name, f.type.arrow) for f in features])
+    schema = pa.schema([requests.schema.field(name) for name in kept] + [pa.field(f.name, engine_type(f.type)) for f in features])
     parts = []
     for number in np.unique(requests.column(VIEW).to_numpy()):
         asked = lanes.requests(int(number), requests)
@@ -163,7 +168,9 @@ def fold_each(lanes: Lanes, kept: tuple[str, ...], requests: pa.Table, tiles: pa
         values = Folder(view=lanes.views[number])(numbered, lanes.tiles(int(number), tiles))
         columns = {name: asked.column(name) for name in kept} | {name: values.column(name) for name in values.column_names}
         nulls: Any = pa.nulls
-        parts.append(pa.table([columns.get(f.name, nulls(len(asked), f.type)) for f in schema], schema=schema))
+        parts.append(
+            pa.table([columns[f.name].cast(f.type) if f.name in columns else nulls(len(asked), f.type) for f in schema], schema=schema)
+        )
     return pa.concat_tables(parts) if parts else schema.empty_table()
 
 

@@ -151,8 +151,11 @@ def test_every_aggregation_since_ever_is_the_oracle(spark: SparkSession, tmp_pat
     check(EVER_VIEW, pq.read_table(tmp_path / "out"), events, asked)
 
 
-@pytest.mark.parametrize("view", [BOTH, ONLY], ids=["beside windows", "alone"])
-@pytest.mark.parametrize(("group_rows", "range_rows"), [(10**6, 10**9), (60, 10**9), (1, 10**9), (10**6, 1), (40, 100)])
+@pytest.mark.parametrize(
+    ("view", "group_rows", "range_rows"),
+    [(BOTH, 60, 10**9), (BOTH, 40, 100), (ONLY, 1, 10**9)],
+    ids=["days in groups", "ranges in groups", "keys and time"],
+)
 def test_cut_however_the_values_are_the_oracle(
     spark: SparkSession, tmp_path: Path, view: ViewPlan, group_rows: int, range_rows: int
 ) -> None:
