@@ -33,9 +33,11 @@ class BaseMaker:
 
     Attributes:
         view: Whose tiles.
+        with_tiles: Hand the tiles on as well, so that an engine need not make them twice.
     """
 
     view: ViewPlan
+    with_tiles: bool = False
 
     @property
     def schema(self) -> pa.Schema:
@@ -48,11 +50,14 @@ class BaseMaker:
         """Read tiles, bases and marks, sorted by key, then by `LEAVES`, at equal times marks last; of a key's bases only one, and it first.
 
         Yields:
-            A base for each mark that has any tile of its key before it.
+            A base for each mark that has any tile of its key before it; and the tiles, if they are wanted.
         """
         carried = self.schema.empty_table()
         for batch in batches:
-            rows = pa.concat_tables([carried, pa.Table.from_batches([batch]).select(self.schema.names).cast(self.schema)])
+            own = pa.Table.from_batches([batch]).select(self.schema.names).cast(self.schema)
+            if self.with_tiles:
+                yield from own.filter(pc.is_valid(own.column(TILE_START))).to_batches()
+            rows = pa.concat_tables([carried, own])
             if len(rows):
                 found, carried = self._at_marks(rows.combine_chunks())
                 yield from found.to_batches()

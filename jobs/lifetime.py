@@ -90,19 +90,20 @@ def marks(view: ViewPlan, requests: DataFrame, piece: Column, begins: Column) ->
     return requests.where(whole).select(*keys, piece.cast("bigint").alias(MARK), begins.cast("bigint").alias(LEAVES)).distinct()
 
 
-def at_marks(view: ViewPlan, tiles: DataFrame, before: DataFrame | None, asked: DataFrame) -> DataFrame:
-    """The base of every mark whose key has any tile by then.
+def at_marks(view: ViewPlan, tiles: DataFrame, before: DataFrame | None, asked: DataFrame, *, with_tiles: bool = False) -> DataFrame:
+    """The base of every mark whose key has any tile by then; and the tiles, whose `MARK` is null, if they are wanted.
 
     Args:
         view: Whose tiles.
         tiles: With `LEAVES`.
         before: Bases of what came before these tiles.
         asked: From `marks`.
+        with_tiles: Give back the tiles too, so that Spark makes them once.
 
     Returns:
-        `MARK`, the key columns, `tile_start` (null), the tile columns.
+        `MARK`, the key columns, `tile_start` (null of a base), the tile columns.
     """
-    maker = BaseMaker(view=view)
+    maker = BaseMaker(view=view, with_tiles=with_tiles)
     parts = [tiles, asked] if before is None else [before.withColumn(LEAVES, F.lit(_FIRST)), tiles, asked]
     rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
     keys = [_column(key.name) for key in view.keys]
