@@ -115,11 +115,9 @@ def copied(
     wanted = {source.name: source for source in sources}
     with locked(out, state / f"{_EVENTS}.lock"):
         try:
-            if overwrite:
-                shutil.rmtree(state / _EVENTS, ignore_errors=True)
-            elif (state / MADE_OF).exists() and not (state / _EVENTS).exists():
-                raise SettingError(f"--out: {out} was begun with other inputs; name another folder, or begin anew with --overwrite")
-            if not (state / _EVENTS).exists():
+            if overwrite or not (state / _EVENTS).exists():
+                if not overwrite and (state / MADE_OF).exists():
+                    raise SettingError(f"--out: {out} was begun with other inputs; name another folder, or begin anew with --overwrite")
                 _copy(spark, state, wanted, schemas, settings)
             found = _found(state / _EVENTS)
         except OSError as fault:
@@ -136,7 +134,7 @@ def _found(folder: Path) -> TopicHistory:
 
 
 def _copy(spark: SparkSession, state: Path, sources: Mapping[str, SourcePlan], schemas: SchemaSet, settings: Settings) -> None:
-    """Read the topics; the folder appears when all of them are in it."""
+    """Read the topics; the folder appears, or is replaced, when all of them are in it."""
     reading, fresh = state / _READING, state / f"{_EVENTS}.new"
     for folder in (reading, fresh):
         shutil.rmtree(folder, ignore_errors=True)
@@ -158,6 +156,7 @@ def _copy(spark: SparkSession, state: Path, sources: Mapping[str, SourcePlan], s
         if told.file is not None:
             (reading / told.file).replace(fresh / piece.source / f"{piece.partition:05}-{piece.first:019}.parquet")
     write_json(fresh / _TOPICS, {"topics": [asdict(tally) for tally in tallies.values()]})
+    shutil.rmtree(state / _EVENTS, ignore_errors=True)
     fresh.replace(state / _EVENTS)
     shutil.rmtree(reading, ignore_errors=True)  # with what attempts have left of which nobody was told
 
