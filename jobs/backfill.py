@@ -21,8 +21,6 @@ if __name__ == "__main__" and sys.path and sys.path[0] == str(Path(__file__).par
 
 import pyarrow.parquet as pq
 import typer
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from features.catalog import load
@@ -33,7 +31,7 @@ from jobs.days import WHOLE, Days, claim, spans
 from jobs.features_read import service_named
 from jobs.frontier import instant_ms
 from jobs.point_in_time import REQUESTS, Inputs
-from jobs.spark_session import reason, session
+from jobs.spark_session import FAULTS, is_gone, reason, session
 from jobs.splits import DAY_MS, Range, ranges
 from jobs.topic_history import KAFKA, TopicHistory
 from schemas.errors import SettingError
@@ -227,9 +225,9 @@ def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Day
         for written in point_in_time.compute(spark, inputs, range_, days.scratch, group_rows=group_rows):
             days.commit(written, expected=outcome.asked[written.day])
             outcome.done[written.day] = written.rows
-    except (PySparkException, Py4JError) as error:
+    except FAULTS as error:
         outcome.failed |= dict.fromkeys((day for day in range_.days if day not in outcome.done), reason(error))
-        if spark.sparkContext._jsc.sc().isStopped():
+        if is_gone(spark):
             raise
 
 

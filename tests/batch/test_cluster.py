@@ -122,13 +122,14 @@ def quiet(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_spark_submit_to_a_cluster_that_loses_a_worker_says_what_a_quiet_run_says(team: Team, quiet: Path, tmp_path: Path) -> None:
-    out, log = tmp_path / "out", tmp_path / "log"
+    out, log, definitions = tmp_path / "out", tmp_path / "log", tmp_path / "definitions"
     log.mkdir()
     package.write(tmp_path / "tidemark.zip")
+    shutil.copytree(team.folder / "definitions", definitions)
     with spark_cluster.running(tmp_path, workers=2) as cluster:
         submitted = subprocess.Popen(
             team.command(out, program=submit(cluster, tmp_path, log)),
-            env=team.environment(PYSPARK_PYTHON=str(cluster.python)),
+            env=team.environment(PYSPARK_PYTHON=str(cluster.python), TIDEMARK_DEFINITIONS=str(definitions)),
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -137,6 +138,7 @@ def test_spark_submit_to_a_cluster_that_loses_a_worker_says_what_a_quiet_run_say
         try:
             wait_for(lambda: committed(out), submitted)
             cluster.kill(0)
+            shutil.rmtree(definitions)  # workers are sent the compiled plan
             before = committed(out)
             said, complaints = submitted.communicate(timeout=240)
         finally:
@@ -153,8 +155,13 @@ def test_spark_submit_to_a_cluster_that_loses_a_worker_says_what_a_quiet_run_say
 def submit(cluster: Cluster, folder: Path, log: Path) -> list[object]:
     """As the README says, and with Spark's own record of the run."""
     record = {"enabled": "true", "dir": log.as_uri(), "compress": "false", "rolling.enabled": "false"}
-    # Less than the events are: what a driver is given of results at once may not be them.
-    settings = {"spark.driver.maxResultSize": "512k", "spark.driver.host": "127.0.0.1", "spark.executor.memory": "512m"}
+    # Less than the events of a day are: what a driver is given as a result cannot be they. And as on YARN, a path without a scheme is HDFS's.
+    settings = {
+        "spark.driver.maxResultSize": "128k",
+        "spark.hadoop.fs.defaultFS": "hdfs://127.0.0.1:1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.executor.memory": "512m",
+    }
     settings |= {f"spark.eventLog.{name}": value for name, value in record.items()}
     options = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
     return [
