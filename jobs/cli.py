@@ -29,6 +29,7 @@ COMMANDS = {
     "frontier": ("jobs.frontier:command", "Say up to when views are readable"),
     "features": ("jobs.features_read:command", "Read a service's features online"),
     "backfill": ("jobs.backfill:command", "Compute a service's features from history"),
+    "package": ("jobs.package:command", "Pack Tidemark's code for spark-submit --py-files"),
     "parity": ("jobs.parity.command:command", "Prove that what was served is what history says"),
     "bootstrap": ("jobs.bootstrap:bootstrap", "Load the tiles of history beside the stream's"),
     "correct": ("jobs.bootstrap:correct", "Count late events in the tiles that they belong to"),

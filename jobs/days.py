@@ -61,14 +61,7 @@ class Days:
         state = folder / STATE
         try:
             claim(folder)
-            state.mkdir(parents=True, exist_ok=True)
-            with (state / "lock").open("w") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise SettingError(
-                        f"--out: {folder} is being written by another backfill; wait for it, or name another folder"
-                    ) from None
+            with locked(folder, state / "lock"):
                 days = cls(folder=folder, made_of=made_of)
                 days._begin(overwrite)
                 try:
@@ -88,9 +81,9 @@ class Days:
         if known.exists():
             self._refuse_another(json.loads(known.read_text()))
         else:
-            _write(known, self.made_of)
+            write_json(known, self.made_of)
         shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir()
+        self.scratch.mkdir(exist_ok=True)  # a worker of a run that was killed may still be writing there, under names of its own
 
     def _refuse_another(self, before: Mapping[str, Any]) -> None:
         compared = [name for name in self.made_of if name != "files"]  # inputs_sha256 is of what is in them, wherever they lie
@@ -126,12 +119,12 @@ class Days:
         _sync(self.folder)
         manifest = {"file": file.name, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
         stated = {key: self.made_of[key] for key in ("service", "service_version", "inputs_sha256")}
-        _write(self.folder / STATE / f"{name(written.day)}.json", manifest | stated)
+        write_json(self.folder / STATE / f"{name(written.day)}.json", manifest | stated)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Say that all that was asked for is there."""
         files = [json.loads(path.read_text()) for path in sorted((self.folder / STATE).glob("????-??-??.json"))]
-        _write(self.folder / WHOLE, {**manifest, "days": [{key: f[key] for key in ("file", "rows", "bytes", "sha256")} for f in files]})
+        write_json(self.folder / WHOLE, {**manifest, "days": [{key: f[key] for key in ("file", "rows", "bytes", "sha256")} for f in files]})
 
 
 def claim(folder: Path) -> None:
@@ -143,6 +136,26 @@ def claim(folder: Path) -> None:
     inside = [path.name for path in folder.iterdir()] if folder.is_dir() else [] if not folder.exists() else [folder.name]
     if inside and not (folder / STATE).is_dir():
         raise SettingError(f"--out: {folder} is not empty and was not written by this command; name another folder")
+
+
+@contextmanager
+def locked(folder: Path, lock: Path) -> Iterator[None]:
+    """Keep other processes from writing a folder, until the block or this process ends.
+
+    Raises:
+        SettingError: Another one is writing it, or this one cannot.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        stream = lock.open("w")
+    except OSError as fault:
+        raise SettingError(f"--out: {folder} cannot be written: {fault.strerror or fault}") from fault
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingError(f"--out: {folder} is being written by another backfill; wait for it, or name another folder") from None
+        yield
 
 
 def name(day: int) -> str:
@@ -173,8 +186,8 @@ def _shown(value: Any) -> str:
     return f"{str(value)[:8]}…" if isinstance(value, str) and len(value) == 64 else json.dumps(value)
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """A file that is there whole or not at all."""
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """A file of plain data and of when it was made, that is there whole or not at all."""
     fresh = path.with_name(f".{path.name}.new")
     with fresh.open("w") as stream:
         stream.write(json.dumps({**content, "made_at": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1) + "\n")

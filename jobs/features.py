@@ -30,10 +30,10 @@ from infra.settings import Settings
 from jobs import topics
 from jobs.partition_log import PartitionLog
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES, patiently
+from jobs.source_decoder import decoder
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
-from schemas.registry import Registry
-from schemas.wire import BAD, MARKER, Decoder
+from schemas.wire import BAD, MARKER
 
 WATERMARK_INTERVAL_MS = 50  # how often the watermark is told downstream: a part of every tile's delay
 
@@ -121,24 +121,6 @@ def _nullable(times: NDArray[np.int64]) -> pd.Series[Any]:
 def consumer_group(source: SourcePlan) -> str:
     """Under which the job commits what it has read."""
     return f"tidemark.features.{source.name}"
-
-
-def decoder(source: SourcePlan, schemas: SchemaSet, settings: Settings) -> Decoder:
-    """What reads the messages of a source.
-
-    Raises:
-        DefinitionError: The source's schema is not there or lacks a field.
-        SettingError: The registry's address is not one.
-    """
-    return Decoder(
-        schemas,
-        source.schema,
-        registry=None if settings.registry is None else Registry(settings.registry),
-        event_time=source.event_time,
-        required=() if source.id is None else (source.id,),
-        max_ahead_ms=settings.future_skew_ms,
-        max_bytes=settings.max_record_bytes,
-    )
 
 
 class Job:

@@ -305,7 +305,8 @@ def _physical(column: Any, type_: DataType) -> _Physical | None:
 
 def _read_alike(spark: SparkSession, files: list[Path], layout: Layout, schema: Schema) -> DataFrame:
     stored = T.StructType([T.StructField(name, physical.read) for name, physical in layout if physical is not None])
-    frame = spark.read.schema(stored).parquet(*(str(path) for path in files))
+    # With its scheme: on a cluster, a path without one may be HDFS's.
+    frame = spark.read.schema(stored).parquet(*(f"file://{path}" for path in files))
     fields = {field.name: field for field in schema.fields}
     columns = [_portable(name, physical, fields.get(name)) for name, physical in layout]
     return frame.select(*columns, F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(POSITION))

@@ -21,11 +21,10 @@ from infra.settings import Settings
 from jobs import topics
 from jobs.features_read import service_named
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline
+from jobs.source_decoder import decoder
 from jobs.topics import broker_setting
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
-from schemas.registry import Registry
-from schemas.wire import Decoder
 
 RESTART_MS = 120_000  # what a lost worker, its replacement and the restore may take
 
@@ -73,15 +72,6 @@ def scorer(service: ServicePlan, schemas: SchemaSet, settings: Settings, model: 
     request = service.request
     if request.id is None:
         raise SettingError(f'{service.name}: its request source "{request.name}" declares no id; a prediction needs one: Source(id=…)')
-    decoder = Decoder(
-        schemas,
-        request.schema,
-        registry=None if settings.registry is None else Registry(settings.registry),
-        event_time=request.event_time,
-        required=(request.id,),
-        max_ahead_ms=settings.future_skew_ms,
-        max_bytes=settings.max_record_bytes,
-    )
     encoder = PredictionEncoder(
         schema=schemas.current("prediction"),
         service=service.name,
@@ -89,7 +79,8 @@ def scorer(service: ServicePlan, schemas: SchemaSet, settings: Settings, model: 
         model=model.name,
         model_version=model.version,
     )
-    return Scorer(service=service, decoder=decoder, reader=OnlineReader(service, connect(settings.redis_url)), model=model, encoder=encoder)
+    reader = OnlineReader(service, connect(settings.redis_url))
+    return Scorer(service=service, decoder=decoder(request, schemas, settings), reader=reader, model=model, encoder=encoder)
 
 
 def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
