@@ -47,6 +47,8 @@ def scorer(client: Client, model: Path) -> Scorer:
             service_version=BUY.fingerprint,
             model=loaded.name,
             model_version=loaded.version,
+            data_version=loaded.data_version,
+            code_version="0.1.0+0123456789ab",
         ),
         now_ms=lambda: 1_400_000_000_000,
     )
