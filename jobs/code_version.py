@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import subprocess
-from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from features.data_version import CodeVersion
@@ -24,22 +21,18 @@ _GIT_PATIENCE_S = 10
 @cache
 def code_version() -> CodeVersion:
     """Of the running code; computed once."""
+    return version_of(Path(__file__).parent.parent)
+
+
+def version_of(root: Path) -> CodeVersion:
+    """Of the packages below a folder."""
     digest = hashlib.sha256()
-    for package in PACKAGES:
-        for name, content in sorted(_sources(files(package), f"{package}/")):
+    for path in sorted(path for package in PACKAGES for suffix in SUFFIXES for path in (root / package).rglob(f"*{suffix}")):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith(DEFINITIONS):
+            content = path.read_bytes()
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    root = Path(__file__).parent.parent
     return CodeVersion(release=importlib.metadata.version("tidemark"), sources_sha256=digest.hexdigest(), commit=_commit(root))
-
-
-def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            inside = f"{name}{entry.name}/"
-            if entry.name != "__pycache__" and inside != DEFINITIONS:
-                yield from _sources(entry, inside)
-        elif entry.name.endswith(SUFFIXES):
-            yield f"{name}{entry.name}", entry.read_bytes()
 
 
 def _commit(root: Path) -> str | None:
