@@ -54,7 +54,7 @@ class CodeVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class DataVersion:
-    """All that values depend on: of two sets with the same digest, each value is the same.
+    """All that values depend on: sets with the same digest have the same values, sums of doubles to 1e-12.
 
     Attributes:
         service: The feature service.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from features.catalog import load
 from features.data_version import KEY, CodeVersion, DataFile, DataVersion
 from inference.model import MANIFEST_FILE
 from jobs import code_version as code
@@ -17,6 +19,7 @@ from jobs.cli import main
 from jobs.days import MADE_OF, STATE, WHOLE
 from tests import shop
 
+README = Path(__file__).parent.parent.parent / "README.md"
 VERSION = DataVersion.of(
     shop.plan().services["buy"],
     options={"as_known": False},
@@ -68,6 +71,33 @@ def test_a_folder_that_says_nothing_is_one_clear_line(tmp_path: Path, capsys: py
         assert error.count("\n") == 1 and said in error and str(path) in error
     assert main(["data", "drift", str(good), str(good)]) == 2
     assert "'drift' is not one of 'diff'" in capsys.readouterr().err
+
+
+def test_the_readme_shows_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    service = load(None, None).services["flight_delay"]
+    view = service.views[0]
+    wider = replace(view, features=(*view.features[:-1], replace(view.features[-1], window_ms=2 * view.features[-1].window_ms)))
+    july = tuple(
+        DataFile(name=f"2013-0{month}.parquet", bytes=1, rows=rows, sha256=f"{month:064}") for month, rows in ((6, 27_234), (7, 28_485))
+    )
+    august = DataFile(name="2013-08.parquet", bytes=1, rows=28_841, sha256=f"{8:064}")
+    july_again = replace(july[1], rows=28_293, sha256="7" * 64)
+    before = DataVersion.of(service, options={"as_known": False}, files={"departures": july}, code=VERSION.code)
+    after = DataVersion.of(
+        replace(service, views=(wider, *service.views[1:])),
+        options={"as_known": True},
+        files={"departures": (july[0], july_again, august)},
+        code=replace(VERSION.code, sources_sha256="b" * 64),
+    )
+    assert main(["data", "diff", str(folder(tmp_path / "a", before)), str(folder(tmp_path / "b", after))]) == 1
+    printed = capsys.readouterr().out
+    begin, end = "<!-- data diff: written by tests/jobs/test_data.py with UPDATE_GOLDEN=1 -->\n```\n", "```\n<!-- /data diff -->"
+    head, _, rest = README.read_text().partition(begin)
+    shown, _, tail = rest.partition(end)
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        README.write_text(head + begin + printed + end + tail)
+    else:
+        assert shown == printed, "if that is meant, UPDATE_GOLDEN=1 rewrites it"
 
 
 def copied(to: Path) -> Path:
