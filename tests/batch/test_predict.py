@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
@@ -47,10 +45,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(folder / "model", backfilled(folder / "training"))
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> Path:
-    several_days(tmp_path)
-    return tmp_path
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("history")
+    several_days(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def features(spark: SparkSession, history: Path) -> Path:
+    """The backfill of the same requests."""
+    run(spark, backfill_of(history, PLAN), history / "features")
+    return history / "features"
 
 
 def scoring(history: Path, model: Path, **options: Any) -> Backfill:
@@ -58,20 +64,22 @@ def scoring(history: Path, model: Path, **options: Any) -> Backfill:
 
 
 @pytest.mark.parametrize("group_rows", [1, 500_000])  # by keys and time, with the values put together afterwards; and by days
-def test_history_is_scored_as_the_model_scores_its_features(spark: SparkSession, history: Path, model: Path, group_rows: int) -> None:
-    features, _ = run(spark, backfill_of(history, PLAN), history / "features")
-    said, outcome = run(spark, scoring(history, model, group_rows=group_rows), history / "predictions")
-    loaded = load(model)
-    assert said["score"].to_pylist() == loaded.predict(features).tolist()
+def test_history_is_scored_as_the_model_scores_its_features(
+    spark: SparkSession, history: Path, features: Path, model: Path, tmp_path: Path, group_rows: int
+) -> None:
+    said, outcome = run(spark, scoring(history, model, group_rows=group_rows), tmp_path / "predictions")
+    table, loaded = pq.read_table(features), load(model)
+    assert said["score"].to_pylist() == loaded.predict(table).tolist()
+    assert said["request_id"].to_pylist() == pq.read_table(history / "requests.parquet")["request_id"].to_pylist()
     assert len(set(said["score"].to_pylist())) > 10
     assert said.column_names == list(columns_of(SERVICE))
-    for name in features.column_names:
-        assert said[name].equals(features[name])
+    for name in table.column_names:
+        assert said[name].equals(table[name])
     assert set(said["model_version"].to_pylist()) == {loaded.version}
-    assert outcome.lines(history, "predictions")[-1].startswith(f"{len(features):,} rows of predictions in ")
-    made_of = DataVersion.parse(json.loads((history / "predictions" / WHOLE).read_text()), history)
+    assert outcome.lines(history, "predictions")[-1].startswith(f"{len(table):,} rows of predictions in ")
+    made_of = DataVersion.parse(json.loads((tmp_path / "predictions" / WHOLE).read_text()), tmp_path)
     assert made_of.options["model_version"] == loaded.version
-    assert made_of.files == DataVersion.parse(json.loads((history / "features" / WHOLE).read_text()), history).files
+    assert made_of.files == DataVersion.parse(json.loads((features / WHOLE).read_text()), features).files
 
 
 def test_a_model_that_changes_on_the_way_scores_nothing(spark: SparkSession, history: Path, model: Path, tmp_path: Path) -> None:
@@ -109,11 +117,3 @@ def test_what_cannot_be_scored_is_one_clear_line_before_spark_starts(
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and said in error
     assert not (tmp_path / "out").exists()
-
-
-def test_requests_and_scores_keep_their_order(spark: SparkSession, history: Path, model: Path) -> None:
-    asked = pq.read_table(history / "requests.parquet")
-    said, _ = run(spark, scoring(history, model), history / "predictions")
-    assert said["request_id"].to_pylist() == asked["request_id"].to_pylist()
-    again = load(model).predict(pa.table({name: said[name] for name in SERVICE.feature_types}))
-    assert np.array_equal(said["score"].to_numpy(), again)
