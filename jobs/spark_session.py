@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from pyspark import SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from infra.java import java_home
+from infra.java import java_home, temporary
+from infra.settings import Settings
 from infra.spark.environment import LOG4J, spark_home
 from schemas.errors import ServiceError
 
@@ -28,6 +30,9 @@ _MEANING = {
     "spark.sql.parquet.enableVectorizedReader": "true",
 }
 
+_RAISED = re.compile(r"^Traceback [^\n]*\n(?:[ \t][^\n]*\n)+(?:\w+\.)*([^\n]+)", re.MULTILINE)
+"""The last line of a Python traceback, without the module of the exception."""
+
 
 @contextmanager
 def session(name: str) -> Iterator[SparkSession]:
@@ -36,7 +41,7 @@ def session(name: str) -> Iterator[SparkSession]:
     Under spark-submit the cluster, its size and its Java are the submitter's. Otherwise Spark runs in this process's cores, on loopback.
 
     Raises:
-        SettingError: There is no usable Java.
+        SettingError: There is no usable Java, or the home cannot be written.
         ServiceError: Spark does not start, or fails in the block; in one line.
     """
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
@@ -66,19 +71,24 @@ def session(name: str) -> Iterator[SparkSession]:
 
 
 def reason(error: Exception) -> str:
-    """The line of a Spark error that tells most: the innermost cause."""
+    """The line of a Spark error that tells most: what Python raised in a worker, or the innermost cause."""
+    if raised := _RAISED.findall(str(error)):
+        return str(raised[-1])
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return (causes or lines or [type(error).__name__])[-1 if causes else 0]
 
 
 def _local() -> dict[str, str]:
+    scratch = Settings.load().home / "spark"
+    logging = f"-Dlog4j2.configurationFile={LOG4J.as_uri()}"
     return {
+        "spark.local.dir": str(scratch),
         "spark.master": "local[*]",
         "spark.driver.memory": "2g",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOG4J.as_uri()} -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "spark.driver.extraJavaOptions": " ".join((logging, *temporary(scratch), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",

@@ -63,7 +63,7 @@ def scoring(history: Path, model: Path, **options: Any) -> Backfill:
     return backfill_of(history, PLAN, scoring=BatchScorer(service=SERVICE, model=model, version=load(model).version), **options)
 
 
-@pytest.mark.parametrize("group_rows", [1, 500_000])  # by keys and time, with the values put together afterwards; and by days
+@pytest.mark.parametrize("group_rows", [40, 500_000])  # by keys and time, with the values put together afterwards; and by days
 def test_history_is_scored_as_the_model_scores_its_features(
     spark: SparkSession, history: Path, features: Path, model: Path, tmp_path: Path, group_rows: int
 ) -> None:
