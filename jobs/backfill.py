@@ -6,13 +6,11 @@ What was committed stays: a run that was stopped is continued by running it agai
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,8 +23,11 @@ from pyspark.sql import SparkSession
 
 from features.catalog import load
 from features.compiler.plan import ServicePlan, SourcePlan
+from features.data_version import DataVersion
 from infra.settings import Settings
-from jobs import history, point_in_time, topic_history
+from jobs import content, history, point_in_time, topic_history
+from jobs.code_version import code_version
+from jobs.day_writer import Scoring
 from jobs.days import WHOLE, Days, claim, spans
 from jobs.features_read import service_named
 from jobs.frontier import instant_ms
@@ -52,6 +53,7 @@ class Backfill:
         requests: Parquet file of requests, or a folder of them.
         as_known: Count late events too, instead of what was served.
         label: Add the column `label`: what then happened, null where unknown.
+        scoring: Have a model score the features, and write predictions.
         from_ms, until_ms: Only requests with event times in `[from, until)`.
         range_rows: Requests and events that are computed between two commits, about.
         group_rows: Requests and tiles that a worker's process holds at once.
@@ -63,6 +65,7 @@ class Backfill:
     requests: Path
     as_known: bool = False
     label: bool = False
+    scoring: Scoring | None = None
     from_ms: int | None = None
     until_ms: int | None = None
     range_rows: int = Settings.backfill_range_rows
@@ -115,14 +118,14 @@ class Outcome:
         """Whether all that was asked for is there."""
         return all(day in self.done for day in self.asked)
 
-    def lines(self, out: Path) -> list[str]:
+    def lines(self, out: Path, what: str) -> list[str]:
         """For the user."""
         before = f", {self.resumed:,} days of them from before" if self.resumed else ""
         return [
             *(self.topics.lines() if self.topics is not None else ()),
             *map(str, self.tallies),
             *spans(sorted(self.asked), self.done, self.failed),
-            f"{self.rows:,} rows of features in {self.seconds:.1f} s{before}: {out}",
+            f"{self.rows:,} rows of {what} in {self.seconds:.1f} s{before}: {out}",
         ]
 
 
@@ -153,12 +156,17 @@ def command(
         range_rows=settings.backfill_range_rows,
         group_rows=settings.backfill_group_rows,
     )
+    return run_and_tell(backfill, out, settings, overwrite=overwrite)
+
+
+def run_and_tell(backfill: Backfill, out: Path, settings: Settings, *, overwrite: bool) -> int:
+    """Compute and write, print what was done; the exit code. Raises what `run` does."""
     outcome = Outcome()
     try:
-        run(backfill, out, overwrite=overwrite, outcome=outcome, kafka=settings if events == KAFKA else None)
+        run(backfill, out, overwrite=overwrite, outcome=outcome, kafka=settings if backfill.events == KAFKA else None)
     finally:
         if outcome.asked:  # also when it is interrupted, or Spark is gone
-            print("\n".join(outcome.lines(out)), flush=True)
+            print("\n".join(outcome.lines(out, "features" if backfill.scoring is None else "predictions")), flush=True)
     return 0 if outcome.whole else 1
 
 
@@ -215,7 +223,7 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
             pq.write_table(inputs.schema.empty_table(), out / "no-requests.parquet")
         if outcome.whole:
             topics = {} if outcome.topics is None else {"topics": [asdict(tally) for tally in outcome.topics.tallies]}
-            days.finish(made_of | {"rows": outcome.rows, "read": _read(outcome)} | topics)
+            days.finish({"rows": outcome.rows, "read": _read(outcome)} | topics)
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -260,6 +268,7 @@ def _inputs(backfill: Backfill, relations: Mapping[str, history.Relation], outco
         days={name: counted[name].days for name in relations},
         events={name: frame for name, frame in good.items() if name != REQUESTS},
         label=label,
+        scoring=backfill.scoring,
     )
 
 
@@ -272,25 +281,21 @@ def _ranges(backfill: Backfill, inputs: Inputs, pending: list[int], done: list[i
     return ranges(pending, done, rows, limit=backfill.range_rows, least_days=-(-longest_ms // DAY_MS))
 
 
-def _made_of(backfill: Backfill, relations: Mapping[str, history.Relation]) -> dict[str, Any]:
+def _made_of(backfill: Backfill, relations: Mapping[str, history.Relation]) -> DataVersion:
     """Everything that the values depend on."""
-    files = {
-        name: [{"path": str(f.path), "bytes": f.bytes, "rows": f.rows, "footer_sha256": f.footer_sha256} for f in relation.files]
-        for name, relation in relations.items()
-    }
-    content = {name: [[f.bytes, f.rows, f.footer_sha256] for f in relation.files] for name, relation in relations.items()}
-    return {
-        "service": backfill.service.name,
-        "service_version": backfill.service.fingerprint,
-        "views": {view.name: view.fingerprint for view in backfill.service.views},
+    options: dict[str, Any] = {
         "as_known": backfill.as_known,
         "label": backfill.label,
-        "from_ms": backfill.from_ms,
-        "until_ms": backfill.until_ms,
-        "inputs_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
-        "files": files,
-        "code_version": importlib.metadata.version("tidemark"),
+        "from": _time(backfill.from_ms),
+        "until": _time(backfill.until_ms),
     }
+    if backfill.scoring is not None:
+        options["model_version"] = backfill.scoring.version
+    return DataVersion.of(backfill.service, options=options, files=content.hashed(relations), code=code_version())
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _read(outcome: Outcome) -> list[dict[str, object]]:

@@ -34,6 +34,8 @@ COMMANDS = {
     "bootstrap": ("jobs.bootstrap:bootstrap", "Load the tiles of history beside the stream's"),
     "correct": ("jobs.bootstrap:correct", "Count late events in the tiles that they belong to"),
     "train": ("jobs.train:command", "Train a model on a backfill"),
+    "predict": ("jobs.predict:command", "Score history with a model"),
+    "data": ("jobs.data:command", "Say what changed between two training sets or models"),
     "demo": ("jobs.demo:command", "Run the whole example"),
 }
 """Name → (module:function with typer annotations, one line of help). A command is imported only when it is called: Feast alone costs 10 s."""

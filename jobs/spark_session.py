@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,7 +33,8 @@ _MEANING = {
 FAULTS = (PySparkException, Py4JError, EOFError, ConnectionError)
 """What calls to Spark raise; the last two, of the sockets between, where its Java has died."""
 
-_TRACEBACK = "Traceback (most recent call last):"
+_RAISED = re.compile(r"^Traceback [^\n]*\n(?:[ \t][^\n]*\n)+(?:\w+\.)*([^\n]+)", re.MULTILINE)
+"""The last line of a Python traceback, without the module of the exception."""
 
 
 @contextmanager
@@ -81,13 +83,11 @@ def is_gone(spark: SparkSession) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """The line of a Spark error that tells most: what a Python worker raised, else the innermost cause."""
+    """The line of a Spark error that tells most: what Python raised in a worker, or the innermost cause."""
     if isinstance(error, EOFError | ConnectionError | Py4JNetworkError):
         return "its Java process has ended"
-    _, traceback, raised = str(error).rpartition(_TRACEBACK)
-    for line in raised.splitlines() if traceback else ():
-        if line.strip() and not line[0].isspace():
-            return line.strip().removeprefix("schemas.errors.")
+    if raised := _RAISED.findall(str(error)):
+        return str(raised[-1])
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return (causes or lines or [type(error).__name__])[-1 if causes else 0]

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pyspark.sql import Row, SparkSession
@@ -155,7 +156,8 @@ def _copy(spark: SparkSession, state: Path, sources: Mapping[str, SourcePlan], s
         tallies[piece.source].add(told.records, told.rows, told.markers, json.loads(told.refused))
         if told.file is not None:
             (reading / told.file).replace(fresh / piece.source / f"{piece.partition:05}-{piece.first:019}.parquet")
-    write_json(fresh / _TOPICS, {"topics": [asdict(tally) for tally in tallies.values()]})
+    made_at = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(fresh / _TOPICS, {"made_at": made_at, "topics": [asdict(tally) for tally in tallies.values()]})
     shutil.rmtree(state / _EVENTS, ignore_errors=True)
     fresh.replace(state / _EVENTS)
     shutil.rmtree(reading, ignore_errors=True)  # with what attempts have left of which nobody was told

@@ -16,9 +16,11 @@ from confluent_kafka import Message
 from features.compiler.plan import ServicePlan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
 from features.exactness import feature_rules
+from inference.prediction import id_field
+from inference.prediction_table import FRONTIER, STALE, columns_of
 from infra.settings import Settings
-from jobs.parity.comparison import DUE, id_field
-from jobs.parity.predictions import FRONTIER, STALE, PredictionBatch, columns_of
+from jobs.parity.comparison import DUE
+from jobs.parity.predictions import PredictionBatch
 from jobs.read import messages
 from jobs.source_decoder import decoder
 from schemas.avro_columns import compile_reader
