@@ -32,6 +32,8 @@ COMMANDS = {
     "parity": ("jobs.parity.command:command", "Prove that what was served is what history says"),
     "bootstrap": ("jobs.bootstrap:bootstrap", "Load the tiles of history beside the stream's"),
     "correct": ("jobs.bootstrap:correct", "Count late events in the tiles that they belong to"),
+    "rebuild": ("jobs.rebuild:command", "Fill the store anew beside the one that is served"),
+    "switch": ("jobs.switch:command", "Serve another generation of the store"),
     "train": ("jobs.train:command", "Train a model on a backfill"),
     "demo": ("jobs.demo:command", "Run the whole example"),
 }

@@ -1,0 +1,66 @@
+"""The keys of a generation of the store: found and removed a bounded batch at a time, while others are written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from inference.online.connection import Client, answering
+from inference.online.layout import split_key
+
+_SCANNED = 2_000  # keys that the server looks at for one answer
+_REMOVED = 500  # keys in one UNLINK, which frees them in the background
+
+
+def entities(client: Client, project: str) -> Iterator[list[bytes]]:
+    """The entity parts of a generation's keys, some at a time; one that is there throughout comes at least once.
+
+    Raises:
+        ServiceError: The store does not answer.
+    """
+    for keys in _scan(client, f"*{project}"):
+        split = (split_key(key) for key in keys)
+        yield [found[0] for found in split if found is not None and found[1] == project]
+
+
+def remove(client: Client, project: str, *, removed: Callable[[int], None] = lambda _: None) -> int:
+    """Remove all keys of a generation, Feast's and the frontiers' accounts; nothing else, not even of another Feast project.
+
+    Args:
+        client: From `connect`.
+        project: Feast's project.
+        removed: Told how many were removed, batch by batch.
+
+    Returns:
+        How many keys there were.
+
+    Raises:
+        ServiceError: The store does not answer; what is left is removed by doing it again.
+    """
+    count = 0
+    for pattern, mine in ((f"*{project}", lambda key: (split_key(key) or (b"", None))[1] == project), (f"tidemark:{project}:*", _any)):
+        for keys in _scan(client, pattern):
+            own = [key for key in keys if mine(key)]
+            for first in range(0, len(own), _REMOVED):
+                batch: list[Any] = own[first : first + _REMOVED]
+                with answering(client):
+                    number: Any = client.unlink(*batch)
+                removed(number)
+                count += number
+    return count
+
+
+def _any(_: bytes) -> bool:
+    return True
+
+
+def _scan(client: Client, pattern: str) -> Iterator[list[bytes]]:
+    cursor = 0
+    while True:
+        with answering(client):
+            answer: Any = client.scan(cursor, match=pattern, count=_SCANNED)
+        cursor, keys = answer
+        if keys:
+            yield keys
+        if cursor == 0:
+            return
