@@ -20,6 +20,7 @@ COMMANDS = {
     "down": ("jobs.runtime:down", "End the embedded runtime; its data stays"),
     "status": ("jobs.runtime:status", "Say what runs"),
     "check": ("jobs.check:command", "Check all definitions"),
+    "plan": ("jobs.plan:command", "Say what changed definitions would do"),
     "compile": ("jobs.compile:command", "Show what definitions compile to"),
     "submit": ("jobs.submit:submit", "Run a job on the Flink cluster: features, materialize, score"),
     "jobs": ("jobs.submit:jobs", "List the jobs of the Flink cluster"),
@@ -34,6 +35,7 @@ COMMANDS = {
     "correct": ("jobs.bootstrap:correct", "Count late events in the tiles that they belong to"),
     "rebuild": ("jobs.rebuild:command", "Fill the store anew beside the one that is served"),
     "switch": ("jobs.switch:command", "Serve another generation of the store"),
+    "retire": ("jobs.retire:command", "Remove what is kept of a view that is no longer computed"),
     "train": ("jobs.train:command", "Train a model on a backfill"),
     "demo": ("jobs.demo:command", "Run the whole example"),
 }

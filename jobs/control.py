@@ -19,23 +19,26 @@ _DELIVERED_S = 10.0
 _COMPACTED = {"cleanup.policy": "compact"}
 
 
-def newest(settings: Settings, kind: str) -> Any:
-    """The record of a kind; None when there is none.
+def records(settings: Settings) -> dict[str, Any]:
+    """Kind → its newest record.
 
     Raises:
         ServiceError: Kafka does not answer.
     """
     _ensure(settings)
-    found = None
+    found: dict[str, Any] = {}
     for message in messages(settings.kafka_servers, TOPIC):
-        if message.key() == kind.encode():
-            body = message.value()
-            found = None if body is None else json.loads(body)
+        key, body = message.key(), message.value()
+        kind = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+        if body is None:
+            found.pop(kind, None)
+        else:
+            found[kind] = json.loads(body)
     return found
 
 
-def publish(settings: Settings, kind: str, record: Mapping[str, object]) -> None:
-    """Put a record in force; when this returns, the broker has it.
+def publish(settings: Settings, given: Mapping[str, Any]) -> None:
+    """Put records in force, or out of it where they are None; when this returns, the broker has them.
 
     Raises:
         ServiceError: Kafka does not answer.
@@ -44,9 +47,9 @@ def publish(settings: Settings, kind: str, record: Mapping[str, object]) -> None
     producer = Producer({"bootstrap.servers": settings.kafka_servers, "enable.idempotence": True, "log_level": 0})
     faults: list[str] = []
     try:
-        producer.produce(
-            TOPIC, json.dumps(record, sort_keys=True), kind, on_delivery=lambda error, _: faults.append(error.str()) if error else None
-        )
+        for kind, record in given.items():
+            body = None if record is None else json.dumps(record, sort_keys=True)
+            producer.produce(TOPIC, body, kind, on_delivery=lambda error, _: faults.append(error.str()) if error else None)
         left = producer.flush(_DELIVERED_S)
     except KafkaException as fault:
         left, faults = 1, [fault.args[0].str()]

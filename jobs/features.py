@@ -28,6 +28,7 @@ from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from features.watermarks import NONE, TICK, Watermarks
 from infra.settings import Settings
 from jobs import topics
+from jobs.applied import computes, refuse_other_tiles
 from jobs.partition_log import PartitionLog
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES, patiently
 from schemas.errors import SettingError
@@ -300,7 +301,11 @@ def main(arguments: Sequence[str]) -> int:
     names = parser.parse_args(arguments).source
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
-    job = Job(plan=plan, sources=chosen(plan, names), settings=settings)
+    sources = chosen(plan, names)
+    views = [view for source in sources for view in plan.views_of(source.name)]
+    job = Job(plan=plan, sources=sources, settings=settings)
+    refuse_other_tiles(settings, views)
     topics.ensure(settings, plan)
     job.submit()
+    computes(settings, sources, views)
     return 0

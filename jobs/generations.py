@@ -22,7 +22,7 @@ def served(settings: Settings, client: Client) -> Serving:
         DataError: A record is damaged.
         ServiceError: Kafka or the store does not answer.
     """
-    logged = control.newest(settings, KIND)
+    logged = control.records(settings).get(KIND)
     in_log = Serving() if logged is None else Serving.of(json.dumps(logged).encode())
     in_store = serving.served(client)
     if in_store.number > in_log.number:
@@ -49,4 +49,4 @@ def job_name(generation: int) -> str:
 
 
 def _log(settings: Settings, record: Serving) -> None:
-    control.publish(settings, KIND, json.loads(record.record()))
+    control.publish(settings, {KIND: json.loads(record.record())})

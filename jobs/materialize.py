@@ -21,6 +21,7 @@ from inference.online.serving import project_of
 from inference.online.store import TileWriter
 from infra.settings import Settings
 from jobs import topics
+from jobs.applied import refuse_other_tiles, stores
 from jobs.generations import job_name, served
 from jobs.pipeline import BatchFunction, Outcome, Pipeline
 from schemas.errors import DefinitionError
@@ -89,6 +90,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     plan = load(settings.definitions, settings.schemas)
     generation = served(settings, connect(settings.redis_url)).generation if given is None else given
     job = pipeline(settings, plan, generation=generation)
+    refuse_other_tiles(settings, plan.views.values())
     topics.ensure(settings, plan)
     registry(plan, redis=settings.redis_url, folder=settings.home / "feast", project=project_of(generation))
     job.submit(settings)
+    stores(settings, generation, tuple(plan.views.values()))

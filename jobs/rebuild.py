@@ -15,6 +15,7 @@ from typing import Annotated
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
+from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -29,9 +30,11 @@ from infra import flink
 from infra.settings import Settings
 from jobs import switch, topics
 from jobs.backlog import Backlog
+from jobs.bootstrap import BEFORE_THE_STREAM, Wanted, staged
 from jobs.closings import Extent, extents
 from jobs.generations import job_name, served
 from jobs.history import parquet_files
+from jobs.spark_session import session
 from schemas.errors import ServiceError, SettingError
 from schemas.record import SHIPPED, SchemaSet
 
@@ -109,41 +112,70 @@ def _follow(settings: Settings, backlog: Backlog, generation: int, progress: Pro
     progress.update(task, completed=backlog.total)
 
 
+def fill(
+    spark: SparkSession,
+    wanted: Wanted,
+    client: Client,
+    project: str,
+    folder: Path,
+    *,
+    slack_ms: int,
+    ttl_ms: int | None,
+    progress: Progress,
+) -> int:
+    """Write tiles of history into a generation, where the stream's own stay; returns how many there were.
+
+    Args:
+        spark: A session.
+        wanted: Which tiles; only such as have been closed, or they would stand in for tiles that are still to come.
+        client: Of the store.
+        project: Feast's project.
+        folder: A place for what lies between.
+        slack_ms: How much longer than the longest window tiles are kept.
+        ttl_ms: After how long without a write an entity is forgotten; None: never.
+        progress: Where to show it.
+    """
+    total = 0
+    for view, own in staged(spark, wanted, folder):
+        count = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
+        task = progress.add_task(f"{view.name}, history", total=count)
+        writer = TileWriter(view, client, project=project, slack_ms=slack_ms, ttl_ms=ttl_ms)
+        for batch in _batches(view, own):
+            writer.write(batch)
+            progress.advance(task, len(batch))
+        total += count
+    return total
+
+
 def _fill(
     settings: Settings, plan: Plan, client: Client, events: Path, known: Mapping[str, Extent], generation: int, progress: Progress
 ) -> None:
-    """Add the tiles of history that had been closed when the rebuild began; the stream's own stay."""
-    from jobs.bootstrap import BEFORE_THE_STREAM, Wanted, staged
-    from jobs.spark_session import session
-
+    """Add the tiles of history that had been closed when the rebuild began."""
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
     with TemporaryDirectory(dir=settings.home, prefix="tiles-") as folder, session("tidemark rebuild") as spark:
         for name, extent in sorted(known.items()):
             wanted = Wanted(
                 views=(plan.views[name],), schemas=schemas, events=events, as_known=False, late_only=False, until_ms=extent.last_ms
             )
-            for view, own in staged(spark, wanted, Path(folder)):
-                count = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
-                task = progress.add_task(f"{name}, history", total=count)
-                writer = TileWriter(
-                    view,
-                    client,
-                    project=project_of(generation),
-                    slack_ms=settings.tile_slack_ms,
-                    ttl_ms=settings.online_ttl_ms,
-                )
-                for batch in _batches(view, own, BEFORE_THE_STREAM):
-                    writer.write(batch)
-                    progress.advance(task, batch.num_rows)
-                print(f"{name}: {count:,} tiles of history", flush=True)
+            count = fill(
+                spark,
+                wanted,
+                client,
+                project_of(generation),
+                Path(folder),
+                slack_ms=settings.tile_slack_ms,
+                ttl_ms=settings.online_ttl_ms,
+                progress=progress,
+            )
+            print(f"{name}: {count:,} tiles of history", flush=True)
 
 
-def _batches(view: ViewPlan, folder: Path, revision: int) -> Iterator[pa.Table]:
+def _batches(view: ViewPlan, folder: Path) -> Iterator[pa.Table]:
     schema = tile_schema(view)
     for file in parquet_files(folder):
         for batch in pq.ParquetFile(file).iter_batches(_BATCH):
             table = pa.Table.from_batches([batch])
-            table = table.append_column("revision", pa.array([revision] * len(table), type=pa.int64()))
+            table = table.append_column("revision", pa.array([BEFORE_THE_STREAM] * len(table), type=pa.int64()))
             yield table.select(schema.names).cast(schema)
 
 

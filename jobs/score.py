@@ -6,12 +6,13 @@ requests topic ─▶ inference.scorer ─▶ `<service>.predictions`, keyed by 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from features.catalog import load
 from features.compiler.plan import ServicePlan
-from inference.model import LoadedModel
+from inference.model import MANIFEST_FILE, LoadedModel
 from inference.model import load as load_model
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
@@ -19,6 +20,7 @@ from inference.prediction import PredictionEncoder
 from inference.scorer import Scorer
 from infra.settings import Settings
 from jobs import topics
+from jobs.applied import scores
 from jobs.features_read import service_named
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline
 from jobs.topics import broker_setting
@@ -148,6 +150,9 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
-    job = pipeline(settings, service_named(given.service, plan), model=given.model)
+    service = service_named(given.service, plan)
+    job = pipeline(settings, service, model=given.model)
     topics.ensure(settings, plan)
     job.submit(settings)
+    manifest = json.loads((given.model / MANIFEST_FILE).read_text())  # which the pipeline has checked
+    scores(settings, service, model=manifest["name"], model_version=manifest["version"])

@@ -22,13 +22,14 @@ from inference.online.frontier import Frontiers
 from inference.online.serving import project_of
 from infra import flink
 from infra.settings import Settings
+from jobs.applied import forget_generation
 from jobs.frontier import show_ms
 from jobs.generations import job_name, serve, served
 from schemas.errors import SettingError
 
 _SETTLE_S = 10.0  # how long what differs may take to be the same: a correction comes to one generation before the other
 _MOST_AGAIN = 10_000  # entities that are compared again; where more differ, waiting does not help
-_CATCH_UP_S = 60.0
+_CATCH_UP_S = 20.0
 _POLL_S = 0.5
 
 
@@ -125,7 +126,7 @@ def show(proof: Proof, first: int, second: int) -> None:
     for view in proof.behind:
         print(f"{view}: generation {second} has not caught up; is job {job_name(second)} running? See `tidemark jobs`")
     if not found.equal:
-        print(f"✗ {sum(found.differences.values()):,} differences, of {len(found.differing):,} entities")
+        print(f"✗ tiles that differ: {sum(found.differences.values()):,}, of {len(found.differing):,} entities")
     elif not proof.behind:
         print(f"✓ equal: {sum(found.tiles.values()):,} tiles")
 
@@ -174,6 +175,7 @@ def _end(settings: Settings, client: Client, generation: int) -> None:
             tell(f"removing generation {generation}, {count:,} keys")
 
         total = generations.remove(client, project_of(generation), removed=removed)
+    forget_generation(settings, generation)
     if total:
         print(f"generation {generation}: {total:,} keys removed", flush=True)
 

@@ -14,7 +14,6 @@ from xdist.scheduler import LoadScopeScheduling
 from infra import runtime
 from infra.settings import Settings
 
-
 _SHARED = "the shared runtime"
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from features.compiler.feast import FRONTIER, TILES
 from inference.online.connection import Client, answering
-from inference.online.layout import split_key
+from inference.online.layout import hash_fields, split_key
 
 _SCANNED = 2_000  # keys that the server looks at for one answer
 _REMOVED = 500  # keys in one UNLINK, which frees them in the background
@@ -47,6 +48,29 @@ def remove(client: Client, project: str, *, removed: Callable[[int], None] = lam
                     number: Any = client.unlink(*batch)
                 removed(number)
                 count += number
+    return count
+
+
+def remove_view(client: Client, project: str, view: str) -> int:
+    """Remove what a generation has of one view, its frontier included; returns how many keys had something of it.
+
+    Raises:
+        ServiceError: The store does not answer; what is left is removed by doing it again.
+    """
+    fields: list[Any] = [*hash_fields(TILES.format(view=view)), *hash_fields(FRONTIER.format(view=view))]
+    fields.append(b"ms:" + fields[-1])  # of the frontier, as `raise_frontier.lua` compares it
+    count = 0
+    for batch in entities(client, project):
+        with answering(client):
+            pipeline = client.pipeline(transaction=False)
+            for entity in batch:
+                key: Any = entity + project.encode()
+                pipeline.hdel(key, *fields)
+            count += sum(map(bool, pipeline.execute()))
+    for keys in _scan(client, f"tidemark:{project}:{{{view}}}:*"):
+        own: list[Any] = keys
+        with answering(client):
+            client.unlink(*own)
     return count
 
 

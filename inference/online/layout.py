@@ -82,15 +82,16 @@ def frontier_key(project: str) -> bytes:
 
 def tiles_fields(view: ViewPlan) -> tuple[bytes, bytes]:
     """The hash fields of a view's packed tiles and of their timestamp."""
-    return _fields(TILES.format(view=view.name))
+    return hash_fields(TILES.format(view=view.name))
 
 
 def frontier_fields(view: str) -> tuple[bytes, bytes]:
     """The hash fields of a view's frontier and of its timestamp."""
-    return _fields(FRONTIER.format(view=view))
+    return hash_fields(FRONTIER.format(view=view))
 
 
-def _fields(name: str) -> tuple[bytes, bytes]:
+def hash_fields(name: str) -> tuple[bytes, bytes]:
+    """The hash fields of a Feast view of one feature of the same name: its value, and its timestamp."""
     return struct.pack("<I", mmh3.hash(f"{name}:{name}", signed=False)), f"_ts:{name}".encode()
 
 

@@ -13,6 +13,7 @@ from inference.online import generations
 from inference.online.comparison import Comparison, Generations, last
 from inference.online.connection import Client, connect, hmget_many
 from inference.online.frontier import Frontiers
+from inference.online.layout import split_key
 from inference.online.reader import OnlineReader
 from inference.online.serving import KEY, Serving, generation_of, project_of, serve, served
 from inference.online.store import TileWriter
@@ -81,14 +82,14 @@ def test_a_batch_is_of_one_generation_while_they_are_switched_and_removed(client
 
     switching = threading.Thread(target=switch)
     switching.start()
-    seen: set[int] = set()
+    seen: set[int | None] = set()
     try:
         while len(switches) < 15:
             served_now = reader.read(requests).table
             sums = served_now.column("by_key_sum_i_3h").to_pylist()
             assert set(sums) in ({1}, {2}), sums
             assert not any(served_now.column("stale").to_pylist())
-            seen.add(sums[0])
+            seen |= set(sums)
     finally:
         ended.set()
         switching.join()
@@ -207,3 +208,16 @@ def test_a_generation_that_claims_to_reach_further_back_is_found(client: Client)
         writer.close(501 * TILE_MS, 0)
     found = last(Generations(client=client, views=VIEWS, first=ONE, second=TWO, slack_ms=0).compare())
     assert [(each.what, each.start_ms) for each in found.examples] == [("reach", None)]
+
+
+def test_a_view_leaves_nothing_behind_and_takes_nothing_else(client: Client) -> None:
+    for project in (ONE, TWO):
+        fill(client, project, events=of_all(1), views=(BY_KEY,))
+    before = {key: client.hgetall(key) for key in client.keys("*") if split_key(key)}  # type: ignore[union-attr]
+    for project in (ONE, TWO):
+        fill(client, project, events=of_all(2), views=(WORDS,))
+    assert generations.remove_view(client, ONE, WORDS.name) == 21  # 20 entities and the frontier
+    assert generations.remove_view(client, TWO, WORDS.name) == 21
+    assert {key: client.hgetall(key) for key in client.keys("*") if split_key(key)} == before  # type: ignore[union-attr]
+    assert not client.keys(f"tidemark:*:{{{WORDS.name}}}:*")
+    assert generations.remove_view(client, ONE, WORDS.name) == 0
