@@ -35,6 +35,7 @@ COMMANDS = {
     "correct": ("jobs.bootstrap:correct", "Count late events in the tiles that they belong to"),
     "rebuild": ("jobs.rebuild:command", "Fill the store anew beside the one that is served"),
     "switch": ("jobs.switch:command", "Serve another generation of the store"),
+    "shadow": ("jobs.shadow:command", "Compare a view with the one that it is to replace"),
     "retire": ("jobs.retire:command", "Remove what is kept of a view that is no longer computed"),
     "train": ("jobs.train:command", "Train a model on a backfill"),
     "demo": ("jobs.demo:command", "Run the whole example"),

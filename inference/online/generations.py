@@ -39,15 +39,10 @@ def remove(client: Client, project: str, *, removed: Callable[[int], None] = lam
         ServiceError: The store does not answer; what is left is removed by doing it again.
     """
     count = 0
-    for pattern, mine in ((f"*{project}", lambda key: (split_key(key) or (b"", None))[1] == project), (f"tidemark:{project}:*", _any)):
-        for keys in _scan(client, pattern):
-            own = [key for key in keys if mine(key)]
-            for first in range(0, len(own), _REMOVED):
-                batch: list[Any] = own[first : first + _REMOVED]
-                with answering(client):
-                    number: Any = client.unlink(*batch)
-                removed(number)
-                count += number
+    for batch in entities(client, project):
+        count += _unlink(client, [entity + project.encode() for entity in batch], removed)
+    for keys in _scan(client, f"tidemark:{project}:*"):
+        count += _unlink(client, keys, removed)
     return count
 
 
@@ -68,14 +63,19 @@ def remove_view(client: Client, project: str, view: str) -> int:
                 pipeline.hdel(key, *fields)
             count += sum(map(bool, pipeline.execute()))
     for keys in _scan(client, f"tidemark:{project}:{{{view}}}:*"):
-        own: list[Any] = keys
-        with answering(client):
-            client.unlink(*own)
+        _unlink(client, keys, lambda _: None)
     return count
 
 
-def _any(_: bytes) -> bool:
-    return True
+def _unlink(client: Client, keys: list[bytes], removed: Callable[[int], None]) -> int:
+    count = 0
+    for first in range(0, len(keys), _REMOVED):
+        batch: list[Any] = keys[first : first + _REMOVED]
+        with answering(client):
+            number: Any = client.unlink(*batch)
+        removed(number)
+        count += number
+    return count
 
 
 def _scan(client: Client, pattern: str) -> Iterator[list[bytes]]:

@@ -92,7 +92,7 @@ def test_json_has_all_of_it() -> None:
     assert data["services"][0]["kind"] == "changed"
 
 
-@pytest.mark.parametrize("command", ["plan", "rebuild", "switch", "retire"])
+@pytest.mark.parametrize("command", ["plan", "rebuild", "switch", "shadow", "retire"])
 def test_every_command_has_help_that_starts_no_service(command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from jobs.cli import main
 
