@@ -25,7 +25,7 @@ class Applied:
     Attributes:
         views: Name → `features.changes.view_record`, as the features job was last submitted with it.
         services: Name → `features.changes.service_record`, and `model` and `model_version`, as the score job was.
-        computed: Source → the views that its features job computes.
+        computed: Source, or source/view of a job beside → the views that its features job computes.
         stored: Generation of the store → the views that its materialize job writes.
     """
 
@@ -65,13 +65,13 @@ def refuse_other_tiles(settings: Settings, views: Iterable[ViewPlan]) -> None:
         raise SettingError("\n".join(problems))
 
 
-def computes(settings: Settings, sources: Sequence[SourcePlan], views: Sequence[ViewPlan]) -> None:
-    """Note what a features job was submitted with. Raises ServiceError when Kafka does not answer."""
-    names = {source.name: sorted(view.name for view in views if view.source.name == source.name) for source in sources}
-    control.publish(
-        settings,
-        {f"{_VIEW}{view.name}": view_record(view) for view in views} | {f"{_COMPUTED}{source}": own for source, own in names.items()},
-    )
+def computes(settings: Settings, sources: Sequence[SourcePlan], views: Sequence[ViewPlan], *, only: str | None = None) -> None:
+    """Note what a features job was submitted with; `only` names the view of one that runs beside. Raises ServiceError when Kafka does not answer."""
+    records: dict[str, Any] = {f"{_VIEW}{view.name}": view_record(view) for view in views}
+    for source in sources:
+        own = sorted(view.name for view in views if view.source.name == source.name)
+        records[_COMPUTED + (source.name if only is None else f"{source.name}/{only}")] = own
+    control.publish(settings, records)
 
 
 def stores(settings: Settings, generation: int, views: Sequence[ViewPlan]) -> None:

@@ -18,6 +18,7 @@ from infra import flink
 from infra.settings import Settings
 from jobs.applied import Applied, forget
 from jobs.generations import job_name, served
+from jobs.submit import beside_name
 from schemas.errors import ServiceError, SettingError
 
 _ANSWER_S = 10.0
@@ -50,7 +51,8 @@ def _refuse_running(settings: Settings, applied: Applied, view: str, source: str
     running = {job.name for job in flink.Cluster(settings.flink_url).jobs() if job.state not in flink.ENDED}
     writers = {job_name(int(generation)) for generation, views in applied.stored.items() if view in views} & running
     if view in applied.computed.get(source, ()):
-        writers |= {name for name in running if name.split("-")[0] == "features"}
+        writers |= {name for name in running if name.split("-")[0] == "features" and name.removeprefix("features-") not in applied.views}
+    writers |= {beside_name(view)} & running
     if writers:
         raise SettingError(
             f'retire: job {", ".join(sorted(writers))} runs with view "{view}"; cancel it, or submit it anew with definitions without the view'

@@ -40,12 +40,19 @@ def submit(
     if parallelism is not None:
         settings = dataclasses.replace(settings, parallelism=parallelism)
     named = _materialize_name(settings) if job == "materialize" else job
+    if job == "features" and "--only" in context.args[:-1]:
+        named = beside_name(context.args[context.args.index("--only") + 1])
     named = "-".join((named, *itertools.takewhile(lambda argument: not argument.startswith("-"), context.args)))
     job_id = flink.submit(f"jobs.{job}", _located(context.args), name=name or named, settings=settings, fresh=fresh)
     print(f"{name or named} {job_id}")
 
 
 submit.context_settings = {"allow_extra_args": True, "ignore_unknown_options": True}  # type: ignore[attr-defined] # jobs.cli.run reads it
+
+
+def beside_name(view: str) -> str:
+    """The name of the features job of one view alone."""
+    return f"features-{view}"
 
 
 def _materialize_name(settings: Settings) -> str:
