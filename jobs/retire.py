@@ -17,7 +17,7 @@ from inference.online.serving import project_of
 from infra import flink
 from infra.settings import Settings
 from jobs.applied import Applied, forget
-from jobs.generations import job_name, served
+from jobs.generations import served
 from jobs.submit import beside_name
 from schemas.errors import ServiceError, SettingError
 
@@ -49,7 +49,8 @@ def command(
 def _refuse_running(settings: Settings, applied: Applied, view: str, source: str) -> None:
     """Raises SettingError when a job that was submitted with the view may run."""
     running = {job.name for job in flink.Cluster(settings.flink_url).jobs() if job.state not in flink.ENDED}
-    writers = {job_name(int(generation)) for generation, views in applied.stored.items() if view in views} & running
+    stored = any(view in views for views in applied.stored.values())
+    writers = {name for name in running if stored and name.split("-")[0] == "materialize"}
     if view in applied.computed.get(source, ()):
         writers |= {name for name in running if name.split("-")[0] == "features" and name.removeprefix("features-") not in applied.views}
     writers |= {beside_name(view)} & running
