@@ -104,7 +104,14 @@ def prove(settings: Settings, client: Client, views: Sequence[ViewPlan], first: 
     while proof.behind and time.monotonic() < deadline:
         time.sleep(_POLL_S)
         proof = Proof(comparison=Comparison(), frontiers=frontiers())
-    both = Generations(client=client, views=views, first=project_of(first), second=project_of(second), slack_ms=settings.tile_slack_ms)
+    both = Generations(
+        client=client,
+        views=views,
+        first=project_of(first),
+        second=project_of(second),
+        slack_ms=settings.tile_slack_ms,
+        leaves=settings.online_ttl_ms is not None,
+    )
     with _spinner() as tell:
         found = Comparison()
         for found in both.compare():
@@ -121,6 +128,8 @@ def show(proof: Proof, first: int, second: int) -> None:
     console.print(table)
     if found.stale_layouts:
         print(f"{found.stale_layouts:,} values of generation {first} are another definition's, and were not compared")
+    if found.returned:
+        print(f"{found.returned:,} entities that had left generation {first} (TIDEMARK_ONLINE_TTL) are in generation {second} again")
     for example in found.examples:
         print(_text(example, first, second))
     for view in proof.behind:
@@ -141,7 +150,7 @@ def _settled(both: Generations, found: Comparison) -> Comparison:
     if len(differing) == len(found.differing):
         return found
     again = last(both.compare(differing)) if differing else Comparison()
-    again.tiles, again.newer, again.stale_layouts = found.tiles, found.newer, found.stale_layouts
+    again.tiles, again.newer, again.stale_layouts, again.returned = found.tiles, found.newer, found.stale_layouts, found.returned
     return again
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from features.compiler.plan import ViewPlan
 from features.exactness import differences, tile_rules
 from features.packing import ALL_TIME, NOTHING_DROPPED, TileCodec
-from inference.online.connection import Client, hmget_many
+from inference.online.connection import Client, answering, hmget_many
 from inference.online.frontier import Frontiers
 from inference.online.generations import entities
 from inference.online.layout import key_values, packed_of, tiles_fields
@@ -51,6 +51,7 @@ class Comparison:
         tiles: View → tiles that are the same in both.
         newer: Tiles that only one of them could have yet, which were not compared.
         stale_layouts: Values that another definition of their view has left in the first.
+        returned: Entities that only the second has, where entities leave the store after a silence.
         differences: How many, by view.
         examples: The first of them.
         differing: The entities that they belong to.
@@ -59,6 +60,7 @@ class Comparison:
     tiles: dict[str, int] = field(default_factory=dict)
     newer: int = 0
     stale_layouts: int = 0
+    returned: int = 0
     differences: dict[str, int] = field(default_factory=dict)
     examples: list[Difference] = field(default_factory=list)
     differing: set[bytes] = field(default_factory=set)
@@ -89,6 +91,7 @@ class Generations:
         first: Feast's project of the one that is served.
         second: Of the other.
         slack_ms: How much longer than the longest window tiles are kept.
+        leaves: Whether entities leave the store after a silence: those of the first may have, and nobody can tell.
     """
 
     client: Client
@@ -96,6 +99,7 @@ class Generations:
     first: str
     second: str
     slack_ms: int
+    leaves: bool = False
 
     def compare(self, only: Iterable[bytes] | None = None) -> Iterator[Comparison]:
         """Compare all entities, or some.
@@ -111,24 +115,25 @@ class Generations:
         frontiers = [Frontiers(self.client, project=project).read(names) for project in (self.first, self.second)]
         settled = {name: min(_reached(each[name]) for each in frontiers) for name in names}
         found = Comparison(tiles=dict.fromkeys(names, 0))
-        if only is not None:
-            batches: Iterator[list[bytes]] = iter([list(only)])
-        else:
-            batches = self._all()
-        for batch in batches:
+        for batch in self._all(found) if only is None else [list(only)]:
             for first in range(0, len(batch), _BATCH):
                 self._compare(batch[first : first + _BATCH], settled, found)
                 yield found
         yield found
 
-    def _all(self) -> Iterator[list[bytes]]:
+    def _all(self, found: Comparison) -> Iterator[list[bytes]]:
         """The entities of the first, then those of the second that the first does not have."""
         yield from entities(self.client, self.first)
         for batch in entities(self.client, self.second):
-            pipeline = self.client.pipeline(transaction=False)
-            for entity in batch:
-                pipeline.exists(entity + self.first.encode())
-            yield [entity for entity, known in zip(batch, pipeline.execute(), strict=True) if not known]
+            with answering(self.client):
+                pipeline = self.client.pipeline(transaction=False)
+                for entity in batch:
+                    pipeline.exists(entity + self.first.encode())
+                alone = [entity for entity, known in zip(batch, pipeline.execute(), strict=True) if not known]
+            if self.leaves:
+                found.returned += len(alone)
+            else:
+                yield alone
 
     def _compare(self, batch: Sequence[bytes], settled: Mapping[str, int], found: Comparison) -> None:
         fields = [tiles_fields(view)[0] for view in self.views]

@@ -185,7 +185,8 @@ def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a
         assert {"materialize", "materialize-g2"} <= river.running()
 
         plant(river, -8.0)
-        said = river.tidemark("switch", code=1)
+        said = river.tidemark("rebuild", "--switch", code=1)
+        assert "job materialize-g2 fills generation 2 already" in said
         assert "again_user_clicks of ann, tile 2013-10-01T13:40:00.000Z: sum_amount 100.0 and -8.0" in said
         assert "✗ tiles that differ: 1, of 1 entities" in said
         assert serving.served(river.client) == before
