@@ -16,6 +16,9 @@ from features.packing import TileCodec
 
 Record = Mapping[str, Any]
 
+OF_THE_STREAM = ("lateness_ms", "dedupe_ms")
+"""What a view's record says of how its events are counted, beside the content of its tiles."""
+
 _PARTS = ("features", "partials", "view")  # of a view's description, that are compared one by one or say nothing
 
 
@@ -37,6 +40,7 @@ class ViewChange:
         source: Whose job computes it.
         breaking: Whether its kept tiles are of no more use.
         differences: Each in a line.
+        stream: Whether one of them is of how the stream counts: its lateness, or how long repeats are recognised.
         lacks_ms: How long before now history is missing for its windows: (from, to), in ms before the newest event; None where nothing is.
         services: Services of the definitions, or applied ones, that contain it.
     """
@@ -46,6 +50,7 @@ class ViewChange:
     source: str
     breaking: bool
     differences: tuple[str, ...] = ()
+    stream: bool = False
     lacks_ms: tuple[int, int] | None = None
     services: tuple[str, ...] = ()
 
@@ -141,10 +146,12 @@ def _view(name: str, before: Record | None, after: ViewPlan | None, services: tu
     if before is None:
         return ViewChange(name=name, kind=Kind.ADDED, source=after.source.name, breaking=False, lacks_ms=(longest_ms, 0), services=services)
     of_tiles = tile_differences(before, after)
-    old, new = before["description"], view_record(after)["description"]
+    now = view_record(after)
+    old, new = before["description"], now["description"]
+    stream = [*_values({name: before[name] for name in OF_THE_STREAM}, {name: now[name] for name in OF_THE_STREAM}, ignored=())]
     others = [
         *_values(old, new, ignored=(*_PARTS, *((key for key in new if key not in ("entity", "delay_ms")) if of_tiles else ()))),
-        *_values(before, view_record(after), ignored=("description", "layout", "fingerprint", "longest_window_ms")),
+        *stream,
         *_named(old["features"], new["features"], "feature"),
     ]
     if not of_tiles and not others:
@@ -157,6 +164,7 @@ def _view(name: str, before: Record | None, after: ViewPlan | None, services: tu
         source=after.source.name,
         breaking=bool(of_tiles),
         differences=(*of_tiles, *others),
+        stream=bool(stream),
         lacks_ms=lacks,
         services=services,
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features.changes import Record, service_record, tile_differences, view_record
+from features.changes import OF_THE_STREAM, Record, service_record, tile_differences, view_record
 from features.compiler.plan import ServicePlan, SourcePlan, ViewPlan
 from infra.settings import Settings
 from jobs import control
@@ -75,8 +75,13 @@ def computes(settings: Settings, sources: Sequence[SourcePlan], views: Sequence[
 
 
 def stores(settings: Settings, generation: int, views: Sequence[ViewPlan]) -> None:
-    """Note what a materialize job was submitted with. Raises ServiceError when Kafka does not answer."""
-    control.publish(settings, {f"{_STORED}{generation}": sorted(view.name for view in views)})
+    """Note what a materialize job was submitted with: windows and delays are its and the readers'. Raises ServiceError when Kafka does not answer."""
+    known = Applied.read(settings).views
+    records: dict[str, Any] = {f"{_STORED}{generation}": sorted(view.name for view in views)}
+    for view in views:
+        if view.name in known:
+            records[f"{_VIEW}{view.name}"] = view_record(view) | {name: known[view.name][name] for name in OF_THE_STREAM}
+    control.publish(settings, records)
 
 
 def scores(settings: Settings, service: ServicePlan, *, model: str, model_version: str) -> None:

@@ -131,7 +131,11 @@ def _touched(change: ViewChange) -> dict[str, str]:
             "topic": f"{topic}: {held}: give the view another name, or `tidemark retire {change.name}`",
             "store": f"{fields}: tiles of the old definition count for nothing under the new one",
         }
-    return {"state": f"{state}kept", "topic": f"{topic}: kept", "store": f"{fields}: kept; submit materialize and score again"}
+    return {
+        "state": f"{state}kept{'; submit it again' if change.stream else ''}",
+        "topic": f"{topic}: kept",
+        "store": f"{fields}: kept; submit materialize and score again",
+    }
 
 
 def _models(change: ViewChange, applied: Applied) -> list[str]:
