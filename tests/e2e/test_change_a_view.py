@@ -150,6 +150,11 @@ def test_a_changed_view_takes_the_place_of_the_old_one(river: River) -> None:
 
     river.tidemark("submit", "features", "--only", NEW)
     river.tidemark("cancel", "materialize-change")
+    right = river.definitions.read_text()
+    river.definitions.write_text(right.replace("tile=5 * minute", "tile=minute"))
+    said = river.tidemark("submit", "materialize", "--name", "materialize-change", code=2)
+    assert f'view "{NEW}" is not what topic tidemark.tiles.{NEW} holds tiles of: tile: 5m → 1m; ' in said
+    river.definitions.write_text(right)
     river.tidemark("submit", "materialize", "--name", "materialize-change")
     rows += clicks(HALF_MS, SPAN_MS)
     river.publish(rows[300:], end=True)
