@@ -6,19 +6,21 @@ requests topic ─▶ inference.scorer ─▶ `<service>.predictions`, keyed by 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from features import catalog
 from features.compiler.plan import ServicePlan
 from features.data_version import CodeVersion
-from inference.model import LoadedModel, load, load_for
+from inference.model import MANIFEST_FILE, LoadedModel, load, load_for
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder, id_field
 from inference.scorer import Scorer
 from infra.settings import Settings
 from jobs import topics
+from jobs.applied import scores
 from jobs.code_version import code_version
 from jobs.features_read import service_named
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline
@@ -133,6 +135,9 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     settings = Settings.load()
     plan = catalog.load(settings.definitions, settings.schemas)
-    job = pipeline(settings, service_named(given.service, plan), model=given.model)
+    service = service_named(given.service, plan)
+    job = pipeline(settings, service, model=given.model)
     topics.ensure(settings, plan)
     job.submit(settings)
+    manifest = json.loads((given.model / MANIFEST_FILE).read_text())  # which the pipeline has checked
+    scores(settings, service, model=manifest["name"], model_version=manifest["version"])
