@@ -1,7 +1,7 @@
 # Needs Python 3.11 or 3.12, pip and make; `make setup` fetches all else into .venv and .tidemark.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo test test-fast lint clean
+.PHONY: help setup demo test test-fast agreement month lint clean
 
 READY := .venv/.ready
 BIN := .venv/bin
@@ -25,6 +25,12 @@ test: $(READY) ## All tests, on the real services
 
 test-fast: $(READY) ## The tests that start no JVM
 	@$(PYTEST) -m "not e2e"
+
+agreement: $(READY) ## Measure how well all engines agree, and write the README's table of it
+	@$(BIN)/python -m pytest -n 0 tests/e2e/test_agreement.py --publish
+
+month: $(READY) ## A whole month, out of order, with a killed TaskManager, proven value by value
+	@$(BIN)/python -m pytest -n 0 -s -m month tests/faults/test_month.py
 
 lint: $(READY) ## Style, types and layers
 	@$(BIN)/ruff check

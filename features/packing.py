@@ -36,6 +36,7 @@ _HEADER = np.dtype([("kept_from", "<i8"), ("newest_end", "<i8"), ("layout", "<u8
 HEAD = struct.Struct("<qq8s")
 LENGTH = struct.Struct("<I")
 RECORD = struct.Struct("<Iqq")
+"""Of a record, ahead of its payload."""
 _FORMATS = {DataType.INT64: "<i8", DataType.TIMESTAMP: "<i8", DataType.FLOAT64: "<f8", DataType.BOOLEAN: "u1"}
 
 
@@ -159,6 +160,11 @@ class TileCodec:
         tiles = self.read(every, [*bodies, *(self.first(block) for _, block in bases)], since_ms, before_ms)
         base = tiles.owner >= apart
         return Tiles(owner=np.where(base, tiles.owner - apart, tiles.owner), start_ms=tiles.start_ms, columns=tiles.columns, base=base)
+
+    def records(self, value: Packed) -> Packed:
+        """The records of a packed value of this layout."""
+        body = value[HEAD.size :]
+        return self.split(body)[1] if self.view.has_lifetime else body
 
     def split(self, body: Packed) -> tuple[Packed, Packed]:
         """The block of a base, and the records behind it."""

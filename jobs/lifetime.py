@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
@@ -22,8 +23,11 @@ from features.compiler.plan import ViewPlan
 from features.compiler.spark import tile_query
 from features.offline import AS_OF, TILE_START
 from jobs import history
-from jobs.splits import DAY_MS, Range
+from jobs.splits import DAY_MS, ROWS_PER_PARTITION, Range
 from schemas.types import DataType
+
+if TYPE_CHECKING:
+    from jobs.point_in_time import Inputs
 
 _FIRST = -(1 << 62)
 _START = "#start"
@@ -75,6 +79,36 @@ class RangeBases:
         # Named "%23mark=0" and so on; a range whose keys have nothing before it has none.
         found = {int(path.name.rpartition("=")[2]): str(path) for path in folder.glob("*=*")}
         return cls(folders={later[number].start_ms: path for number, path in found.items()})
+
+
+def bases(spark: SparkSession, inputs: Inputs, ranges: Sequence[Range], folder: Path) -> dict[str, RangeBases]:
+    """For each view with `Lifetime` features the bases as each range begins.
+
+    Args:
+        spark: The session.
+        inputs: What the backfill reads.
+        ranges: What it computes.
+        folder: Where to, below it a folder for each view.
+    """
+    found = {}
+    for view in inputs.service.views:
+        days = inputs.days[view.source.name]
+        if not view.has_lifetime or not days or not ranges:
+            continue
+        partitions = max(spark.sparkContext.defaultParallelism, -(-sum(days.values()) // ROWS_PER_PARTITION))
+        spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
+        as_of = F.unix_millis(_column(inputs.service.request.event_time)).alias(AS_OF)
+        found[view.name] = RangeBases.make(
+            spark,
+            view,
+            events=inputs.events[view.source.name],
+            oldest_day=min(days),
+            requests=inputs.requests.select(*(_column(key.name) for key in view.keys), as_of),
+            ranges=ranges,
+            folder=folder / view.name,
+            as_known=inputs.as_known,
+        )
+    return found
 
 
 def before_range(spark: SparkSession, bases: RangeBases | None, range_: Range) -> DataFrame | None:

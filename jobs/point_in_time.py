@@ -9,7 +9,7 @@ time for itself, and the values of a request are put together afterwards. Of a v
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
 from pathlib import Path
@@ -24,14 +24,12 @@ from features.compiler.plan import LabelPlan, ServicePlan, ViewPlan
 from features.compiler.spark import tile_query
 from features.offline import AS_OF, FILE, POSITION, TILE_START, VIEW, Lanes, fold_each
 from jobs import history, lifetime
-from jobs.day_writer import DAY, DayWriter, fold_and_write
-from jobs.splits import DAY_MS, FINE_BUCKETS, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
+from jobs.day_writer import DAY, DayWriter, Scoring, Written, fold_and_write
+from jobs.splits import DAY_MS, FINE_BUCKETS, GROUPS_PER_CORE, ROWS_PER_PARTITION, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
 from schemas.types import DataType
 
 LABEL = "label"
 FRONTIER, STALE = "frontier", "stale"
-
-_ROWS_PER_PARTITION = 250_000
 
 _GROUP, _CHUNK = "#group", "#chunk"
 _WRITTEN_SQL = "day BIGINT, file STRING, rows BIGINT, bytes BIGINT, sha256 STRING"
@@ -48,7 +46,8 @@ class Inputs:
         days: Of the requests and of each source: day → rows.
         events: Source → events, bad ones left out.
         label: `#on` and `label` of everything that happened, where that is wanted.
-        bases: View → the bases of its keys as each range of `lifetime.of_ranges` begins; only of views that need them.
+        scoring: Makes predictions of the features, where those are wanted.
+        bases: View → the bases of its keys as ranges begin, where it has `Lifetime` features.
     """
 
     service: ServicePlan
@@ -57,6 +56,7 @@ class Inputs:
     days: Mapping[str, Mapping[int, int]]
     events: Mapping[str, DataFrame]
     label: DataFrame | None
+    scoring: Scoring | None = None
     bases: Mapping[str, lifetime.RangeBases] = field(default_factory=dict)
 
     @cached_property
@@ -66,7 +66,9 @@ class Inputs:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the output: the request, the features, where they were read, the label."""
+        """Of the output: predictions; or the request, the features, where they were read, the label."""
+        if self.scoring is not None:
+            return self.scoring.schema
         service = self.service
         types = dict(service.request.columns) | service.feature_types
         names = [*service.request.columns, *(name for name in service.feature_types if name not in service.request.columns)]
@@ -75,17 +77,6 @@ class Inputs:
         if self.label is not None and service.label is not None:
             fields.append(pa.field(LABEL, service.label.value.type.arrow))
         return pa.schema(fields)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Written:
-    """A file of one day, as a worker left it."""
-
-    day: int
-    file: str
-    rows: int
-    bytes: int
-    sha256: str
 
 
 def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *, group_rows: int) -> Iterator[Written]:
@@ -104,7 +95,7 @@ def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *,
     tiles = [(days, inputs.days[view.source.name]) for days, view in zip(back, views, strict=True)]
     tiles += [(0, inputs.days[REQUESTS]) for view in views if view.has_lifetime]  # a base for each key that is asked for
     rows = _rows(inputs, range_)
-    writer = DayWriter(folder=str(folder), schema=inputs.schema, derived=inputs.service.derived)
+    writer = DayWriter(folder=str(folder), schema=inputs.schema, derived=inputs.service.derived, scoring=inputs.scoring)
     whole = whole_days(range_, inputs.days[REQUESTS], tiles, limit=group_rows, cores=cores)
     if whole is not None:
         spark.conf.set("spark.sql.shuffle.partitions", str(_partitions(inputs, range_, cores)))
@@ -115,30 +106,10 @@ def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *,
         yield Written(**row.asDict())
 
 
-def bases_of(spark: SparkSession, inputs: Inputs, view: ViewPlan, ranges: Sequence[Range], folder: Path) -> lifetime.RangeBases:
-    """The bases of one view's keys as each range begins; see `lifetime.RangeBases`."""
-    time = inputs.service.request.event_time
-    days = inputs.days[view.source.name]
-    if not days or not ranges:
-        return lifetime.RangeBases(folders={})
-    cores = spark.sparkContext.defaultParallelism
-    spark.conf.set("spark.sql.shuffle.partitions", str(max(cores, -(-sum(days.values()) // _ROWS_PER_PARTITION))))
-    return lifetime.RangeBases.make(
-        spark,
-        view,
-        events=inputs.events[view.source.name],
-        oldest_day=min(days),
-        requests=inputs.requests.select(*(_column(key.name) for key in view.keys), F.unix_millis(_column(time)).alias(AS_OF)),
-        ranges=ranges,
-        folder=folder,
-        as_known=inputs.as_known,
-    )
-
-
 def _partitions(inputs: Inputs, range_: Range, cores: int) -> int:
     """Of a shuffle: one per core for a small range, enough for a large one that a partition sorts in memory."""
     rows = max(sum(count for day, count in days.items() if range_.days[0] <= day <= range_.days[-1]) for days in inputs.days.values())
-    return max(cores, -(-rows // _ROWS_PER_PARTITION))
+    return max(cores, -(-rows // ROWS_PER_PARTITION))
 
 
 REQUESTS = "requests"
@@ -194,7 +165,10 @@ def _by_keys_and_time(spark: SparkSession, inputs: Inputs, range_: Range, rows: 
         asked.append(_widened(rows.select(group.alias(_GROUP), F.lit(number).alias(VIEW), AS_OF, FILE, POSITION, *keys), lanes.key_types))
         tiles.append(_tiles(spark, inputs, range_, rows, number, chunks, taken))
         taken += chunks.buckets * chunks.count
-    spark.conf.set("spark.sql.shuffle.partitions", str(max(taken, _partitions(inputs, range_, spark.sparkContext.defaultParallelism))))
+    cores = spark.sparkContext.defaultParallelism
+    # A task takes one group after the other, so that many may share a partition.
+    partitions = max(_partitions(inputs, range_, cores), min(taken, GROUPS_PER_CORE * cores))
+    spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
     features = [feature for view in views for feature in view.features]
     types = f"`{FILE}` STRING, `{POSITION}` BIGINT, " + ", ".join(f"`{f.name}` {f.type.spark}" for f in features)
     work = partial(fold_each, lanes, (FILE, POSITION))

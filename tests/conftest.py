@@ -30,7 +30,12 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 
 @cache
 def _shares_runtime(file: Path) -> bool:
-    return re.search(r"[(,] ?settings: Settings\b", file.read_text()) is not None
+    return re.search(r"[(,] ?(settings: Settings|replay: Run)\b", file.read_text()) is not None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tables in the README are compared with what is measured, or written with it."""
+    parser.addoption("--publish", action="store_true", help="write what tests measure into the README's tables")
 
 
 @pytest.hookimpl(optionalhook=True)
