@@ -24,9 +24,11 @@ from features.ledger import Ledger
 from features.packing import TileCodec
 from inference.feast_registry import registry
 from inference.online.bases import RETIRE_AT
+from inference.online.comparison import Generations, last
 from inference.online.connection import Client
 from inference.online.layout import EntityKeys, packed_of, tiles_fields
 from inference.online.reader import OnlineReader, Served
+from inference.online.shadow import compare
 from inference.online.store import TileWriter
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
@@ -87,9 +89,9 @@ def total(client: Client, at: int, key: str = "a") -> tuple[int, bool]:
     return row["ever_numbers_sum_i_ever"], row["stale"]
 
 
-def stored(client: Client, view: ViewPlan = NUMBERS, key: str = "a") -> bytes:
+def stored(client: Client, view: ViewPlan = NUMBERS, key: str = "a", project: str = "tidemark") -> bytes:
     raw: Any = client
-    return bytes(packed_of(raw.hget(EntityKeys(view.keys, "tidemark").of([key]), tiles_fields(view)[0])) or b"")
+    return bytes(packed_of(raw.hget(EntityKeys(view.keys, project).of([key]), tiles_fields(view)[0])) or b"")
 
 
 def writer_of(client: Client, view: ViewPlan = NUMBERS, *, frontier: int | None = FAR_MS, **options: Any) -> TileWriter:
@@ -268,6 +270,41 @@ def test_feast_reads_the_same_numbers(client: Client, valkey: str, tmp_path: Pat
         for feature in view.features:
             assert feast[feature.name] == values(served[feature.name].combine_chunks()), feature.name
     assert feast["ever_words_sum_i_ever"] == [100, 100, 100, 0, 0, 0]
+
+
+def test_two_generations_are_equal_wherever_their_bases_end_and_a_tile_that_one_lacks_is_found(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Generations(client=client, views=(WORDS,), first="one", second="two", slack_ms=SLACK_MS)
+    events = [{**event(number * TILE_MS, i=number, x=0.1 * number, word="w" * (number % 3)), "key": "a"} for number in range(100)]
+    write(writer_of(client, WORDS, project="one"), tiles_of(WORDS, events), 100)
+    monkeypatch.setattr(inference.online.store, "RETIRE_AT", 3)
+    write(writer_of(client, WORDS, project="two"), tiles_of(WORDS, events), 7)
+    ends = [TileCodec(view=WORDS).unpack([stored(client, WORDS, project=project)]).kept_from_ms for project in ("one", "two")]
+    assert ends[0] != ends[1]
+    assert last(both.compare()).equal
+    client.delete(EntityKeys(WORDS.keys, "two").of(["a"]))
+    write(writer_of(client, WORDS, project="two"), tiles_of(WORDS, [e for e in events if e["i"] != 17]), 7)
+    found = last(both.compare())
+    (example,) = found.examples
+    assert (example.start_ms, example.what) == (None, "different")
+    assert example.columns["ever_words_count_ever"][0] - example.columns["ever_words_count_ever"][1] == 1  # type: ignore[operator]
+
+
+def test_a_view_in_the_shadow_that_lacks_history_differs_until_it_has_it(client: Client) -> None:
+    other = replace(NUMBERS, name="other")
+    writer_of(client, frontier=100 * TILE_MS).write(tiles_of(NUMBERS, numbered(range(100))))
+    writer = writer_of(client, other, frontier=100 * TILE_MS)
+    writer.write(tiles_of(other, numbered(range(50, 100))))
+
+    def wrong() -> set[str]:
+        (*_, found) = compare(client, NUMBERS, other, project="tidemark", points=4)
+        assert {each.values for each in found} == {4}
+        return {each.one for each in found if each.different}
+
+    assert "ever_numbers_count_ever" in wrong()
+    writer.write(tiles_of(other, numbered(range(100)), revision=-1))
+    assert wrong() == set()
 
 
 def test_ledgers_of_any_order_are_the_same_and_say_what_they_have() -> None:

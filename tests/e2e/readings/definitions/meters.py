@@ -13,6 +13,7 @@ from features import (
     First,
     Last,
     LastN,
+    Lifetime,
     Max,
     Mean,
     Min,
@@ -50,6 +51,8 @@ LEVELS = {
     "level_last": LastN("level", n=2).over(4 * minute),
     "name_latest": LastN("offset", where="valid").over(4 * minute),
     "level_p95": Quantile("level", q=0.95).over(4 * minute),
+    "readings_ever": Lifetime(Count()),
+    "level_max_ever": Lifetime(Max("level", where="valid")),
     "steps_median": Quantile("steps", accuracy=0.001, where="valid").over(minute),
 }
 
