@@ -524,7 +524,7 @@ def test_spark_submit_and_the_command_line_write_the_same_whole_or_not_at_all(tm
     assert "1 days of them from before" in again.stdout
     other = submit(tmp_path, "--out", tmp_path / "plainly", "--as-known", program="tidemark")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
-    assert "begun with other inputs (option as_known false → true)" in other.stderr
+    assert "begun with other inputs (option as_known: false → true)" in other.stderr
     strange = submit(tmp_path, "--out", tmp_path / "events", "--overwrite", program="tidemark")
     assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
     assert "not written by this command" in strange.stderr
