@@ -52,7 +52,7 @@ def spent_per_click(spent_5m, clicks_5m):
 
 
 def fragile(last_amount_10m):
-    return last_amount_10m / (1 - int((last_amount_10m == 666.5).any()))
+    return last_amount_10m * (1 // (1 - int((last_amount_10m == 666.5).any())))
 
 
 views = [user_clicks, shelf_clicks]
