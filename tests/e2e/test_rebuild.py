@@ -109,7 +109,7 @@ class River:
     def read(self, reader: OnlineReader, asked: list[tuple[str, int]]) -> list[dict[str, Any]]:
         """What each user is served as of a boundary."""
         times = [boundary_ms + self.stream.view.delay_ms for _, boundary_ms in asked]
-        rest = {"shop": 7, "shelf": "top", "price": 2.5, "colour": "red"}
+        rest: dict[str, Any] = {"shop": 7, "shelf": "top", "price": 2.5, "colour": "red"}
         requests = {
             "request_id": pa.array([str(number) for number in range(len(asked))]),
             "event_time": pa.array(times, pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
