@@ -30,6 +30,7 @@ COMMANDS = {
     "frontier": ("jobs.frontier:command", "Say up to when views are readable"),
     "features": ("jobs.features_read:command", "Read a service's features online"),
     "backfill": ("jobs.backfill:command", "Compute a service's features from history"),
+    "package": ("jobs.package:command", "Pack Tidemark's code for spark-submit --py-files"),
     "parity": ("jobs.parity.command:command", "Prove that what was served is what history says"),
     "bootstrap": ("jobs.bootstrap:bootstrap", "Load the tiles of history beside the stream's"),
     "correct": ("jobs.bootstrap:correct", "Count late events in the tiles that they belong to"),
@@ -38,6 +39,8 @@ COMMANDS = {
     "shadow": ("jobs.shadow:command", "Compare a view with the one that it is to replace"),
     "retire": ("jobs.retire:command", "Remove what is kept of a view that is no longer computed"),
     "train": ("jobs.train:command", "Train a model on a backfill"),
+    "predict": ("jobs.predict:command", "Score history with a model"),
+    "data": ("jobs.data:command", "Say what changed between two training sets or models"),
     "demo": ("jobs.demo:command", "Run the whole example"),
 }
 """Name → (module:function with typer annotations, one line of help). A command is imported only when it is called: Feast alone costs 10 s."""

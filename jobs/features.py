@@ -32,10 +32,10 @@ from jobs.applied import computes, refuse_other_tiles
 from jobs.beside import consumer_group
 from jobs.partition_log import PartitionLog
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES, patiently
+from jobs.source_decoder import decoder
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
-from schemas.registry import Registry
-from schemas.wire import BAD, MARKER, Decoder
+from schemas.wire import BAD, MARKER
 
 WATERMARK_INTERVAL_MS = 50  # how often the watermark is told downstream: a part of every tile's delay
 
@@ -119,24 +119,6 @@ class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
 
 def _nullable(times: NDArray[np.int64]) -> pd.Series[Any]:
     return pd.Series([None if time == NONE else time for time in times.tolist()], dtype=object)
-
-
-def decoder(source: SourcePlan, schemas: SchemaSet, settings: Settings) -> Decoder:
-    """What reads the messages of a source.
-
-    Raises:
-        DefinitionError: The source's schema is not there or lacks a field.
-        SettingError: The registry's address is not one.
-    """
-    return Decoder(
-        schemas,
-        source.schema,
-        registry=None if settings.registry is None else Registry(settings.registry),
-        event_time=source.event_time,
-        required=() if source.id is None else (source.id,),
-        max_ahead_ms=settings.future_skew_ms,
-        max_bytes=settings.max_record_bytes,
-    )
 
 
 class Job:

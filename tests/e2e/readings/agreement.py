@@ -53,7 +53,7 @@ def row_of(question: Question) -> tuple[str, float]:
 
 def apart(question: Question, got: Any, expected: Any, counted: Sequence[Mapping[str, Any]]) -> float:
     """The relative difference of two values; 0 for the same, infinite for different ones that have no distance."""
-    if type(got) is not type(expected):
+    if (got is None) != (expected is None) or isinstance(got, bool) != isinstance(expected, bool):
         return math.inf
     if got == expected:
         return 0.0
