@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -34,6 +31,7 @@ from jobs.publish import Publisher, closing_ms
 from jobs.read import messages
 from schemas.record import SchemaSet
 from tests import shop
+from tests.e2e.command_line import tidemark
 from tests.shop import MINUTE, NOON
 
 pytestmark = pytest.mark.e2e
@@ -77,11 +75,7 @@ class River:
         return self.settings.definitions / "shop.py"
 
     def tidemark(self, *arguments: str, code: int = 0) -> str:
-        command = [str(Path(sys.executable).parent / "tidemark"), *arguments]
-        environ = os.environ | self.settings.environment()
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return tidemark(self.settings, *arguments, code=code)
 
     def publish(self, rows: list[dict[str, Any]], *, end: bool) -> None:
         target = self.plan.sources["change_clicks"]

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +27,7 @@ from infra.settings import Settings
 from jobs import generations
 from jobs.frontier import wait_for
 from tests import shop
+from tests.e2e.command_line import tidemark
 from tests.e2e.test_score_job import produce
 from tests.shop import MINUTE, NOON
 
@@ -88,12 +85,7 @@ class River:
         return connect(self.settings.redis_url)
 
     def tidemark(self, *arguments: str, code: int = 0) -> str:
-        command = [str(Path(sys.executable).parent / "tidemark"), *arguments]
-        done = subprocess.run(
-            command, env=os.environ | self.settings.environment(), capture_output=True, text=True, timeout=300, check=False
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        return tidemark(self.settings, *arguments, code=code)
 
     def running(self) -> set[str]:
         return {job.name for job in flink.Cluster(self.settings.flink_url).jobs() if job.state == "RUNNING"}
