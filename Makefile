@@ -1,7 +1,7 @@
 # Needs Python 3.11 or 3.12, pip and make; `make setup` fetches all else into .venv and .tidemark.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo test test-fast lint clean
+.PHONY: help setup demo test test-fast bench bench-quick lint clean
 
 READY := .venv/.ready
 BIN := .venv/bin
@@ -25,6 +25,12 @@ test: $(READY) ## All tests, on the real services
 
 test-fast: $(READY) ## The tests that start no JVM
 	@$(PYTEST) -m "not e2e"
+
+bench: $(READY) ## Speed beside the limit and the peers: half an hour, writes the table in the README
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+bench-quick: $(READY) ## The same on small inputs, minutes
+	@$(BIN)/python -m tests.benchmarks --quick $(BENCH)
 
 lint: $(READY) ## Style, types and layers
 	@$(BIN)/ruff check
