@@ -1,11 +1,11 @@
 # Needs Python 3.11 or 3.12, pip and make; `make setup` fetches all else into .venv and .tidemark.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo test test-fast bench bench-quick lint clean
+.PHONY: help setup demo test test-fast agreement month bench bench-quick lint clean
 
 READY := .venv/.ready
 BIN := .venv/bin
-# Two workers: one runs the end-to-end tests, which share a runtime, the other the rest: see tests/conftest.py.
+# Two workers: one runs the tests that share a runtime, the other the rest: see tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 help: ## This list
@@ -26,7 +26,13 @@ test: $(READY) ## All tests, on the real services
 test-fast: $(READY) ## The tests that start no JVM
 	@$(PYTEST) -m "not e2e"
 
-bench: $(READY) ## Speed beside the limit and the peers: half an hour, writes the table in the README
+agreement: $(READY) ## Measure how well all engines agree, and write the README's table of it
+	@$(BIN)/python -m pytest -n 0 tests/e2e/test_agreement.py --publish
+
+month: $(READY) ## A whole month, out of order, with a killed TaskManager, proven value by value
+	@$(BIN)/python -m pytest -n 0 -s -m month tests/faults/test_month.py
+
+bench: $(READY) ## Speed beside the limit and the peers: an hour; writes the table in the README
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 bench-quick: $(READY) ## The same on small inputs, minutes

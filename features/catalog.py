@@ -26,6 +26,7 @@ from schemas.record import SchemaSet
 _SHIPPED_DEFINITIONS = Path(__file__).parent / "definitions"
 _SHIPPED_SCHEMAS = Path(schemas_package.__file__ or "").parent
 _KINDS = (Source, Entity, FeatureView, FeatureService)
+_WORDS = frozenset(kind.__name__ for kind in _KINDS)
 _CANNOT_IMPORT = re.compile(r"cannot import name '(?P<name>[^']+)' from '(?P<module>[^']+)'")
 
 
@@ -70,7 +71,9 @@ def read(folder: Path, problems: Problems) -> Definitions:
     An object belongs to the module that assigns it; importing it elsewhere, under any name, declares nothing. One that comes from outside
     the folder belongs to the first module that imports it.
     """
-    variables = [variable for path, module in _modules(folder, problems) for variable in _variables(path, module)]
+    modules = list(_modules(folder, problems))
+    problems.lines += [line for path, _ in modules for line in _written_twice(path)]
+    variables = [variable for path, module in modules for variable in _variables(path, module)]
     owned: dict[int, Declared] = {}
     for variable in sorted(variables, key=lambda variable: variable.imported):
         if not isinstance(variable.value, _KINDS):
@@ -143,6 +146,27 @@ def _import_package(package: str, folder: Path) -> None:
         module.__path__ = [str(folder)]
         sys.modules[package] = module
         raise
+
+
+def _written_twice(path: Path) -> Iterator[str]:
+    """What Python takes without a word, and loses the first of: a key twice in one dictionary, a definition's name twice in one module."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        keys = node.keys if isinstance(node, ast.Dict) else []
+        words = [(key.value, key.lineno) for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+        for number, (word, line) in enumerate(words):
+            if word in (earlier for earlier, _ in words[:number]):
+                yield f'{shown(path)}:{line}: "{word}" is twice in one dictionary; the first would be lost'
+    names: dict[str, int] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call) and _callee(statement.value) in _WORDS:
+            for target in statement.targets:
+                if isinstance(target, ast.Name) and names.setdefault(target.id, statement.lineno) != statement.lineno:
+                    yield f"{shown(path)}:{statement.lineno}: {target.id} is also declared in line {names[target.id]}, which would be lost"
+
+
+def _callee(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def _variables(path: Path, module: ModuleType) -> Iterator[_Variable]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra import flink_cluster, log4j
+from infra.java import java_home, temporary
 from infra.service import tail
 from infra.settings import Settings
 from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
@@ -173,15 +175,17 @@ def newest_checkpoint(settings: Settings, name: str) -> str | None:
 def _client_command(module: str, arguments: Sequence[str], name: str, checkpoint: str | None, settings: Settings) -> Sequence[str]:
     """Flink's own client, without its shell scripts; what it is told is in a configuration folder of this submission."""
     folder = _client_folder(settings, name)
+    shutil.rmtree(folder / "tmp", ignore_errors=True)  # what an earlier client left: it is killed when its job runs
     folder.mkdir(parents=True, exist_ok=True)
     driver = folder / "driver.py"
     driver.write_text(_DRIVER.format(module=module))
     config = _client_configuration(name, checkpoint, settings)
     (folder / "config.yaml").write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in config.items()))
-    java = f"{flink_cluster.environment(folder)['JAVA_HOME']}/bin/java"
+    java = f"{java_home()}/bin/java"
     logging = log4j.options(folder, log=settings.home / "logs" / f"submit-{name}.client.log")
     client = ("-cp", flink_cluster.classpath(settings), "org.apache.flink.client.cli.CliFrontend")
-    return (java, *_JVM, *flink_cluster.JVM_ACCESS, *logging, *client, "run", "--detached", "--python", str(driver), *arguments)
+    jvm = (java, *_JVM, *temporary(folder / "tmp"), *flink_cluster.JVM_ACCESS, *logging)
+    return (*jvm, *client, "run", "--detached", "--python", str(driver), *arguments)
 
 
 def _client_folder(settings: Settings, name: str) -> Path:
@@ -220,7 +224,7 @@ def _run_client(command: Sequence[str], *, name: str, log: Path, settings: Setti
     with log.open("wb") as output:
         client = subprocess.Popen(
             command,
-            env=flink_cluster.environment(folder) | settings.environment(),
+            env=flink_cluster.environment(folder, folder / "tmp") | settings.environment(),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra import jars, log4j
-from infra.java import java_environment
+from infra.java import java_environment, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec
 from infra.settings import Settings
 from schemas.errors import SettingError
@@ -62,11 +62,12 @@ def classpath(settings: Settings) -> str:
     return os.pathsep.join(map(str, (*own, *jars.classpath("flink", settings))))
 
 
-def environment(conf: Path) -> dict[str, str]:
-    """The environment that Flink's Java code reads, with this configuration folder."""
+def environment(conf: Path, scratch: Path) -> dict[str, str]:
+    """The environment that Flink's Java code and its Python workers read: a configuration folder, and one for temporary files."""
     flink = home()
     folders = {"FLINK_HOME": flink, "FLINK_CONF_DIR": conf, "FLINK_LIB_DIR": flink / "lib", "FLINK_OPT_DIR": flink / "opt"}
-    return java_environment() | {name: str(folder) for name, folder in folders.items()} | {"FLINK_PLUGINS_DIR": str(flink / "plugins")}
+    folders |= {"FLINK_PLUGINS_DIR": flink / "plugins", "TMPDIR": scratch}
+    return java_environment() | {name: str(folder) for name, folder in folders.items()}
 
 
 def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec]:
@@ -80,11 +81,12 @@ def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec
     logs = settings.home / "logs"
     rest = ports.claim("flink", settings.flink_port, "TIDEMARK_FLINK_PORT")
     shutil.rmtree(folder / "tmp", ignore_errors=True)  # what a killed TaskManager left
-    for needed in (folder / "conf", folder / "tmp", logs, settings.home / "checkpoints"):
+    scratch = temporary(folder / "tmp")
+    for needed in (folder / "conf", logs, settings.home / "checkpoints"):
         needed.mkdir(parents=True, exist_ok=True)
     config = _configuration(settings, folder, rest, ports.claim("flink jobmanager"))
     (folder / "conf" / "config.yaml").write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in config.items()))
-    environ = environment(folder / "conf")
+    environ = environment(folder / "conf", folder / "tmp")
     jobmanager = _service(
         "flink-jobmanager",
         "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
@@ -94,6 +96,7 @@ def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec
             f"-XX:MaxMetaspaceSize={_JOBMANAGER['metaspace']}m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
+            *scratch,
         ),
         (settings, folder, environ, rest),
     )
@@ -108,6 +111,7 @@ def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec
             f"-XX:MaxDirectMemorySize={direct}m",
             f"-XX:MaxMetaspaceSize={_TASKMANAGER['metaspace']}m",
             "-XX:+UseG1GC",
+            *scratch,
         ),
         (settings, folder, environ, rest),
     )

@@ -49,6 +49,21 @@ def java_environment() -> dict[str, str]:
     return {**os.environ, "JAVA_HOME": str(java_home())}
 
 
+def temporary(folder: Path) -> tuple[str, ...]:
+    """Make a folder, and the JVM options that keep a process's temporary files there, the native libraries that it unpacks too.
+
+    A process that is killed leaves them behind; nothing of it may be left in the system's own temporary folder.
+
+    Raises:
+        SettingError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise SettingError(f"TIDEMARK_HOME: {folder} cannot be written: {fault.strerror or fault}") from fault
+    return (f"-Djava.io.tmpdir={folder}", "-XX:-UsePerfData")
+
+
 def _version(home: Path) -> int | None:
     """The major version that the installation's `release` file states."""
     match = re.search(r'JAVA_VERSION="(\d+)', _release(home))

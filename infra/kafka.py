@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from infra import jars, log4j
-from infra.java import java_environment
+from infra.java import java_environment, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec, exchange, tail
 from infra.settings import Settings
 from schemas.errors import ServiceError
@@ -33,6 +34,7 @@ def service(settings: Settings, ports: Ports) -> ServiceSpec:
         SettingError: Java or the jars are missing and cannot be had.
     """
     home = settings.home / "kafka"
+    shutil.rmtree(home / "tmp", ignore_errors=True)  # what a killed broker left
     home.mkdir(parents=True, exist_ok=True)
     logs = settings.home / "logs"
     logs.mkdir(exist_ok=True)
@@ -41,7 +43,7 @@ def service(settings: Settings, ports: Ports) -> ServiceSpec:
     config = home / "server.properties"
     config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
     environ = {name: value for name, value in java_environment().items() if name not in ("CLASSPATH", "KAFKA_OPTS")}
-    java = (f"{environ['JAVA_HOME']}/bin/java", *_HEAP, *log4j.options(home, log=logs / "kafka.log"))
+    java = (f"{environ['JAVA_HOME']}/bin/java", *_HEAP, *temporary(home / "tmp"), *log4j.options(home, log=logs / "kafka.log"))
     java = (*java, "-cp", os.pathsep.join(map(str, jars.classpath("kafka", settings))))
     formatting = (*java, "kafka.tools.StorageTool", "format", "--cluster-id", _CLUSTER, "--config", str(config))
     return ServiceSpec(

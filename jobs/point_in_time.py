@@ -24,7 +24,7 @@ from features.compiler.spark import tile_query
 from features.offline import AS_OF, FILE, POSITION, TILE_START, VIEW, Lanes, fold_each
 from jobs import history
 from jobs.day_writer import DAY, DayWriter, fold_and_write
-from jobs.splits import DAY_MS, FINE_BUCKETS, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
+from jobs.splits import DAY_MS, FINE_BUCKETS, GROUPS_PER_CORE, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
 from schemas.types import DataType
 
 LABEL = "label"
@@ -168,7 +168,10 @@ def _by_keys_and_time(spark: SparkSession, inputs: Inputs, range_: Range, rows: 
         asked.append(_widened(rows.select(group.alias(_GROUP), F.lit(number).alias(VIEW), AS_OF, FILE, POSITION, *keys), lanes.key_types))
         tiles.append(_tiles(spark, inputs, range_, number, chunks, taken))
         taken += chunks.buckets * chunks.count
-    spark.conf.set("spark.sql.shuffle.partitions", str(max(taken, _partitions(inputs, range_, spark.sparkContext.defaultParallelism))))
+    cores = spark.sparkContext.defaultParallelism
+    # A task takes one group after the other, so that many may share a partition.
+    partitions = max(_partitions(inputs, range_, cores), min(taken, GROUPS_PER_CORE * cores))
+    spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
     features = [feature for view in views for feature in view.features]
     types = f"`{FILE}` STRING, `{POSITION}` BIGINT, " + ", ".join(f"`{f.name}` {f.type.spark}" for f in features)
     work = partial(fold_each, lanes, (FILE, POSITION))

@@ -12,7 +12,8 @@ from pyspark import SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from infra.java import java_home
+from infra.java import java_home, temporary
+from infra.settings import Settings
 from infra.spark.environment import LOG4J, spark_home
 from schemas.errors import ServiceError
 
@@ -36,7 +37,7 @@ def session(name: str) -> Iterator[SparkSession]:
     Under spark-submit the cluster, its size and its Java are the submitter's. Otherwise Spark runs in this process's cores, on loopback.
 
     Raises:
-        SettingError: There is no usable Java.
+        SettingError: There is no usable Java, or the home cannot be written.
         ServiceError: Spark does not start, or fails in the block; in one line.
     """
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
@@ -73,12 +74,15 @@ def reason(error: Exception) -> str:
 
 
 def _local() -> dict[str, str]:
+    scratch = Settings.load().home / "spark"
+    logging = f"-Dlog4j2.configurationFile={LOG4J.as_uri()}"
     return {
+        "spark.local.dir": str(scratch),
         "spark.master": "local[*]",
         "spark.driver.memory": "2g",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOG4J.as_uri()} -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "spark.driver.extraJavaOptions": " ".join((logging, *temporary(scratch), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",

@@ -13,8 +13,10 @@ DAY_MS = 86_400_000
 FINE_BUCKETS = 64
 """Keys are counted in so many buckets; a power of two, so that larger buckets are unions of them."""
 
+GROUPS_PER_CORE = 8
+"""So many that all cores have work to the end."""
+
 _SHORTEST_CHUNK_MS = 60_000
-_GROUPS_PER_CORE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,7 @@ def whole_days(
     first, size = range_.days[0], range_.days[-1] - range_.days[0] + 1
     asked = _Running.of(requests)
     made = [(back, _Running.of(counts)) for back, counts in tiles]
-    length = max(1, -(-size // (_GROUPS_PER_CORE * cores)))
+    length = max(1, -(-size // (GROUPS_PER_CORE * cores)))
     while True:
         starts = first + np.arange(0, size, length)
         ends = np.minimum(starts + length, first + size)

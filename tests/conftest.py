@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,21 +14,28 @@ from xdist.scheduler import LoadScopeScheduling
 from infra import runtime
 from infra.settings import Settings
 
+_SHARED = "the shared runtime"
+
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Deals whole files to workers, and all files with end-to-end tests to one, for they share a runtime.
+    """Deals whole files to workers, and all files whose tests ask for the shared runtime to one.
 
     (`--dist loadgroup` would do, but xdist 3.8 writes its groups into an attribute that pytest 9.2 no longer reads.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "e2e" if _has_e2e(self.config.rootpath / file) else file
+        return _SHARED if _shares_runtime(self.config.rootpath / file) else file
 
 
 @cache
-def _has_e2e(file: Path) -> bool:
-    return "pytest.mark.e2e" in file.read_text()
+def _shares_runtime(file: Path) -> bool:
+    return re.search(r"[(,] ?(settings: Settings|replay: Run)\b", file.read_text()) is not None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tables in the README are compared with what is measured, or written with it."""
+    parser.addoption("--publish", action="store_true", help="write what tests measure into the README's tables")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -37,8 +45,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """End-to-end tests come first, as what takes longest."""
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    """What takes longest comes first: the tests of the shared runtime, then the other end-to-end tests."""
+    items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, not _shares_runtime(item.path)))
 
 
 @pytest.fixture(scope="session")

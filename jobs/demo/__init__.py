@@ -21,6 +21,7 @@ def command(
     train_from: Annotated[
         str, typer.Option(help="The first day to train on; later ones are quicker, and worse", metavar="DATE")
     ] = "2013-01-01",
+    disorder: Annotated[bool, typer.Option("--disorder", help="Publish events out of order, by as much as their sources allow")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the runtime and its jobs running, to look around in")] = False,
 ) -> None:
     """Train on January to September, replay days of October live, compare with Spark, write a report."""
@@ -38,7 +39,7 @@ def command(
     since = time.monotonic()
     console = Console(soft_wrap=True)
     with Stages(console) as stages:
-        demo = prepare(days, train_from, stages)
+        demo = prepare(days, train_from, stages, disorder=disorder)
         findings = play(demo, keep=keep, judge=lambda evidence: judge(evidence, wall_s=time.monotonic() - since))
         report = write(findings, demo.folder)
     _summarise(findings, console)

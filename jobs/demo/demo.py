@@ -30,6 +30,7 @@ class Demo:
     Attributes:
         days: Of October to replay.
         train_from: The first day to train on, e.g. 2013-01-01.
+        disorder: Publish events out of order, by as much as their sources allow.
         settings: Where; the embedded runtime of this home, the shipped definitions.
         plan: The shipped definitions.
         stages: Where progress is shown.
@@ -37,6 +38,7 @@ class Demo:
 
     days: int
     train_from: str
+    disorder: bool
     settings: Settings
     plan: Plan
     stages: Stages
@@ -77,7 +79,7 @@ class Demo:
         )
 
 
-def prepare(days: int, train_from: str, stages: Stages) -> Demo:
+def prepare(days: int, train_from: str, stages: Stages, *, disorder: bool) -> Demo:
     """A run in the home of the settings, whatever services and definitions they name.
 
     A replay is silent between its steps and marks the time of every partition itself: none of them is idle.
@@ -86,6 +88,7 @@ def prepare(days: int, train_from: str, stages: Stages) -> Demo:
         days: Of October to replay.
         train_from: The first day to train on; the model is trained up to October.
         stages: Where progress is shown.
+        disorder: Publish events out of order.
 
     Raises:
         SettingError: A setting is wrong, or the day is not one that leaves enough to train on.
@@ -104,4 +107,4 @@ def prepare(days: int, train_from: str, stages: Stages) -> Demo:
         idle_timeout_ms=DAY_MS,
         checkpoint_interval_ms=5_000,
     )
-    return Demo(days=days, train_from=train_from, settings=settings, plan=load(None, None), stages=stages)
+    return Demo(days=days, train_from=train_from, disorder=disorder, settings=settings, plan=load(None, None), stages=stages)

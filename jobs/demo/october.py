@@ -45,7 +45,15 @@ def replay_october(demo: Demo, follower: Follower, events: dict[str, pa.Table], 
         wait_for(lambda: frontiers.read(views), boundary, timeout_s=PATIENCE_S)
         follower.check()
 
-    replay = Replay(service, servers=settings.kafka_servers, schemas=schemas, events=events, requests=requests, wait=readable)
+    replay = Replay(
+        service,
+        servers=settings.kafka_servers,
+        schemas=schemas,
+        events=events,
+        requests=requests,
+        wait=readable,
+        disorder=demo.disorder,
+    )
     closings = Closings(schema=schemas.current("closing"))
     september_ms = OCTOBER_MS - HISTORY_DAYS * DAY_MS
     with demo.stages.stage("first records"):

@@ -64,6 +64,7 @@ class Replay:
         events: Mapping[str, pa.Table],
         requests: pa.Table,
         wait: Callable[[int], None],
+        disorder: bool = False,
         seed: int = 2013,
     ) -> None:
         """Prepare producers; nothing is sent yet.
@@ -75,6 +76,7 @@ class Replay:
             events: Source name → its events in event-time order.
             requests: The requests in event-time order.
             wait: Returns when all tiles up to a time (ms) can be read online.
+            disorder: Publish events out of order, each later than its turn by up to its source's lateness.
             seed: Picks which events are repeated or held back.
         """
         self.tally = Tally()
@@ -83,6 +85,7 @@ class Replay:
         self._events = events
         self._requests = requests
         self._wait = wait
+        self._disorder = disorder
         self._random = np.random.default_rng(seed)
         self._publishers = {
             source.name: Publisher(servers, source.topic, schemas.current(source.schema), event_time=source.event_time, id_field=source.id)
@@ -140,6 +143,9 @@ class Replay:
             publisher.flush()
 
     def _publish(self, source: SourcePlan, table: pa.Table) -> None:
+        if self._disorder:
+            turn = table[source.event_time].cast(pa.int64()).to_numpy() + self._random.uniform(0, source.lateness_ms, len(table))
+            table = table.take(np.argsort(turn))
         self.tally.events += self._publishers[source.name].publish(table) if len(table) else 0
 
     def _with_repeats(self, table: pa.Table) -> pa.Table:

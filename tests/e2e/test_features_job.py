@@ -3,164 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 import os
-import shutil
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import pyarrow.dataset as ds
 import pytest
-from fastavro import parse_schema, schemaless_reader
+from fastavro import parse_schema
 
-from features.catalog import load
-from features.compiler.plan import FRONTIER_TOPIC, PartialKind, Plan, ViewPlan
+from features.compiler.plan import PartialKind, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
 from infra import flink, runtime
 from infra.settings import Settings
 from jobs.read import messages as read
-from jobs.topics import create
-from schemas.record import SchemaSet
-from schemas.wire import marker
 from tests.e2e.readings import naive, stream
-from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, Message, Reading
+from tests.e2e.readings.run import (
+    COUNT,
+    Run,
+    archived,
+    closings,
+    ends,
+    eventually,
+    generated,
+    last_boundary,
+    milliseconds,
+    prepared,
+    values,
+    wait_for_the_end,
+)
+from tests.e2e.readings.stream import PARTITIONS, Reading
 from tests.naive_entries import entries, latest
 
 pytestmark = pytest.mark.e2e
 
-FOLDER = Path(__file__).parent / "readings"
-COUNT = 6_000
-DEADLINE_S = 240.0
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
-    """A stream that went through the job, per source, and where the results are."""
-
-    settings: Settings
-    plan: Plan
-    streams: dict[str, list[Message]]
-    end_ms: int
-
-    def arrivals(self, source: str) -> list[naive.Arrival]:
-        """Every reading with the watermark that the archive says decided over it."""
-        told = {(row["_partition"], row["_offset"]): row["_watermark_ms"] for row in archived(self, source)}
-        return [
-            naive.Arrival(message=message, reading=message.reading, watermark_ms=told[message.partition, message.offset])
-            for message in self.streams[source]
-            if message.reading is not None
-        ]
-
-    def placed(self, source: str) -> dict[tuple[int, int], Message]:
-        return {(message.partition, message.offset): message for message in self.streams[source]}
-
-
-def eventually(what: str, ready: Callable[[], Any]) -> Any:
-    """Poll until it is true, then return it."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := ready()):
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S:g} s: {what}"
-        time.sleep(0.3)
-    return found
-
-
-def prepared(settings: Settings, folder: Path, prefix: str) -> tuple[Settings, Plan]:
-    """The definitions under names of their own, and their topics."""
-    definitions = folder / "definitions"
-    shutil.copytree(FOLDER / "definitions", definitions, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in definitions.glob("*.py"):
-        file.write_text(
-            file.read_text().replace("e2e.", f"{prefix}.").replace("once", f"{prefix}_once").replace("every", f"{prefix}_every")
-        )
-    own = dataclasses.replace(settings, definitions=definitions, schemas=FOLDER / "schemas", partitions=PARTITIONS, idle_timeout_ms=300_000)
-    plan = load(own.definitions, own.schemas)
-    create(
-        own.kafka_servers,
-        [source.topic for source in plan.sources.values()],
-        partitions=PARTITIONS,
-        replication=1,
-        config={"max.message.bytes": str(8 << 20)},
-    )
-    return own, plan
-
-
-def generated(plan: Plan) -> dict[str, list[Message]]:
-    schema = SchemaSet.load(FOLDER / "schemas").current("reading")
-    return {name: list(stream.messages(schema, seed=seed, count=COUNT)) for seed, name in enumerate(sorted(plan.sources))}
-
-
-def ends(streams: dict[str, list[Message]]) -> tuple[int, list[Message]]:
-    """End markers, ten minutes after everything."""
-    end_ms = max(message.reading["event_time"] for each in streams.values() for message in each if message.reading) + 600_000
-    return end_ms, [
-        Message(partition=number, timestamp_ms=end_ms, key=None, body=marker(end_ms, final=True), marks=end_ms)
-        for number in range(PARTITIONS)
-    ]
-
-
-def values(run: Run, topic: str, schema: Mapping[str, Any]) -> list[tuple[bytes | None, dict[str, Any]]]:
-    """Key and record of every message."""
-    parsed, found = dict(schema), list[tuple[bytes | None, dict[str, Any]]]()
-    for message in read(run.settings.kafka_servers, topic):
-        record = schemaless_reader(io.BytesIO(message.value() or b""), parsed, None)
-        assert isinstance(record, dict)
-        found.append((message.key(), record))
-    return found
-
-
-def tile_records(run: Run, view: ViewPlan) -> dict[naive.Tile, dict[str, Any]]:
-    """The tiles of a view, the last copy of each."""
-    records = values(run, view.tiles_topic, cast(dict[str, Any], parse_schema(tile_avro_schema(view))))
-    return {(tuple(record[key.name] for key in view.keys), milliseconds(record["tile_start"])): record for _, record in records}
-
-
-def milliseconds(value: Any) -> int:
-    """A datetime as ms since the epoch; of Flink's Parquet files it is UTC without saying so."""
-    delta: timedelta = (value if value.tzinfo else value.replace(tzinfo=UTC)) - EPOCH
-    return delta // timedelta(milliseconds=1)
-
-
-def closings(run: Run, view: str) -> list[tuple[int, int]]:
-    """(tile end, tiles) of a view, in the order of its partition."""
-    records = [record for _, record in values(run, FRONTIER_TOPIC, SchemaSet.load().current("closing").avro)]
-    return [(milliseconds(record["tile_end"]), record["tiles"]) for record in records if record["view"] == view]
-
-
-def last_boundary(run: Run, view: ViewPlan) -> int:
-    return (run.end_ms - LATENESS_MS + 1) // view.tile_ms * view.tile_ms
-
 
 def has_closings(run: Run, view: ViewPlan) -> bool:
     return len(closings(run, view.name)) > 3
-
-
-def wait_for_the_end(run: Run) -> None:
-    for view in run.plan.views.values():
-        eventually(f"the last closing of {view.name}", partial(is_closed, run, view))
-
-
-def is_closed(run: Run, view: ViewPlan) -> bool:
-    return last_boundary(run, view) in dict(closings(run, view.name))
-
-
-def archived(run: Run, source: str) -> list[dict[str, Any]]:
-    """All rows, once as many are there as there should be, which may take a checkpoint."""
-    folder, expected = run.settings.home / "archive" / source, sum(message.reading is not None for message in run.streams[source])
-
-    def rows() -> list[dict[str, Any]]:
-        found = ds.dataset(folder, format="parquet", partitioning="hive").to_table().to_pylist() if folder.is_dir() else []
-        return found if len(found) >= expected else []
-
-    complete: list[dict[str, Any]] = eventually(f"{expected} rows in {folder}", rows)
-    return complete
 
 
 def letters(run: Run, topic: str, source: str, *, restarted: bool) -> dict[tuple[int, int], tuple[dict[str, str], Any]]:
@@ -231,7 +113,7 @@ def assert_tile(view: ViewPlan, record: dict[str, Any], readings: list[Reading])
 
 def assert_exact(run: Run, *, restarted: bool) -> None:
     """Every message is on time, late, refused or a marker; each of these is where it belongs, and tiles are what a loop computes."""
-    for source in run.plan.sources:
+    for source in run.streams:
         placed = run.placed(source)
         came = run.arrivals(source)
         assert len(placed) == len(run.streams[source])
@@ -300,24 +182,6 @@ def assert_closings(run: Run, view: ViewPlan, wanted: dict[naive.Tile, list[Read
         by_end[end].add(number)
     assert {end: numbers for end, numbers in by_end.items() if numbers != {0}} == {end: {number} for end, number in counted.items()}
     assert max(by_end) == last_boundary(run, view)
-
-
-@pytest.fixture(scope="module")
-def replay(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """All of it published first, then read by one job."""
-    own, plan = prepared(settings, tmp_path_factory.mktemp("replay"), "replay")
-    streams = generated(plan)
-    end_ms, final = ends(streams)
-    for name, messages in streams.items():
-        streams[name] = [*messages, *map(dataclasses.replace, final)]
-        stream.publish(own.kafka_servers, plan.sources[name].topic, streams[name])
-    run = Run(settings=own, plan=plan, streams=streams, end_ms=end_ms)
-    job = flink.submit("jobs.features", [], name="features-replay", settings=own)
-    try:
-        wait_for_the_end(run)
-        yield run
-    finally:
-        flink.Cluster(own.flink_url).cancel(job)
 
 
 def test_a_replay_is_counted_exactly_and_everything_else_is_where_it_belongs(replay: Run) -> None:

@@ -17,8 +17,8 @@ from jobs.read import messages as read
 from schemas.record import SchemaSet
 from schemas.wire import Encoder, marker
 from tests.e2e.readings import stream
+from tests.e2e.readings.run import FOLDER, Run, closings, eventually, last_boundary, prepared, tile_records
 from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, START_MS
-from tests.e2e.test_features_job import FOLDER, Run, closings, eventually, last_boundary, prepared, tile_records
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from schemas.types import DataType
 
-BATCH = 20
+BATCH = 60
 
 
 def flink(rows: str, columns: dict[str, DataType], expressions: list[str]) -> Iterator[list[Any]]:

@@ -91,6 +91,16 @@ def test_everything_listens_on_loopback_only(home: Path) -> None:
     assert {address.removeprefix("::ffff:") for address in addresses} <= {LOOPBACK, "::1"}
 
 
+def test_what_a_process_unpacks_lies_in_the_home(home: Path) -> None:
+    """Killed ones leave it behind: native libraries, the status page's files, the JVM's own counters."""
+    machines = [arguments for process in marked(state_of(home).mark) if "java" in (arguments := process.cmdline())[0]]
+    assert len(machines) == 3
+    for arguments in machines:
+        [folder] = [each.partition("=")[2] for each in arguments if each.startswith("-Djava.io.tmpdir=")]
+        assert Path(folder).is_relative_to(home)
+        assert "-XX:-UsePerfData" in arguments
+
+
 def test_a_second_up_attaches(home: Path) -> None:
     for arguments in (["up", "--detach"], ["up"]):
         again = tidemark(*arguments, home=home)

@@ -8,6 +8,7 @@ from features import (
     CategoryCounts,
     Count,
     CountDistinct,
+    FeatureService,
     FeatureView,
     First,
     Last,
@@ -23,34 +24,35 @@ from features import (
     Variance,
 )
 
-from .sources import every, meter, once, place
+from .sources import every, meter, once, place, questions
 
 second, minute = timedelta(seconds=1), timedelta(minutes=1)
 
 LEVELS = {
     "readings": Count().over(minute),
     "with_steps": Count("steps").over(minute),
-    "valid": Count(where="valid").over(minute),
-    "level_sum": Sum("level").over(minute),
+    "valid": Count(where="valid").over(4 * minute),
+    "level_sum": Sum("level").over(4 * minute),
     "steps_sum": Sum("steps").over(minute),
-    "level_mean": Mean("level", where="valid").over(minute),
+    "level_mean": Mean("level", where="valid").over(4 * minute),
     "steps_min": Min("steps").over(minute),
-    "name_max": Max("offset").over(minute),
-    "level_variance": Variance("level").over(minute),
-    "steps_deviation": StdDev("steps", where="valid").over(minute),
+    "name_max": Max("offset").over(4 * minute),
+    "level_variance": Variance("level").over(4 * minute),
+    "steps_deviation": StdDev("steps", where="valid").over(4 * minute),
     "level_first": First("level").over(minute),
-    "name_last": Last("offset", tie="steps").over(minute),
-    "valid_share": Share(where="valid").over(minute),
-    "name_top": TopK("offset", where="valid").over(minute),
-    "names": CategoryCounts("offset", {"none": "", "a": "a"}).over(minute),
+    "name_last": Last("offset", tie="steps").over(4 * minute),
+    "valid_share": Share(where="valid").over(4 * minute),
+    "name_top": TopK("offset", where="valid").over(4 * minute),
+    "names": CategoryCounts("offset", {"none": "", "a": "a"}).over(4 * minute),
     "room_top": TopK("room", k=1).over(minute),
-    "readings_distinct": CountDistinct("reading_id").over(minute),
+    "readings_distinct": CountDistinct("reading_id").over(4 * minute),
     "valid_distinct": CountDistinct("valid").over(minute),
-    "level_last": LastN("level", n=2).over(minute),
-    "name_latest": LastN("offset", where="valid").over(minute),
-    "level_p95": Quantile("level", q=0.95).over(minute),
+    "level_last": LastN("level", n=2).over(4 * minute),
+    "name_latest": LastN("offset", where="valid").over(4 * minute),
+    "level_p95": Quantile("level", q=0.95).over(4 * minute),
     "steps_median": Quantile("steps", accuracy=0.001, where="valid").over(minute),
 }
+
 
 once_levels = FeatureView(entity=meter, source=once, tile=minute, features=LEVELS)
 every_levels = FeatureView(entity=meter, source=every, tile=minute, features=LEVELS)
@@ -60,12 +62,15 @@ once_places = FeatureView(
     source=once,
     tile=15 * second,
     where="valid",
-    features={"readings": Count().over(minute), "level_max": Max("level").over(minute)},
+    features={"place_readings": Count().over(minute), "place_level_max": Max("level").over(minute)},
 )
 every_places = FeatureView(
     entity=place,
     source=every,
     tile=15 * second,
     where="valid",
-    features={"readings": Count().over(minute), "level_max": Max("level").over(minute)},
+    features={"place_readings": Count().over(minute), "place_level_max": Max("level").over(minute)},
 )
+
+asked_once = FeatureService(request=questions, views=[once_levels, once_places])
+asked_every = FeatureService(request=questions, views=[every_levels, every_places])
