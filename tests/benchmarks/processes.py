@@ -1,4 +1,4 @@
-"""A command run to its end as a process of its own: how long it took, and the most memory that it and its children held at once."""
+"""A command run to its end as a process of its own: how long it took, how much of the cores, and the most memory that it and its children held."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def measured(
         most_bytes: It is ended when it holds more.
 
     Returns:
-        `seconds` from start to end, and `peak_bytes`: the largest sum of the resident memory of it and all its descendants, seen ten times a second.
-        Pages that several processes share count for each.
+        `seconds` from start to end; `cpu_seconds` that it and all its descendants have computed, which says more than `seconds` where others use the
+        machine; `peak_bytes`: the largest sum of their resident memory. Seen ten times a second; pages that several share count for each.
 
     Raises:
         CommandError: It did not end well within the bounds.
@@ -55,21 +55,21 @@ def measured(
             stderr=output,
             preexec_fn=_bind,
         )
-    peak, excess = 0, ""
+    family, excess = _Family(process), ""
     try:
         while process.poll() is None and not excess:
-            peak = max(peak, _resident(process))
-            if peak > most_bytes:
+            family.look()
+            if family.peak_bytes > most_bytes:
                 excess = f"needed more than {most_bytes / 2**30:.1f} GiB"
             elif time.monotonic() - started > most_seconds:
                 excess = f"took longer than {most_seconds:.0f} s"
             time.sleep(_POLL_S)
         seconds = time.monotonic() - started
     finally:
-        _end(process)
+        family.end()
     if excess or process.returncode:
         raise CommandError(f"{Path(str(command[0])).name} {excess or f'ended with exit code {process.returncode}'}; log: {log}")
-    return {"seconds": seconds, "peak_bytes": float(peak)}
+    return {"seconds": seconds, "cpu_seconds": sum(family.cpu_seconds.values()), "peak_bytes": float(family.peak_bytes)}
 
 
 def _bind() -> None:
@@ -78,25 +78,33 @@ def _bind() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
 
 
-def _family(process: psutil.Process) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.Error):
-        return [process, *process.children(recursive=True)]
-    return []
+class _Family:
+    """A process and its descendants."""
 
+    def __init__(self, process: psutil.Popen) -> None:
+        self._process = process
+        self.peak_bytes = 0
+        self.cpu_seconds: dict[psutil.Process, float] = {}
 
-def _resident(process: psutil.Process) -> int:
-    total = 0
-    for each in _family(process):
+    def look(self) -> None:
+        """Note what they hold and what they have computed."""
+        resident = 0
+        for each in self._members():
+            with contextlib.suppress(psutil.Error), each.oneshot():
+                resident += each.memory_info().rss
+                used = each.cpu_times()
+                self.cpu_seconds[each] = used.user + used.system
+        self.peak_bytes = max(self.peak_bytes, resident)
+
+    def end(self) -> None:
+        """End them, by id, where the first of them still runs."""
+        if self._process.poll() is None:
+            for each in self._members():
+                with contextlib.suppress(psutil.Error):
+                    each.kill()
+            self._process.wait()
+
+    def _members(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
-            total += each.memory_info().rss
-    return total
-
-
-def _end(process: psutil.Popen) -> None:
-    """It and its children, by id, where they are still there."""
-    if process.poll() is not None:
-        return
-    for each in _family(process):
-        with contextlib.suppress(psutil.Error):
-            each.kill()
-    process.wait()
+            return [psutil.Process(self._process.pid), *self._process.children(recursive=True)]
+        return []

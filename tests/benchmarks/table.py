@@ -69,4 +69,4 @@ def _shown(figure: str, value: float) -> str:
         return f"{value / 2**30:.2f} GiB"
     if figure.endswith("_per_s"):
         return f"{value:,.0f}"
-    return f"{value:,.1f} s" if figure == "seconds" else f"{value:,.1f}"
+    return f"{value:,.1f} s" if figure.endswith("seconds") else f"{value:,.1f}"
