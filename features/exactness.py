@@ -35,11 +35,15 @@ def feature_rules(service: ServicePlan) -> dict[str, Rule]:
     """The rule of every feature, in the order of the feature vector: those that add doubles, or are derived from such, may differ by their order."""
     rules = {feature.name: Rule.BITS for feature in service.request_features}
     for view in service.views:
-        for feature in view.features:
-            rules[feature.name] = _rule(any(_adds_doubles(partial) for partial in feature.partials))
+        rules |= view_rules(view)
     for derived in service.derived:
         rules[derived.name] = _rule(any(rules[name] is Rule.SUMMATION for name in derived.inputs))
     return rules
+
+
+def view_rules(view: ViewPlan) -> dict[str, Rule]:
+    """The rule of every feature of a view."""
+    return {feature.name: _rule(any(_adds_doubles(partial) for partial in feature.partials)) for feature in view.features}
 
 
 def tile_rules(view: ViewPlan) -> dict[str, Rule]:

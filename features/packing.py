@@ -32,6 +32,8 @@ ALL_TIME = (-(1 << 63), (1 << 63) - 1)
 
 _HEADER = np.dtype([("kept_from", "<i8"), ("newest_end", "<i8"), ("layout", "<u8")])
 _RECORD = struct.Struct("<Iqq")
+RECORD_BYTES = _RECORD.size
+"""Of a record, ahead of its payload."""
 _FORMATS = {DataType.INT64: "<i8", DataType.TIMESTAMP: "<i8", DataType.FLOAT64: "<f8", DataType.BOOLEAN: "u1"}
 
 

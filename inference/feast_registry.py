@@ -25,25 +25,25 @@ from features.compiler.feast import AS_OF, FRONTIER, REQUEST, TILES, feast_type,
 from features.compiler.plan import Plan, ServicePlan, ViewPlan
 from features.kernel import fold
 from features.packing import ALL_TIME, TileCodec
+from inference.online.connection import connect
+from inference.online.serving import served
 from schemas.errors import ServiceError, SettingError
 from schemas.types import DataType
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-PROJECT = "tidemark"
-
 Inputs = Mapping[str, Sequence[Any]]
 
 
-def registry(plan: Plan, *, redis: str, folder: Path, project: str = PROJECT) -> FeatureStore:
+def registry(plan: Plan, *, redis: str, folder: Path, project: str | None = None) -> FeatureStore:
     """Apply every entity, view and service of a plan; safe to repeat. Importing Feast takes some 10 s.
 
     Args:
         plan: What the definitions declare.
         redis: `host:port` or a `redis://` URL.
         folder: Where Feast's registry file is kept; created.
-        project: Feast's project, a part of every key in Redis.
+        project: Feast's project, a part of every key in Redis; None: of the generation that is served now.
 
     Raises:
         SettingError: The folder cannot be written.
@@ -64,8 +64,11 @@ def registry(plan: Plan, *, redis: str, folder: Path, project: str = PROJECT) ->
     return store
 
 
-def feature_store(*, redis: str, folder: Path, project: str = PROJECT) -> FeatureStore:
-    """Feast over our Redis and registry file, no `feature_store.yaml` needed; arguments as of `registry`."""
+def feature_store(*, redis: str, folder: Path, project: str | None = None) -> FeatureStore:
+    """Feast over our Redis and registry file, no `feature_store.yaml` needed; arguments as of `registry`.
+
+    It reads one generation of the store for as long as it is open: open it again after a `tidemark switch`.
+    """
     from feast import FeatureStore, RepoConfig
 
     try:
@@ -73,7 +76,7 @@ def feature_store(*, redis: str, folder: Path, project: str = PROJECT) -> Featur
     except OSError as error:
         raise SettingError(f"feast registry {folder}: {error.strerror}; name a folder that can be written") from error
     config = RepoConfig(
-        project=project,
+        project=served(connect(redis)).project if project is None else project,
         provider="local",
         registry=str(folder / "registry.db"),
         online_store={"type": "redis", "connection_string": connection_string(redis)},

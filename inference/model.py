@@ -23,6 +23,8 @@ import pyarrow.compute as pc
 from lightgbm import libpath
 from numpy.typing import NDArray
 
+from features.compiler.plan import ServicePlan
+from features.data_version import KEY
 from inference import first_load
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
@@ -114,6 +116,11 @@ class LoadedModel:
     booster: lgb.Booster = field(repr=False)
     manifest: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def data_version(self) -> str:
+        """Digest of the data version that it was trained on; empty where its manifest tells none."""
+        return str(self.manifest.get(KEY, {}).get("digest", ""))
+
     def predict(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float64]:
         """The score of every row, float64[rows]; columns are found by name, others passed over.
 
@@ -127,11 +134,37 @@ class LoadedModel:
         return np.asarray(self.booster.predict(matrix, num_threads=1), dtype=np.float64)
 
 
-def load(folder: Path, *, deadline_s: float = LOAD_DEADLINE_S) -> LoadedModel:
-    """Load a model that was checked: manifest, sha256, then a child process that parses it, then this one.
+def load_for(service: ServicePlan, folder: Path) -> LoadedModel:
+    """Load the model that is to answer a service's requests.
 
     Raises:
-        SettingError: There is no such folder, or it is no model's.
+        SettingError: As `load`; or it was made for another service or other definitions.
+        DataError: As `load`.
+    """
+    loaded = load(folder)
+    if loaded.service != service.name or loaded.service_version != service.fingerprint:
+        made_for = f"service {loaded.service} version {loaded.service_version}"
+        raise SettingError(
+            f"{folder}: the model was made for {made_for}, but the definitions say {service.name} version {service.fingerprint}; train it again"
+        )
+    unknown = [name for name, type_ in loaded.encoding.types.items() if service.feature_types.get(name) is not type_]
+    if unknown:
+        raise SettingError(
+            f"{folder}: the model needs {', '.join(unknown)}, which service {service.name} does not have in that type; train it again"
+        )
+    return loaded
+
+
+def load(folder: Path, *, version: str | None = None, deadline_s: float = LOAD_DEADLINE_S) -> LoadedModel:
+    """Load a model that was checked: manifest, sha256, then a child process that parses it, then this one.
+
+    Args:
+        folder: Where it is.
+        version: Which one a job was started with; any when None.
+        deadline_s: For the child.
+
+    Raises:
+        SettingError: There is no such folder, or it is no model's, or it holds another version.
         DataError: The manifest or the model file is damaged.
     """
     manifest = _manifest(folder)
@@ -144,6 +177,8 @@ def load(folder: Path, *, deadline_s: float = LOAD_DEADLINE_S) -> LoadedModel:
         raise DataError(
             f"{folder / MODEL_FILE}: damaged: its sha256 is {digest[:16]}…, the manifest says {manifest['sha256'][:16]}…; restore it, or train again"
         )
+    if version not in (None, digest[:16]):
+        raise SettingError(f"{folder}: holds model version {digest[:16]}, but the job was started with {version}; start it again")
     encoding = Encoding(
         types={str(feature["name"]): DataType(feature["type"]) for feature in manifest["features"]},
         categories={str(name): tuple(map(str, values)) for name, values in manifest["categories"].items()},
@@ -209,6 +244,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
             raise ValueError("name, service, service_version and sha256 must be texts")
         if set(manifest["categories"]) != strings or not all(isinstance(v, list) for v in manifest["categories"].values()):
             raise ValueError("categories are not those of the string features")
+        if not isinstance(manifest.get(KEY, {}), dict):
+            raise ValueError(f"{KEY} is no object")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
         raise DataError(f"{path}: damaged: {type(fault).__name__}: {fault}; restore it, or train again") from None
     return dict(manifest)

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.errors import DefinitionError
+from features.compiler.plan import ServicePlan
+from schemas.errors import DefinitionError, SettingError
 from schemas.record import Schema
 
 _FIELDS = (
@@ -35,11 +36,28 @@ _FIELDS = (
     "stale_age_ms",
     "unseen",
     "scored_at",
+    "data_version",
+    "code_version",
 )
+VARIANT, SHARD = "champion", 0
+"""Of a model that answers alone and in one piece."""
 _NULL, _BOOLEAN, _LONG, _DOUBLE, _STRING = b"\x00", b"\x02", b"\x04", b"\x06", b"\x08"  # branches of the maps' union
 _PRESENT = b"\x02"  # of a nullable field
 _END = b"\x00"  # no further block of a map or array
 _TRUE, _FALSE = b"\x01", b"\x00"
+
+
+def id_field(service: ServicePlan) -> str:
+    """The field that identifies a request, and so its prediction.
+
+    Raises:
+        SettingError: The service's requests have none.
+    """
+    if service.request.id is None:
+        raise SettingError(
+            f'{service.name}: its request source "{service.request.name}" declares no id, by which predictions are known: Source(id=…)'
+        )
+    return service.request.id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +70,8 @@ class PredictionEncoder:
         service_version: Fingerprint of its definitions.
         model: Name of the model.
         model_version: Which of its versions.
+        data_version: Digest of the data version that the model was trained on; empty when not known.
+        code_version: Of the code that scores.
         variant: Under which role of a rollout it answered.
         shard: Of the model.
     """
@@ -61,8 +81,10 @@ class PredictionEncoder:
     service_version: str
     model: str
     model_version: str
-    variant: str = "champion"
-    shard: int = 0
+    data_version: str = ""
+    code_version: str
+    variant: str = VARIANT
+    shard: int = SHARD
 
     def __post_init__(self) -> None:
         """Refuse a schema that this encoder was not written for."""
@@ -80,6 +102,10 @@ class PredictionEncoder:
     def _versions(self) -> bytes:
         texts = (self.service, self.service_version, self.model, self.model_version, self.variant)
         return b"".join(map(_text, texts)) + _long(self.shard)
+
+    @cached_property
+    def _made_of(self) -> bytes:
+        return _text(self.data_version) + _text(self.code_version)
 
     def encode(
         self,
@@ -124,7 +150,7 @@ class PredictionEncoder:
             (_TRUE if value else _FALSE for value in stale.tolist()),
             map(_long, stale_age_ms.tolist()),
             _names(unseen, n),
-            repeat(_long(scored_at_ms), n),
+            repeat(_long(scored_at_ms) + self._made_of, n),
         ]
         return [b"".join(row) for row in zip(*columns, strict=True)]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan
 from inference.online.reader import OnlineReader
-from inference.prediction import PredictionEncoder
+from inference.prediction import PredictionEncoder, id_field
 from schemas.errors import ServiceError
 from schemas.types import DataType
 from schemas.wire import OK, Decoder, now_ms
@@ -24,7 +24,7 @@ _Columns = Mapping[str, Sequence[Any]]
 
 
 class Model(Protocol):
-    """What the scorer asks of a model: `inference.model.Scorer` has it."""
+    """What the scorer asks of a model: `inference.model.LoadedModel` has it."""
 
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
         """The score of every row; the columns are found by name."""
@@ -123,7 +123,7 @@ class Scorer:
         served = self.reader.read(requests)
         features = served.table.select(list(self.service.feature_types))
         stale = served.table.column("stale").to_numpy().astype(bool)
-        ids = [str(identity) for identity in requests.column(self.service.request.id or "").to_pylist()]
+        ids = [str(identity) for identity in requests.column(id_field(self.service)).to_pylist()]
         values = self.encoder.encode(
             request_id=ids,
             event_time_ms=requests.column(self.service.request.event_time).cast(pa.int64()).to_numpy(),

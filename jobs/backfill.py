@@ -6,13 +6,11 @@ What was committed stays: a run that was stopped is continued by running it agai
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,20 +19,22 @@ if __name__ == "__main__" and sys.path and sys.path[0] == str(Path(__file__).par
 
 import pyarrow.parquet as pq
 import typer
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from features.catalog import load
-from features.compiler.plan import ServicePlan
+from features.compiler.plan import ServicePlan, SourcePlan
+from features.data_version import DataVersion
 from infra.settings import Settings
-from jobs import history, point_in_time
+from jobs import content, history, point_in_time, topic_history
+from jobs.code_version import code_version
+from jobs.day_writer import Scoring
 from jobs.days import WHOLE, Days, claim, spans
 from jobs.features_read import service_named
 from jobs.frontier import instant_ms
 from jobs.point_in_time import REQUESTS, Inputs
-from jobs.spark_session import reason, session
+from jobs.spark_session import FAULTS, is_gone, reason, session
 from jobs.splits import DAY_MS, Range, ranges
+from jobs.topic_history import KAFKA, TopicHistory
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
 
@@ -53,6 +53,7 @@ class Backfill:
         requests: Parquet file of requests, or a folder of them.
         as_known: Count late events too, instead of what was served.
         label: Add the column `label`: what then happened, null where unknown.
+        scoring: Have a model score the features, and write predictions.
         from_ms, until_ms: Only requests with event times in `[from, until)`.
         range_rows: Requests and events that are computed between two commits, about.
         group_rows: Requests and tiles that a worker's process holds at once.
@@ -64,10 +65,20 @@ class Backfill:
     requests: Path
     as_known: bool = False
     label: bool = False
+    scoring: Scoring | None = None
     from_ms: int | None = None
     until_ms: int | None = None
     range_rows: int = Settings.backfill_range_rows
     group_rows: int = Settings.backfill_group_rows
+
+    @property
+    def sources(self) -> tuple[SourcePlan, ...]:
+        """Every source that a view or the label reads."""
+        service = self.service
+        sources = {view.source.name: view.source for view in service.views}
+        if self.label and service.label is not None:
+            sources |= {service.label.source.name: service.label.source}
+        return tuple(sources.values())
 
     def __post_init__(self) -> None:
         """Refuse a label that the service does not have."""
@@ -80,6 +91,7 @@ class Outcome:
     """What a backfill read, and which days it wrote.
 
     Attributes:
+        topics: What was read of Kafka, if anything was.
         tallies: Rows read and refused, by relation.
         asked: Day since the epoch → its requests.
         done: Day → rows, of those that are there.
@@ -88,6 +100,7 @@ class Outcome:
         seconds: How long it took.
     """
 
+    topics: TopicHistory | None = None
     tallies: list[history.Tally] = field(default_factory=list)
     asked: Mapping[int, int] = field(default_factory=dict)
     done: dict[int, int] = field(default_factory=dict)
@@ -105,19 +118,22 @@ class Outcome:
         """Whether all that was asked for is there."""
         return all(day in self.done for day in self.asked)
 
-    def lines(self, out: Path) -> list[str]:
+    def lines(self, out: Path, what: str) -> list[str]:
         """For the user."""
         before = f", {self.resumed:,} days of them from before" if self.resumed else ""
         return [
+            *(self.topics.lines() if self.topics is not None else ()),
             *map(str, self.tallies),
             *spans(sorted(self.asked), self.done, self.failed),
-            f"{self.rows:,} rows of features in {self.seconds:.1f} s{before}: {out}",
+            f"{self.rows:,} rows of {what} in {self.seconds:.1f} s{before}: {out}",
         ]
 
 
 def command(
     service: Annotated[str, typer.Option(help="A feature service of the definitions")],
-    events: Annotated[Path, typer.Option(help="Folder with one folder per source, named as the source, of Parquet files")],
+    events: Annotated[
+        Path, typer.Option(help="Folder with one folder per source, named as the source, of Parquet files; or kafka: the sources' topics")
+    ],
     requests: Annotated[Path, typer.Option(help="Parquet file of requests, or a folder of them: the fields of the request schema")],
     out: Annotated[Path, typer.Option(help="Folder to write, a file per day: request columns, features, frontier, stale")],
     as_known: Annotated[bool, typer.Option("--as-known", help="Count late events too; otherwise as served, without them")] = False,
@@ -140,16 +156,21 @@ def command(
         range_rows=settings.backfill_range_rows,
         group_rows=settings.backfill_group_rows,
     )
+    return run_and_tell(backfill, out, settings, overwrite=overwrite)
+
+
+def run_and_tell(backfill: Backfill, out: Path, settings: Settings, *, overwrite: bool) -> int:
+    """Compute and write, print what was done; the exit code. Raises what `run` does."""
     outcome = Outcome()
     try:
-        run(backfill, out, overwrite=overwrite, outcome=outcome)
+        run(backfill, out, overwrite=overwrite, outcome=outcome, kafka=settings if backfill.events == KAFKA else None)
     finally:
         if outcome.asked:  # also when it is interrupted, or Spark is gone
-            print("\n".join(outcome.lines(out)), flush=True)
+            print("\n".join(outcome.lines(out, "features" if backfill.scoring is None else "predictions")), flush=True)
     return 0 if outcome.whole else 1
 
 
-def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome | None = None) -> Outcome:
+def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome, kafka: Settings | None = None) -> Outcome:
     """Compute and write, in a session of its own; see `compute`.
 
     Args:
@@ -157,6 +178,7 @@ def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome | No
         out: The folder to write.
         overwrite: Begin it anew, if it is one of ours.
         outcome: Filled on the way, so that it tells how far an interrupted run came.
+        kafka: Where the sources' topics are, if these are the events, instead of a folder; all count then, as known.
 
     Raises:
         SettingError: A folder that is missing or not writable, or one that holds something else.
@@ -165,7 +187,11 @@ def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome | No
     """
     claim(out)
     with session(f"tidemark backfill {backfill.service.name}") as spark:
-        return compute(spark, backfill, out, overwrite=overwrite, outcome=outcome)
+        if kafka is None:
+            return compute(spark, backfill, out, overwrite=overwrite, outcome=outcome)
+        with topic_history.copied(spark, out, backfill.sources, backfill.schemas, kafka, overwrite=overwrite) as outcome.topics:
+            backfill = replace(backfill, events=outcome.topics.folder, as_known=True)
+            return compute(spark, backfill, out, overwrite=overwrite, outcome=outcome)
 
 
 def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bool = False, outcome: Outcome | None = None) -> Outcome:
@@ -196,7 +222,8 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
         if not outcome.asked:
             pq.write_table(inputs.schema.empty_table(), out / "no-requests.parquet")
         if outcome.whole:
-            days.finish(made_of | {"rows": outcome.rows, "read": _read(outcome)})
+            topics = {} if outcome.topics is None else {"topics": [asdict(tally) for tally in outcome.topics.tallies]}
+            days.finish({"rows": outcome.rows, "read": _read(outcome)} | topics)
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -206,21 +233,17 @@ def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Day
         for written in point_in_time.compute(spark, inputs, range_, days.scratch, group_rows=group_rows):
             days.commit(written, expected=outcome.asked[written.day])
             outcome.done[written.day] = written.rows
-    except (PySparkException, Py4JError) as error:
+    except FAULTS as error:
         outcome.failed |= dict.fromkeys((day for day in range_.days if day not in outcome.done), reason(error))
-        if spark.sparkContext._jsc.sc().isStopped():
+        if is_gone(spark):
             raise
 
 
 def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, history.Relation]:
     """The requests and every source that a view or the label reads."""
-    service = backfill.service
-    sources = {view.source.name: view.source for view in service.views}
-    if backfill.label and service.label is not None:
-        sources |= {service.label.source.name: service.label.source}
-    asked = history.requests(spark, backfill.requests, backfill.schemas.current(service.request.schema))
+    asked = history.requests(spark, backfill.requests, backfill.schemas.current(backfill.service.request.schema))
     known = {
-        source.name: history.events(spark, backfill.events, source, backfill.schemas.current(source.schema)) for source in sources.values()
+        source.name: history.events(spark, backfill.events, source, backfill.schemas.current(source.schema)) for source in backfill.sources
     }
     return {REQUESTS: asked, **known}
 
@@ -245,6 +268,7 @@ def _inputs(backfill: Backfill, relations: Mapping[str, history.Relation], outco
         days={name: counted[name].days for name in relations},
         events={name: frame for name, frame in good.items() if name != REQUESTS},
         label=label,
+        scoring=backfill.scoring,
     )
 
 
@@ -257,25 +281,21 @@ def _ranges(backfill: Backfill, inputs: Inputs, pending: list[int], done: list[i
     return ranges(pending, done, rows, limit=backfill.range_rows, least_days=-(-longest_ms // DAY_MS))
 
 
-def _made_of(backfill: Backfill, relations: Mapping[str, history.Relation]) -> dict[str, Any]:
+def _made_of(backfill: Backfill, relations: Mapping[str, history.Relation]) -> DataVersion:
     """Everything that the values depend on."""
-    files = {
-        name: [{"path": str(f.path), "bytes": f.bytes, "rows": f.rows, "footer_sha256": f.footer_sha256} for f in relation.files]
-        for name, relation in relations.items()
-    }
-    content = {name: [[f.bytes, f.rows, f.footer_sha256] for f in relation.files] for name, relation in relations.items()}
-    return {
-        "service": backfill.service.name,
-        "service_version": backfill.service.fingerprint,
-        "views": {view.name: view.fingerprint for view in backfill.service.views},
+    options: dict[str, Any] = {
         "as_known": backfill.as_known,
         "label": backfill.label,
-        "from_ms": backfill.from_ms,
-        "until_ms": backfill.until_ms,
-        "inputs_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
-        "files": files,
-        "code_version": importlib.metadata.version("tidemark"),
+        "from": _time(backfill.from_ms),
+        "until": _time(backfill.until_ms),
     }
+    if backfill.scoring is not None:
+        options["model_version"] = backfill.scoring.version
+    return DataVersion.of(backfill.service, options=options, files=content.hashed(relations), code=code_version())
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _read(outcome: Outcome) -> list[dict[str, object]]:

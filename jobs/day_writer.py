@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import numpy as np
@@ -30,6 +30,32 @@ _ROW_GROUP = 131_072
 
 
 @dataclass(frozen=True, kw_only=True)
+class Written:
+    """A file of one day, as a worker left it: a row of `WRITTEN`."""
+
+    day: int
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Scoring(Protocol):
+    """Makes predictions of features. `inference.batch.BatchScorer` does; it loads LightGBM, which a worker should where that is wanted only."""
+
+    @property
+    def version(self) -> str:
+        """Of the model."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the predictions."""
+
+    def score(self, table: pa.Table) -> pa.Table:
+        """A prediction for each row of features."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DayWriter:
     """Writes rows as files of one day each. Picklable.
 
@@ -39,11 +65,13 @@ class DayWriter:
         folder: Where; the same for all workers and the driver.
         schema: The columns to write, and their types.
         derived: Those that functions make of the others, batch by batch, as the online reader does.
+        scoring: Makes predictions of the features.
     """
 
     folder: str
     schema: pa.Schema
     derived: tuple[DerivedFeature, ...] = ()
+    scoring: Scoring | None = None
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Write batches in the order of their days.
@@ -72,7 +100,7 @@ class _OpenDay:
     """The file of one day, while it is written."""
 
     def __init__(self, day: int, what: DayWriter) -> None:
-        self._day, self._schema, self._derived, self._rows = day, what.schema, what.derived, 0
+        self._day, self._schema, self._derived, self._scoring, self._rows = day, what.schema, what.derived, what.scoring, 0
         self._path = Path(what.folder) / f"{day}-{uuid4().hex}.parquet"
         self._writer = pq.ParquetWriter(self._path, what.schema)
 
@@ -81,6 +109,8 @@ class _OpenDay:
         columns = dict(zip(table.column_names, table.columns, strict=True))
         for feature in self._derived:
             table = table.append_column(feature.name, feature.evaluate(columns))
+        if self._scoring is not None:
+            table = self._scoring.score(table)
         table = table.select(self._schema.names).cast(self._schema)
         self._writer.write_table(table)
         self._rows += len(table)

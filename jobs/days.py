@@ -13,11 +13,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from jobs.point_in_time import Written
+from features.data_changes import changes
+from features.data_version import KEY, DataVersion
+from jobs.day_writer import Written
 from schemas.errors import DataError, SettingError
 
 STATE = "_tidemark"
@@ -34,11 +36,11 @@ class Days:
 
     Attributes:
         folder: The folder.
-        made_of: What its days are made of: plain data, the same in every run that may add to it.
+        made_of: What its days are made of; the same in every run that may add to it.
     """
 
     folder: Path
-    made_of: Mapping[str, Any]
+    made_of: DataVersion
 
     @property
     def scratch(self) -> Path:
@@ -47,7 +49,7 @@ class Days:
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path, made_of: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Days]:
+    def open(cls, folder: Path, made_of: DataVersion, *, overwrite: bool = False) -> Iterator[Days]:
         """Open a folder to add days to it, begin it where it is not there; one process at a time.
 
         Args:
@@ -57,18 +59,12 @@ class Days:
 
         Raises:
             SettingError: It cannot be written, is somebody else's, is written by another process, or was made of something else.
+            DataError: What it says of itself is damaged.
         """
         state = folder / STATE
         try:
             claim(folder)
-            state.mkdir(parents=True, exist_ok=True)
-            with (state / "lock").open("w") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise SettingError(
-                        f"--out: {folder} is being written by another backfill; wait for it, or name another folder"
-                    ) from None
+            with locked(folder, state / "lock"):
                 days = cls(folder=folder, made_of=made_of)
                 days._begin(overwrite)
                 try:
@@ -86,19 +82,16 @@ class Days:
             for path in [*self.folder.glob("*.parquet"), *(self.folder / STATE).glob("*.json")]:
                 path.unlink()
         if known.exists():
-            self._refuse_another(json.loads(known.read_text()))
+            self._refuse_another(DataVersion.parse(_read(known), known))
         else:
-            _write(known, self.made_of)
+            write_json(known, {KEY: self.made_of.json()})
         shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir()
+        self.scratch.mkdir(exist_ok=True)  # a worker of a run that was killed may still be writing there, under names of its own
 
-    def _refuse_another(self, before: Mapping[str, Any]) -> None:
-        compared = [name for name in self.made_of if name != "files"]  # inputs_sha256 is of what is in them, wherever they lie
-        changed = [name for name in compared if before.get(name) != json.loads(json.dumps(self.made_of[name]))]
-        if changed:
-            shown = "; ".join(f"{name} {_shown(before.get(name))}, now {_shown(self.made_of[name])}" for name in changed)
+    def _refuse_another(self, before: DataVersion) -> None:
+        if changed := changes(before, self.made_of):
             raise SettingError(
-                f"--out: {self.folder} was begun with other inputs ({shown}); run with the same, name another folder, or begin anew with --overwrite"
+                f"--out: {self.folder} was begun with other inputs ({'; '.join(changed)}); run with the same, name another folder, or begin anew with --overwrite"
             )
 
     def done(self) -> dict[int, int]:
@@ -125,13 +118,33 @@ class Days:
         (self.scratch / written.file).replace(file)
         _sync(self.folder)
         manifest = {"file": file.name, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
-        stated = {key: self.made_of[key] for key in ("service", "service_version", "inputs_sha256")}
-        _write(self.folder / STATE / f"{name(written.day)}.json", manifest | stated)
+        write_json(self.folder / STATE / f"{name(written.day)}.json", manifest | {KEY: self.made_of.digest})
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Say that all that was asked for is there."""
         files = [json.loads(path.read_text()) for path in sorted((self.folder / STATE).glob("????-??-??.json"))]
-        _write(self.folder / WHOLE, {**manifest, "days": [{key: f[key] for key in ("file", "rows", "bytes", "sha256")} for f in files]})
+        days = [{key: f[key] for key in ("file", "rows", "bytes", "sha256")} for f in files]
+        write_json(self.folder / WHOLE, {KEY: self.made_of.json(), **manifest, "days": days})
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """What a folder says of all its days, checked as far as its data version.
+
+    Raises:
+        SettingError: It is no such folder, or not all of its days are there.
+        DataError: The manifest is damaged.
+    """
+    path = folder / WHOLE
+    if not path.is_file():
+        missing = (
+            f"not whole yet (it has no {WHOLE}); run its backfill again"
+            if (folder / STATE).is_dir()
+            else f"not a backfill (it has no {WHOLE})"
+        )
+        raise SettingError(f"{folder} is {missing}")
+    manifest = _read(path)
+    DataVersion.parse(manifest, path)
+    return manifest
 
 
 def claim(folder: Path) -> None:
@@ -143,6 +156,26 @@ def claim(folder: Path) -> None:
     inside = [path.name for path in folder.iterdir()] if folder.is_dir() else [] if not folder.exists() else [folder.name]
     if inside and not (folder / STATE).is_dir():
         raise SettingError(f"--out: {folder} is not empty and was not written by this command; name another folder")
+
+
+@contextmanager
+def locked(folder: Path, lock: Path) -> Iterator[None]:
+    """Keep other processes from writing a folder, until the block or this process ends.
+
+    Raises:
+        SettingError: Another one is writing it, or this one cannot.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        stream = lock.open("w")
+    except OSError as fault:
+        raise SettingError(f"--out: {folder} cannot be written: {fault.strerror or fault}") from fault
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingError(f"--out: {folder} is being written by another backfill; wait for it, or name another folder") from None
+        yield
 
 
 def name(day: int) -> str:
@@ -169,15 +202,18 @@ def _span(state: str, days: list[int], done: Mapping[int, int]) -> str:
     return f"{what}: {span} ({len(days):,} day{'s' if len(days) > 1 else ''}{rows}){f': {why}' if why else ''}"
 
 
-def _shown(value: Any) -> str:
-    return f"{str(value)[:8]}…" if isinstance(value, str) and len(value) == 64 else json.dumps(value)
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as fault:
+        raise DataError(f"{path}: damaged: {type(fault).__name__}: {fault}; make it again") from None
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """A file that is there whole or not at all."""
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """A file that is there whole or not at all; of the same content the same bytes, so no time is in it."""
     fresh = path.with_name(f".{path.name}.new")
     with fresh.open("w") as stream:
-        stream.write(json.dumps({**content, "made_at": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1) + "\n")
+        stream.write(json.dumps(content, indent=1) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
     fresh.replace(path)

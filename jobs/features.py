@@ -27,13 +27,15 @@ from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from features.watermarks import NONE, TICK, Watermarks
 from infra.settings import Settings
-from jobs import topics
+from jobs import beside, topics
+from jobs.applied import computes, refuse_other_tiles
+from jobs.beside import consumer_group
 from jobs.partition_log import PartitionLog
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES, patiently
+from jobs.source_decoder import decoder
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
-from schemas.registry import Registry
-from schemas.wire import BAD, MARKER, Decoder
+from schemas.wire import BAD, MARKER
 
 WATERMARK_INTERVAL_MS = 50  # how often the watermark is told downstream: a part of every tile's delay
 
@@ -91,16 +93,17 @@ class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
 class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
     """Where messages lie and the times that they tell → the watermark after each; one instance sees all of a topic."""
 
-    def __init__(self, *, source: SourcePlan, settings: Settings) -> None:
+    def __init__(self, *, source: SourcePlan, settings: Settings, group: str) -> None:
         """Keep what the worker needs; nothing is opened yet."""
         self._source = source
+        self._group = group
         self._idle_ms = settings.idle_timeout_ms
         self._servers = settings.kafka_servers
 
     def open(self, function_context: FunctionContext) -> None:
         """Called by Flink before the first batch."""
         self._log = logging.getLogger("tidemark")
-        log = PartitionLog(self._servers, self._source.topic, group=consumer_group(self._source))
+        log = PartitionLog(self._servers, self._source.topic, group=self._group)
         self._watermarks = Watermarks(lateness_ms=self._source.lateness_ms, idle_ms=self._idle_ms, log=log)
 
     def eval(self, partition: pd.Series[int], offset: pd.Series[int], told_ms: pd.Series[Any], *_: pd.Series[int]) -> pd.Series[Any]:
@@ -118,35 +121,20 @@ def _nullable(times: NDArray[np.int64]) -> pd.Series[Any]:
     return pd.Series([None if time == NONE else time for time in times.tolist()], dtype=object)
 
 
-def consumer_group(source: SourcePlan) -> str:
-    """Under which the job commits what it has read."""
-    return f"tidemark.features.{source.name}"
-
-
-def decoder(source: SourcePlan, schemas: SchemaSet, settings: Settings) -> Decoder:
-    """What reads the messages of a source.
-
-    Raises:
-        DefinitionError: The source's schema is not there or lacks a field.
-        SettingError: The registry's address is not one.
-    """
-    return Decoder(
-        schemas,
-        source.schema,
-        registry=None if settings.registry is None else Registry(settings.registry),
-        event_time=source.event_time,
-        required=() if source.id is None else (source.id,),
-        max_ahead_ms=settings.future_skew_ms,
-        max_bytes=settings.max_record_bytes,
-    )
-
-
 class Job:
     """The tables, functions and statements of one run."""
 
-    def __init__(self, *, plan: Plan, sources: Sequence[SourcePlan], settings: Settings) -> None:
-        """Take what it is about; nothing is started yet."""
+    def __init__(self, *, plan: Plan, sources: Sequence[SourcePlan], settings: Settings, beside: bool = False) -> None:
+        """Take what it is about; nothing is started yet.
+
+        Args:
+            plan: Whose views are computed.
+            sources: Which are read.
+            settings: Of the services.
+            beside: Tiles alone are written: another job of the source writes its archive, dead letters and late events.
+        """
         self._plan = plan
+        self._beside = beside
         self._sources = sources
         self._settings = settings
         self._schemas = SchemaSet.load(settings.schemas or SHIPPED)
@@ -177,7 +165,7 @@ class Job:
         tables.execute_sql(flink.raw_table(source, options=self._raw_options(source)))
         tables.execute_sql(flink.ticks_table(source))
         self._relation(flink.messages(source), self._stream(flink.messages_query(source)), flink.MESSAGE_COLUMNS)
-        clock, gates = Clock(source=source, settings=self._settings), self._settings.parallelism
+        clock, gates = Clock(source=source, settings=self._settings, group=self._group(source)), self._settings.parallelism
         tables.create_temporary_function(flink.clock(source), udf(clock, result_type=DataTypes.BIGINT(), func_type="pandas"))
         tables.create_temporary_function(flink.gate(source), self._gate(source, clock if gates == 1 else None))
         checked = self._stream(flink.gate_query(source, gates=gates))
@@ -188,6 +176,17 @@ class Job:
             counted = self._stream(flink.events_query(source, size))
             self._relation(flink.events(source, size), counted, flink.events_columns(source), time="_time")
 
+        if not self._beside:
+            self._keep_events(source, views)
+        for view in views:
+            self._relation(flink.tiles(view), self._stream(flink_tiles.tile_query(view)), flink.tile_relation_columns(view), time="_closed")
+            sink = f"sink_{view.name}"
+            tables.execute_sql(flink.tiles_table(sink, view, options=self._avro_sink(view.tiles_topic)))
+            self._write(sink, flink.tile_sink_query(view))
+            self._write("closings", flink.closing_sink_query(view))
+
+    def _keep_events(self, source: SourcePlan, views: Sequence[ViewPlan]) -> None:
+        tables = self._tables
         letters = {"value.format": "raw", "key.format": "raw", "key.fields": "_key", "value.fields-include": "EXCEPT_KEY"}
         dead, late, archive = (f"{kind}_{source.name}" for kind in ("dead_letters", "late", "archive"))
         tables.execute_sql(flink.letters_table(dead, options=self._sink(source.dead_letter_topic) | letters))
@@ -197,12 +196,9 @@ class Job:
         if views:
             tables.execute_sql(flink.letters_table(late, options=self._sink(source.late_topic) | letters))
             self._write(late, flink.late_query(source, views))
-        for view in views:
-            self._relation(flink.tiles(view), self._stream(flink_tiles.tile_query(view)), flink.tile_relation_columns(view), time="_closed")
-            sink = f"sink_{view.name}"
-            tables.execute_sql(flink.tiles_table(sink, view, options=self._avro_sink(view.tiles_topic)))
-            self._write(sink, flink.tile_sink_query(view))
-            self._write("closings", flink.closing_sink_query(view))
+
+    def _group(self, source: SourcePlan) -> str:
+        return consumer_group(source, self._plan.views_of(source.name) if self._beside else ())
 
     def _gate(self, source: SourcePlan, clock: Clock | None) -> Any:
         fields = [DataTypes.FIELD(name, _TYPES[type_]) for name, type_ in flink.gate_columns(source).items()]
@@ -238,7 +234,7 @@ class Job:
             "connector": "kafka",
             "topic": source.topic,
             "properties.bootstrap.servers": self._settings.kafka_servers,
-            "properties.group.id": consumer_group(source),
+            "properties.group.id": self._group(source),
             "properties.auto.offset.reset": "earliest",
             "scan.startup.mode": "group-offsets",
             "key.format": "raw",
@@ -297,10 +293,18 @@ def main(arguments: Sequence[str]) -> int:
     """The driver, run by Flink's client."""
     parser = argparse.ArgumentParser(prog="tidemark submit features")
     parser.add_argument("source", nargs="*", help="Sources by name; all that a view reads when none is given.")
-    names = parser.parse_args(arguments).source
+    parser.add_argument("--only", metavar="VIEW", help="Only this view, beside the job of its source.")
+    given = parser.parse_args(arguments)
     settings = Settings.load()
-    plan = load(settings.definitions, settings.schemas)
-    job = Job(plan=plan, sources=chosen(plan, names), settings=settings)
-    topics.ensure(settings, plan)
+    declared = load(settings.definitions, settings.schemas)
+    plan = beside.only(declared, given.only) if given.only else beside.without_others(declared, settings)
+    sources = chosen(plan, given.source)
+    views = [view for source in sources for view in plan.views_of(source.name)]
+    job = Job(plan=plan, sources=sources, settings=settings, beside=given.only is not None)
+    refuse_other_tiles(settings, views)
+    topics.ensure(settings, declared)
+    if given.only:
+        beside.begin_where_the_other_is(settings, plan.views[given.only])
     job.submit()
+    computes(settings, sources, views, only=given.only)
     return 0

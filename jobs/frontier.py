@@ -14,6 +14,7 @@ from rich.table import Table
 from features.catalog import load
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
+from inference.online.serving import served
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError
 
@@ -35,7 +36,8 @@ def command(
     if view is not None and view not in views:
         raise SettingError(f'frontier: no feature view is named "{view}"; there are {", ".join(sorted(views))}')
     names = sorted(views) if view is None else [view]
-    frontiers = Frontiers(connect(settings.redis_url))
+    redis = connect(settings.redis_url)
+    frontiers = Frontiers(redis, project=served(redis).project)
     now = frontiers.read(names) if target is None else wait_for(lambda: frontiers.read(names), target, timeout_s=timeout)
     Console(soft_wrap=True).print(_table(now))
 
@@ -61,9 +63,9 @@ def wait_for(read: Callable[[], Mapping[str, int | None]], target_ms: int, *, ti
         if not behind:
             return now
         if time.monotonic() >= deadline:
-            where = ", ".join(f"{name} is at {_time(frontier)}" for name, frontier in behind.items())
+            where = ", ".join(f"{name} is at {show_ms(frontier)}" for name, frontier in behind.items())
             raise ServiceError(
-                f"frontier: not at {_time(target_ms)} after {timeout_s:g} s: {where}; see `tidemark jobs` for features and materialize"
+                f"frontier: not at {show_ms(target_ms)} after {timeout_s:g} s: {where}; see `tidemark jobs` for features and materialize"
             )
         time.sleep(_POLL_S)
 
@@ -88,11 +90,12 @@ def _table(frontiers_ms: Mapping[str, int | None]) -> Table:
     now = datetime.now(UTC)
     for name, frontier in frontiers_ms.items():
         behind = "" if frontier is None else str(now - _EPOCH - timedelta(milliseconds=frontier)).partition(".")[0]
-        table.add_row(name, _time(frontier), behind)
+        table.add_row(name, show_ms(frontier), behind)
     return table
 
 
-def _time(ms: int | None) -> str:
+def show_ms(ms: int | None) -> str:
+    """A time as users read it."""
     if ms is None:
         return "nothing yet"
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,16 +47,15 @@ class HistoryFile:
 
     Attributes:
         path: Where it is.
+        name: Its path below the folder that was named, with `/` between.
         bytes: Its size.
         rows: How many it says to have.
-        footer_sha256: Of its footer, which holds the place and size of every column chunk and its statistics: cheap to know of any file,
-            and another one for other content.
     """
 
     path: Path
+    name: str
     bytes: int
     rows: int
-    footer_sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ def events(spark: SparkSession, folder: Path, source: SourcePlan, schema: Schema
         inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
         near = did_you_mean(source.name, inside) if inside else "there are none"
         raise SettingError(f'--events: {folder} has no folder "{source.name}"; {near}. It holds one folder per source, named as the source')
-    return read(spark, parquet_files(own), schema)
+    return read(spark, own, parquet_files(own), schema)
 
 
 def requests(spark: SparkSession, path: Path, schema: Schema) -> Relation:
@@ -121,7 +119,7 @@ def requests(spark: SparkSession, path: Path, schema: Schema) -> Relation:
     files = parquet_files(path) if path.is_dir() else (path,)
     if not files:
         raise SettingError(f"--requests: {path} holds no Parquet file")
-    return read(spark, files, schema)
+    return read(spark, path if path.is_dir() else path.parent, files, schema)
 
 
 def parquet_files(folder: Path) -> tuple[Path, ...]:
@@ -135,14 +133,15 @@ def parquet_files(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def read(spark: SparkSession, files: Iterable[Path], schema: Schema) -> Relation:
-    """All files as one relation; files that store columns differently are read apart and united."""
+def read(spark: SparkSession, folder: Path, files: Iterable[Path], schema: Schema) -> Relation:
+    """All files below a folder as one relation; files that store columns differently are read apart and united."""
     groups: dict[Layout, list[Path]] = defaultdict(list)
     found = []
-    for path in (path.absolute() for path in files):
-        file, stored = _footer(path)
-        groups[_layout(path, stored, schema)].append(path)
-        found.append(file)
+    for path in files:
+        where = path.absolute()
+        size, count, stored = _footer(where)
+        groups[_layout(where, stored, schema)].append(where)
+        found.append(HistoryFile(path=where, name=path.relative_to(folder).as_posix(), bytes=size, rows=count))
     parts = [_read_alike(spark, paths, layout, schema) for layout, paths in groups.items()]
     rows = reduce(DataFrame.unionByName, parts) if parts else _none(spark, schema)
     return Relation(schema=schema, rows=rows, files=tuple(found))
@@ -231,20 +230,14 @@ def _bad(schema: Schema) -> Column:
     return reduce(lambda left, right: left | right, [condition for _, condition in _faults(schema)], F.lit(False))
 
 
-def _footer(path: Path) -> tuple[HistoryFile, Any]:
-    """What a file says of itself, and its schema."""
+def _footer(path: Path) -> tuple[int, int, Any]:
+    """What a file says of itself: its size, its rows, its schema."""
     try:
         with path.open("rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(0, size - 8))
-            length = int.from_bytes(stream.read(4), "little")
-            stream.seek(max(0, size - 8 - length))
-            digest = hashlib.sha256(stream.read(length)).hexdigest()
-            stream.seek(0)
             metadata = pq.read_metadata(stream)
+            return stream.seek(0, 2), metadata.num_rows, metadata.schema
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
-    return HistoryFile(path=path, bytes=size, rows=metadata.num_rows, footer_sha256=digest), metadata.schema
 
 
 def _layout(path: Path, stored: Any, schema: Schema) -> Layout:
@@ -305,7 +298,8 @@ def _physical(column: Any, type_: DataType) -> _Physical | None:
 
 def _read_alike(spark: SparkSession, files: list[Path], layout: Layout, schema: Schema) -> DataFrame:
     stored = T.StructType([T.StructField(name, physical.read) for name, physical in layout if physical is not None])
-    frame = spark.read.schema(stored).parquet(*(str(path) for path in files))
+    # With its scheme: on a cluster, a path without one may be HDFS's.
+    frame = spark.read.schema(stored).parquet(*(f"file://{path}" for path in files))
     fields = {field.name: field for field in schema.fields}
     columns = [_portable(name, physical, fields.get(name)) for name, physical in layout]
     return frame.select(*columns, F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(POSITION))

@@ -3,11 +3,12 @@
 tiles topics, frontier topic ─▶ inference.materializer ─▶ Feast's layout in Redis, frontiers; what cannot be read ─▶ `<topic>.dlq`
 
 At least once, which is enough: writing a tile or taking in a closing again changes nothing. Without a checkpoint it reads the
-tiles topics from their beginning, so an empty store is rebuilt by submitting the job.
+tiles topics from their beginning. Each generation of the store is written by a job of its own, so that none is handed over.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from features.catalog import load
@@ -16,9 +17,12 @@ from inference.feast_registry import registry
 from inference.materializer import Materializer
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
+from inference.online.serving import project_of
 from inference.online.store import TileWriter
 from infra.settings import Settings
 from jobs import topics
+from jobs.applied import refuse_other_tiles, stores
+from jobs.generations import job_name, served
 from jobs.pipeline import BatchFunction, Outcome, Pipeline
 from schemas.errors import DefinitionError
 from schemas.record import SHIPPED, SchemaSet
@@ -29,9 +33,10 @@ class MaterializeFunction(BatchFunction):
 
     metrics = ("tiles", "closings", "dead_letters")
 
-    def __init__(self, *, views: tuple[ViewPlan, ...], schemas: SchemaSet, settings: Settings) -> None:
+    def __init__(self, *, views: tuple[ViewPlan, ...], schemas: SchemaSet, settings: Settings, project: str) -> None:
         """Keep what the worker needs; nothing is opened yet."""
         self._views = views
+        self._project = project
         self._schemas = schemas
         self._settings = settings
 
@@ -39,8 +44,9 @@ class MaterializeFunction(BatchFunction):
         """Connect to the store."""
         redis = connect(self._settings.redis_url)
         slack_ms, ttl_ms = self._settings.tile_slack_ms, self._settings.online_ttl_ms
-        writers = {view.name: TileWriter(view, redis, slack_ms=slack_ms, ttl_ms=ttl_ms) for view in self._views}
-        self._materializer = Materializer(views=self._views, writers=writers, frontiers=Frontiers(redis), schemas=self._schemas)
+        writers = {view.name: TileWriter(view, redis, project=self._project, slack_ms=slack_ms, ttl_ms=ttl_ms) for view in self._views}
+        frontiers = Frontiers(redis, project=self._project)
+        self._materializer = Materializer(views=self._views, writers=writers, frontiers=frontiers, schemas=self._schemas)
 
     def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
         """Write a batch."""
@@ -55,8 +61,8 @@ class MaterializeFunction(BatchFunction):
         )
 
 
-def pipeline(settings: Settings, plan: Plan) -> Pipeline:
-    """The job for all views of a plan.
+def pipeline(settings: Settings, plan: Plan, *, generation: int = 1) -> Pipeline:
+    """The job for all views of a plan, into a generation of the store.
 
     Raises:
         DefinitionError: There is no view.
@@ -65,19 +71,27 @@ def pipeline(settings: Settings, plan: Plan) -> Pipeline:
         raise DefinitionError("materialize: the definitions declare no feature view; there is nothing to do")
     views = tuple(plan.views[name] for name in sorted(plan.views))
     return Pipeline(
-        name="materialize",
+        name=job_name(generation),
         topics=(*(view.tiles_topic for view in views), FRONTIER_TOPIC),
         answers=None,
-        function=MaterializeFunction(views=views, schemas=SchemaSet.load(settings.schemas or SHIPPED), settings=settings),
+        function=MaterializeFunction(
+            views=views, schemas=SchemaSet.load(settings.schemas or SHIPPED), settings=settings, project=project_of(generation)
+        ),
         from_earliest=True,
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     """The driver, run by `jobs.driver` inside Flink's client."""
+    parser = argparse.ArgumentParser(prog="tidemark submit materialize")
+    parser.add_argument("--generation", type=int, help="Of the store; the one that is served when not given.")
+    given = parser.parse_args(arguments).generation
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
-    job = pipeline(settings, plan)
+    generation = served(settings, connect(settings.redis_url)).generation if given is None else given
+    job = pipeline(settings, plan, generation=generation)
+    refuse_other_tiles(settings, plan.views.values())
     topics.ensure(settings, plan)
-    registry(plan, redis=settings.redis_url, folder=settings.home / "feast")
+    registry(plan, redis=settings.redis_url, folder=settings.home / "feast", project=project_of(generation))
     job.submit(settings)
+    stores(settings, generation, tuple(plan.views.values()))

@@ -23,7 +23,7 @@ from features.compiler.plan import LabelPlan, ServicePlan, ViewPlan
 from features.compiler.spark import tile_query
 from features.offline import AS_OF, FILE, POSITION, TILE_START, VIEW, Lanes, fold_each
 from jobs import history
-from jobs.day_writer import DAY, DayWriter, fold_and_write
+from jobs.day_writer import DAY, DayWriter, Scoring, Written, fold_and_write
 from jobs.splits import DAY_MS, FINE_BUCKETS, GROUPS_PER_CORE, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
 from schemas.types import DataType
 
@@ -47,6 +47,7 @@ class Inputs:
         days: Of the requests and of each source: day → rows.
         events: Source → events, bad ones left out.
         label: `#on` and `label` of everything that happened, where that is wanted.
+        scoring: Makes predictions of the features, where those are wanted.
     """
 
     service: ServicePlan
@@ -55,6 +56,7 @@ class Inputs:
     days: Mapping[str, Mapping[int, int]]
     events: Mapping[str, DataFrame]
     label: DataFrame | None
+    scoring: Scoring | None = None
 
     @cached_property
     def lanes(self) -> Lanes:
@@ -63,7 +65,9 @@ class Inputs:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the output: the request, the features, where they were read, the label."""
+        """Of the output: predictions; or the request, the features, where they were read, the label."""
+        if self.scoring is not None:
+            return self.scoring.schema
         service = self.service
         types = dict(service.request.columns) | service.feature_types
         names = [*service.request.columns, *(name for name in service.feature_types if name not in service.request.columns)]
@@ -72,17 +76,6 @@ class Inputs:
         if self.label is not None and service.label is not None:
             fields.append(pa.field(LABEL, service.label.value.type.arrow))
         return pa.schema(fields)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Written:
-    """A file of one day, as a worker left it."""
-
-    day: int
-    file: str
-    rows: int
-    bytes: int
-    sha256: str
 
 
 def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *, group_rows: int) -> Iterator[Written]:
@@ -100,7 +93,7 @@ def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *,
     back = [-(-_reach_ms(view) // DAY_MS) for view in views]
     tiles = [(days, inputs.days[view.source.name]) for days, view in zip(back, views, strict=True)]
     rows = _rows(inputs, range_)
-    writer = DayWriter(folder=str(folder), schema=inputs.schema, derived=inputs.service.derived)
+    writer = DayWriter(folder=str(folder), schema=inputs.schema, derived=inputs.service.derived, scoring=inputs.scoring)
     whole = whole_days(range_, inputs.days[REQUESTS], tiles, limit=group_rows, cores=cores)
     if whole is not None:
         spark.conf.set("spark.sql.shuffle.partitions", str(_partitions(inputs, range_, cores)))

@@ -6,26 +6,28 @@ requests topic ─▶ inference.scorer ─▶ `<service>.predictions`, keyed by 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from features.catalog import load
+from features import catalog
 from features.compiler.plan import ServicePlan
-from inference.model import LoadedModel
-from inference.model import load as load_model
+from features.data_version import CodeVersion
+from inference.model import MANIFEST_FILE, LoadedModel, load, load_for
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
-from inference.prediction import PredictionEncoder
+from inference.prediction import PredictionEncoder, id_field
 from inference.scorer import Scorer
 from infra.settings import Settings
 from jobs import topics
+from jobs.applied import scores
+from jobs.code_version import code_version
 from jobs.features_read import service_named
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline
+from jobs.source_decoder import decoder
 from jobs.topics import broker_setting
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
-from schemas.registry import Registry
-from schemas.wire import Decoder
 
 RESTART_MS = 120_000  # what a lost worker, its replacement and the restore may take
 
@@ -35,22 +37,21 @@ class ScoreFunction(BatchFunction):
 
     metrics = ("predictions", "dead_letters", "stale", "unseen")
 
-    def __init__(self, *, service: ServicePlan, schemas: SchemaSet, settings: Settings, model: Path, model_version: str) -> None:
+    def __init__(
+        self, *, service: ServicePlan, schemas: SchemaSet, settings: Settings, model: Path, model_version: str, code: CodeVersion
+    ) -> None:
         """Keep what the worker needs; nothing is opened yet."""
         self._service = service
         self._schemas = schemas
         self._settings = settings
         self._model = model
         self._model_version = model_version
+        self._code = code
 
     def start(self) -> None:
         """Load the model, which must still be the one that was submitted, and connect to the store."""
-        model = load_model(self._model)
-        if model.version != self._model_version:
-            raise SettingError(
-                f"{self._model}: holds model version {model.version}, but the job was submitted with {self._model_version}; submit it again"
-            )
-        self._scorer = scorer(self._service, self._schemas, self._settings, model)
+        model = load(self._model, version=self._model_version)
+        self._scorer = scorer(self._service, self._schemas, self._settings, model, self._code)
 
     def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
         """Answer a batch of requests."""
@@ -68,28 +69,21 @@ class ScoreFunction(BatchFunction):
         )
 
 
-def scorer(service: ServicePlan, schemas: SchemaSet, settings: Settings, model: LoadedModel) -> Scorer:
+def scorer(service: ServicePlan, schemas: SchemaSet, settings: Settings, model: LoadedModel, code: CodeVersion) -> Scorer:
     """Put the parts together for one service."""
     request = service.request
-    if request.id is None:
-        raise SettingError(f'{service.name}: its request source "{request.name}" declares no id; a prediction needs one: Source(id=…)')
-    decoder = Decoder(
-        schemas,
-        request.schema,
-        registry=None if settings.registry is None else Registry(settings.registry),
-        event_time=request.event_time,
-        required=(request.id,),
-        max_ahead_ms=settings.future_skew_ms,
-        max_bytes=settings.max_record_bytes,
-    )
+    id_field(service)
     encoder = PredictionEncoder(
         schema=schemas.current("prediction"),
         service=service.name,
         service_version=service.fingerprint,
         model=model.name,
         model_version=model.version,
+        data_version=model.data_version,
+        code_version=str(code),
     )
-    return Scorer(service=service, decoder=decoder, reader=OnlineReader(service, connect(settings.redis_url)), model=model, encoder=encoder)
+    reader = OnlineReader(service, connect(settings.redis_url))
+    return Scorer(service=service, decoder=decoder(request, schemas, settings), reader=reader, model=model, encoder=encoder)
 
 
 def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
@@ -98,24 +92,17 @@ def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
     Raises:
         TidemarkError: A model or settings that cannot work; one clear line.
     """
-    loaded = load_model(model.absolute())
-    if loaded.service != plan.name or loaded.service_version != plan.fingerprint:
-        made_for = f"service {loaded.service} version {loaded.service_version}"
-        raise SettingError(
-            f"{model}: the model was made for {made_for}, but the definitions say {plan.name} version {plan.fingerprint}; train it again"
-        )
-    unknown = [name for name, type_ in loaded.encoding.types.items() if plan.feature_types.get(name) is not type_]
-    if unknown:
-        raise SettingError(
-            f"{model}: the model needs {', '.join(unknown)}, which service {plan.name} does not have in that type; train it again"
-        )
+    loaded = load_for(plan, model.absolute())
+    code = code_version()
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
-    scorer(plan, schemas, settings, loaded)
+    scorer(plan, schemas, settings, loaded, code)
     return Pipeline(
         name=f"score-{plan.name}",
         topics=(plan.request.topic,),
         answers=plan.predictions_topic,
-        function=ScoreFunction(service=plan, schemas=schemas, settings=settings, model=model.absolute(), model_version=loaded.version),
+        function=ScoreFunction(
+            service=plan, schemas=schemas, settings=settings, model=model.absolute(), model_version=loaded.version, code=code
+        ),
         transactions_ms=transaction_timeout_ms(settings) if settings.delivery == "exactly_once" else None,
     )
 
@@ -147,7 +134,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--model", type=Path, required=True)
     given = parser.parse_args(arguments)
     settings = Settings.load()
-    plan = load(settings.definitions, settings.schemas)
-    job = pipeline(settings, service_named(given.service, plan), model=given.model)
+    plan = catalog.load(settings.definitions, settings.schemas)
+    service = service_named(given.service, plan)
+    job = pipeline(settings, service, model=given.model)
     topics.ensure(settings, plan)
     job.submit(settings)
+    manifest = json.loads((given.model / MANIFEST_FILE).read_text())  # which the pipeline has checked
+    scores(settings, service, model=manifest["name"], model_version=manifest["version"])

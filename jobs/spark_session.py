@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark import SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -28,6 +29,12 @@ _MEANING = {
     "spark.sql.legacy.parquet.nanosAsLong": "true",  # jobs/history cuts nanoseconds itself
     "spark.sql.parquet.enableVectorizedReader": "true",
 }
+
+FAULTS = (PySparkException, Py4JError, EOFError, ConnectionError)
+"""What calls to Spark raise; the last two, of the sockets between, where its Java has died."""
+
+_RAISED = re.compile(r"^Traceback [^\n]*\n(?:[ \t][^\n]*\n)+(?:\w+\.)*([^\n]+)", re.MULTILINE)
+"""The last line of a Python traceback, without the module of the exception."""
 
 
 @contextmanager
@@ -55,19 +62,32 @@ def session(name: str) -> Iterator[SparkSession]:
         builder = builder.config(key, value)
     try:
         spark = builder.getOrCreate()
-    except (PySparkException, Py4JError) as error:
+    except FAULTS as error:
         raise ServiceError(f"Spark does not start: {reason(error)}") from error
     spark.sparkContext.setLogLevel("ERROR")
     try:
         yield spark
-    except (PySparkException, Py4JError) as error:
+    except FAULTS as error:
         raise ServiceError(f"Spark: {reason(error)}") from error
     finally:
-        spark.stop()
+        with suppress(*FAULTS):
+            spark.stop()
+
+
+def is_gone(spark: SparkSession) -> bool:
+    """Whether nothing more can be computed: its Java has died, or its cluster has given it up."""
+    try:
+        return bool(spark.sparkContext._jsc.sc().isStopped())
+    except FAULTS:
+        return True
 
 
 def reason(error: Exception) -> str:
-    """The line of a Spark error that tells most: the innermost cause."""
+    """The line of a Spark error that tells most: what Python raised in a worker, or the innermost cause."""
+    if isinstance(error, EOFError | ConnectionError | Py4JNetworkError):
+        return "its Java process has ended"
+    if raised := _RAISED.findall(str(error)):
+        return str(raised[-1])
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return (causes or lines or [type(error).__name__])[-1 if causes else 0]

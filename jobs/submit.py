@@ -39,12 +39,28 @@ def submit(
     settings = _settings(flink_url)
     if parallelism is not None:
         settings = dataclasses.replace(settings, parallelism=parallelism)
-    named = "-".join((job, *itertools.takewhile(lambda argument: not argument.startswith("-"), context.args)))
+    named = _materialize_name(settings) if job == "materialize" else job
+    if job == "features" and "--only" in context.args[:-1]:
+        named = beside_name(context.args[context.args.index("--only") + 1])
+    named = "-".join((named, *itertools.takewhile(lambda argument: not argument.startswith("-"), context.args)))
     job_id = flink.submit(f"jobs.{job}", _located(context.args), name=name or named, settings=settings, fresh=fresh)
     print(f"{name or named} {job_id}")
 
 
 submit.context_settings = {"allow_extra_args": True, "ignore_unknown_options": True}  # type: ignore[attr-defined] # jobs.cli.run reads it
+
+
+def beside_name(view: str) -> str:
+    """The name of the features job of one view alone."""
+    return f"features-{view}"
+
+
+def _materialize_name(settings: Settings) -> str:
+    """Of the job that writes the generation that is served; asked here, since the job's checkpoints go by its name."""
+    from inference.online.connection import connect
+    from jobs.generations import job_name, served
+
+    return job_name(served(settings, connect(settings.redis_url)).generation)
 
 
 def _located(arguments: Sequence[str]) -> list[str]:

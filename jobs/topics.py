@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]  # not marked as exports
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not marked as exports
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
+from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan
 from infra.settings import Settings
-from schemas.errors import ServiceError
+from schemas.errors import ServiceError, SettingError
 
 HEADERS_BYTES = 1 << 16
 """How much longer a dead letter may be than the record that it keeps."""
@@ -64,6 +71,38 @@ def create(servers: str, topics: Iterable[str], *, partitions: int, replication:
         except KafkaException as fault:
             if fault.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise ServiceError(f"kafka {servers}: topic {name} cannot be created: {fault.args[0].str()}") from fault
+
+
+def extents(servers: str, names: Iterable[str]) -> dict[str, dict[int, tuple[int, int]]]:
+    """Where topics begin and end now.
+
+    Returns:
+        Topic → partition → `[first, end)`: the offsets of its records, up to where all transactions are decided.
+
+    Raises:
+        ServiceError: The broker does not answer or refuses.
+        SettingError: There is no such topic.
+    """
+    admin = _admin(servers)
+    known = admin.list_topics(timeout=_ANSWER_S).topics
+    places = []
+    for name in names:
+        if name not in known:
+            near = did_you_mean(name, [topic for topic in known if not topic.startswith("__")]) if known else "there are none"
+            raise SettingError(f"kafka {servers}: no topic {name}; {near}")
+        places += [TopicPartition(name, partition) for partition in sorted(known[name].partitions)]
+    found: dict[str, dict[int, tuple[int, int]]] = {}
+    try:
+        firsts, ends = (
+            admin.list_offsets(dict.fromkeys(places, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_S)
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        )
+        for place in places:
+            extent = (int(firsts[place].result().offset), int(ends[place].result().offset))
+            found.setdefault(place.topic, {})[place.partition] = extent
+    except KafkaException as fault:
+        raise ServiceError(f"kafka {servers}: does not tell where its topics end: {fault.args[0].str()}") from fault
+    return found
 
 
 def broker_setting(servers: str, name: str) -> str:

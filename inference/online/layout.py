@@ -50,6 +50,31 @@ class EntityKeys:
         return [b"%b%b%b%b" % (prefix, size(_STRING, len(text)), text, suffix) for text in texts]
 
 
+def split_key(key: bytes) -> tuple[bytes, str] | None:
+    """The part of a key that names the entity, and Feast's project; None where the key is none of Feast's."""
+    try:
+        (count,) = struct.unpack_from("<I", key)
+        offset = 4
+        for _ in range(2 * count):
+            (length,) = struct.unpack_from("<I", key, offset + 4)
+            offset += 8 + length
+        return (key[:offset], key[offset:].decode()) if offset <= len(key) else None
+    except (struct.error, UnicodeDecodeError):
+        return None
+
+
+def key_values(entity: bytes) -> dict[str, str | int]:
+    """Join key → value of the entity part of a key."""
+    (count,) = struct.unpack_from("<I", entity)
+    offset, parts = 4, []
+    for _ in range(2 * count):
+        type_, length = struct.unpack_from("<II", entity, offset)
+        data = entity[offset + 8 : offset + 8 + length]
+        parts.append(struct.unpack("<q", data)[0] if type_ == _INT64 else data.decode())
+        offset += 8 + length
+    return {str(name): value for name, value in zip(parts[:count], parts[count:], strict=True)}
+
+
 def frontier_key(project: str) -> bytes:
     """The key of what belongs to no entity: Feast's dummy entity."""
     return EntityKeys([Column(name=_DUMMY_KEY, type=DataType.STRING)], project).of([""])
@@ -57,15 +82,16 @@ def frontier_key(project: str) -> bytes:
 
 def tiles_fields(view: ViewPlan) -> tuple[bytes, bytes]:
     """The hash fields of a view's packed tiles and of their timestamp."""
-    return _fields(TILES.format(view=view.name))
+    return hash_fields(TILES.format(view=view.name))
 
 
 def frontier_fields(view: str) -> tuple[bytes, bytes]:
     """The hash fields of a view's frontier and of its timestamp."""
-    return _fields(FRONTIER.format(view=view))
+    return hash_fields(FRONTIER.format(view=view))
 
 
-def _fields(name: str) -> tuple[bytes, bytes]:
+def hash_fields(name: str) -> tuple[bytes, bytes]:
+    """The hash fields of a Feast view of one feature of the same name: its value, and its timestamp."""
     return struct.pack("<I", mmh3.hash(f"{name}:{name}", signed=False)), f"_ts:{name}".encode()
 
 

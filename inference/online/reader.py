@@ -15,6 +15,7 @@ from features.packing import ALL_TIME, TileCodec, Unpacked
 from features.values import Bools, Int64s, Values
 from inference.online.connection import Client, hmget_many
 from inference.online.layout import EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, tiles_fields
+from inference.online.serving import FIELD, KEY, Serving
 from schemas.errors import DataError
 from schemas.types import DataType
 
@@ -44,23 +45,25 @@ class Served:
 class OnlineReader:
     """Reads one service's features. Not for use by several threads at once."""
 
-    def __init__(self, service: ServicePlan, client: Client, *, project: str = "tidemark") -> None:
+    def __init__(self, service: ServicePlan, client: Client, *, project: str | None = None) -> None:
         """Prepare the constant parts.
 
         Args:
             service: Whose features.
             client: From `connect`.
-            project: Feast's project, a part of every key.
+            project: Feast's project, a part of every key; None: of what is served, batch by batch.
         """
         self.service = service
         self._client = client
-        self._frontier_key = frontier_key(project)
+        self._follows = project is None
+        self._record: bytes | None = None
         self._frontier_fields = [frontier_fields(view.name)[0] for view in service.views]
         self._codecs = {view.name: TileCodec(view=view) for view in service.views}
         entities: dict[tuple[Column, ...], list[ViewPlan]] = {}
         for view in service.views:
             entities.setdefault(view.keys, []).append(view)
-        self._entities = [(keys, EntityKeys(keys, project), views) for keys, views in entities.items()]
+        self._entities = list(entities.items())
+        self._read_from(project or Serving().project)
 
     def read(self, requests: pa.Table | pa.RecordBatch) -> Served:
         """Features of every request as of its event time, in the order of the requests.
@@ -75,19 +78,13 @@ class OnlineReader:
                 f"service {self.service.name!r}: a request without {self.service.request.event_time!r} cannot be served as of a time"
             )
         rows = requests.num_rows
-        owners = [_distinct(requests, keys) for keys, _, _ in self._entities]
-        # Frontiers first: tiles read after are at least as complete as they say.
-        groups = [([self._frontier_key], self._frontier_fields)] if self.service.views else []
-        groups += [
-            (entity.of_all(values), [tiles_fields(view)[0] for view in views])
-            for (_, entity, views), (_, values) in zip(self._entities, owners, strict=True)
-        ]
-        replies = hmget_many(self._client, groups)
+        owners = [_distinct(requests, keys) for keys, _ in self._entities]
+        replies = self._stored([entities for _, entities in owners]) if self.service.views else []
         frontiers = dict(zip((view.name for view in self.service.views), map(int64_of, replies[0][0]), strict=True)) if replies else {}
         stale, age = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.int64)
         features: dict[str, pa.Array[Any]] = {}
         unseen, tiles = {}, {}
-        for (_, _, views), (owner, _), answers in zip(self._entities, owners, replies[1:], strict=True):
+        for (_, views), (owner, _), answers in zip(self._entities, owners, replies[1:], strict=True):
             for position, view in enumerate(views):
                 packed = [packed_of(answer[position]) for answer in answers]
                 boundary, behind = _served_boundary(view, as_of.numbers, frontiers[view.name])
@@ -100,6 +97,28 @@ class OnlineReader:
                 age = np.maximum(age, behind)
         table = self._table(requests, features, _least(frontiers.values()), stale)
         return Served(table=table, stale_age_ms=age, unseen=unseen, tiles=tiles)
+
+    def _stored(self, entities: Sequence[Sequence[tuple[Any, ...]]]) -> list[list[list[bytes | None]]]:
+        """The frontiers, then each entity's packed tiles, all of one generation.
+
+        Frontiers are asked first: tiles read after are at least as complete as they say. What is served is asked last: a generation is removed
+        only when another is served, so while the record has not changed all that was read before it was there.
+        """
+        while True:
+            groups = [([self._frontier_key], self._frontier_fields)]
+            groups += [
+                (keys.of_all(values), [tiles_fields(view)[0] for view in views])
+                for keys, (_, views), values in zip(self._keys, self._entities, entities, strict=True)
+            ]
+            *replies, ((record,),) = hmget_many(self._client, [*groups, ([KEY], [FIELD])])
+            if not self._follows or record == self._record:
+                return replies
+            self._read_from(Serving.of(record).project)
+            self._record = record
+
+    def _read_from(self, project: str) -> None:
+        self._frontier_key = frontier_key(project)
+        self._keys = [EntityKeys(keys, project) for keys, _ in self._entities]
 
     def _unpack(self, view: ViewPlan, packed: Sequence[memoryview | None], boundary: Int64s) -> tuple[Unpacked, Int64s]:
         """The tiles that any row can need, and where each row's longest window begins."""

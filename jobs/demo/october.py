@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from features.compiler.plan import FRONTIER_TOPIC, ServicePlan
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
+from inference.online.serving import served
 from jobs.demo.closings import Closings
 from jobs.demo.demo import DAY_MS, OCTOBER_MS, SERVICE, Demo
 from jobs.demo.findings import Evidence
@@ -38,7 +39,8 @@ def replay_october(demo: Demo, follower: Follower, events: dict[str, pa.Table], 
     """
     settings, service = demo.settings, demo.service
     schemas = SchemaSet.load(SHIPPED)
-    frontiers, views = Frontiers(connect(settings.redis_url)), [view.name for view in service.views]
+    redis = connect(settings.redis_url)
+    frontiers, views = Frontiers(redis, project=served(redis).project), [view.name for view in service.views]
 
     def readable(until_ms: int) -> None:
         boundary = min(until_ms // view.tile_ms * view.tile_ms for view in service.views)

@@ -16,10 +16,10 @@ from features.compiler.plan import SourcePlan
 from infra.settings import Settings
 from jobs.history import parquet_files
 from jobs.read import messages
+from jobs.source_decoder import decoder
 from schemas.errors import ServiceError
 from schemas.record import SchemaSet
-from schemas.registry import Registry
-from schemas.wire import OK, Decoder
+from schemas.wire import OK
 
 PARTITION, OFFSET = "_partition", "_offset"
 _POLL_S = 0.5
@@ -70,19 +70,11 @@ def archived(folder: Path) -> dict[int, int]:
 
 def _unarchived(settings: Settings, source: SourcePlan, schemas: SchemaSet, known: Mapping[int, int]) -> dict[int, int]:
     """Partition → the last offset of an event behind those that are archived; markers and refused records never get there."""
-    decoder = Decoder(
-        schemas,
-        source.schema,
-        registry=None if settings.registry is None else Registry(settings.registry),
-        event_time=source.event_time,
-        required=() if source.id is None else (source.id,),
-        max_ahead_ms=settings.future_skew_ms,
-        max_bytes=settings.max_record_bytes,
-    )
+    decode = decoder(source, schemas, settings).decode
     last: dict[int, int] = {}
     tail = messages(settings.kafka_servers, source.topic, start={partition: offset + 1 for partition, offset in known.items()})
     while batch := list(islice(tail, 5_000)):
-        kind = decoder.decode([message.value() for message in batch]).kind
+        kind = decode([message.value() for message in batch]).kind
         for row in np.flatnonzero(kind == OK).tolist():
             partition, offset = _place(batch[row])
             last[partition] = max(offset, last.get(partition, -1))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan, SourcePlan
 from features.exactness import Floats, Rule, differences, feature_rules
+from inference.prediction import id_field
 from jobs.parity.findings import Case, Cases, ColumnParity, Counts, Example, Parity, Timeline, sizes
-from schemas.errors import SettingError
 
 EXAMPLES = 5
 """Of each feature, and of each kind of case."""
@@ -33,13 +33,6 @@ def sample_rank(request_id: str) -> str:
     SHA-256 of its id in hexadecimal, which Spark's `sha2(id, 256)` computes as well.
     """
     return hashlib.sha256(request_id.encode()).hexdigest()
-
-
-def id_field(service: ServicePlan) -> str:
-    """The field that identifies a request."""
-    if service.request.id is None:
-        raise SettingError(f"service {service.name}: its requests have no id to compare by: Source(id=…)")
-    return service.request.id
 
 
 def compare(

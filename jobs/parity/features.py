@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from features.compiler.plan import ServicePlan
+from inference.prediction import id_field
 from infra.settings import Settings
 from jobs.history import parquet_files
 from jobs.parity import archive, staging
-from jobs.parity.comparison import EXAMPLES, compare, id_field
+from jobs.parity.comparison import EXAMPLES, compare
 from jobs.parity.evidence import Evidence, evidence_of
 from jobs.parity.findings import Parity, Timeline
 from jobs.parity.history import BUCKET, History, into_buckets

@@ -10,9 +10,9 @@ from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documen
 
 from features.compiler.plan import ServicePlan, ViewPlan
 from features.compiler.spark import tile_query
+from inference.prediction import id_field
+from inference.prediction_table import STALE
 from jobs import backfill, history
-from jobs.parity.comparison import id_field
-from jobs.parity.predictions import STALE
 from jobs.parity.staging import ORDER
 from schemas.errors import ServiceError
 from schemas.record import SchemaSet

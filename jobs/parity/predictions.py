@@ -10,28 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from features.compiler.plan import ServicePlan
+from inference.prediction_table import ASKED, SAID, columns_of
 from schemas.errors import DataError
 from schemas.record import SchemaSet
-from schemas.types import DataType
 from schemas.wire import read_object
-
-FRONTIER, STALE = "frontier", "stale"
-
-_ASKED = {"request_id": DataType.STRING, "event_time": DataType.TIMESTAMP}
-_SAID = {
-    "score": DataType.FLOAT64,
-    "model_version": DataType.STRING,
-    "variant": DataType.STRING,
-    "shard": DataType.INT64,
-    FRONTIER: DataType.TIMESTAMP,
-    STALE: DataType.BOOLEAN,
-}
-
-
-def columns_of(service: ServicePlan) -> dict[str, DataType]:
-    """Request id, event time, the request's fields, the features, then what the model said."""
-    request = {name: type_ for name, type_ in service.request.columns.items() if name not in _ASKED}
-    return _ASKED | request | service.feature_types | _SAID
 
 
 @dataclass(kw_only=True)
@@ -70,7 +52,7 @@ class PredictionBatch:
         if self.own_version_only and record["service_version"] != self.service.fingerprint:
             self.strangers += 1
             return
-        values = record["request"] | record["features"] | {name: record[name] for name in (*_ASKED, *_SAID)}
+        values = record["request"] | record["features"] | {name: record[name] for name in (*ASKED, *SAID)}
         absent = [name for name in self._columns if name not in values]
         if absent:
             raise DataError(f"{where}: has no {', '.join(absent)}; it was made with other definitions of {self.service.name}")

@@ -16,16 +16,18 @@ from confluent_kafka import Message
 from features.compiler.plan import ServicePlan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
 from features.exactness import feature_rules
+from inference.prediction import id_field
+from inference.prediction_table import FRONTIER, STALE, columns_of
 from infra.settings import Settings
-from jobs.parity.comparison import DUE, id_field
-from jobs.parity.predictions import FRONTIER, STALE, PredictionBatch, columns_of
+from jobs.parity.comparison import DUE
+from jobs.parity.predictions import PredictionBatch
 from jobs.read import messages
+from jobs.source_decoder import decoder
 from schemas.avro_columns import compile_reader
 from schemas.errors import DataError, SettingError
 from schemas.record import Schema, SchemaSet, parse
-from schemas.registry import Registry
 from schemas.table import conform
-from schemas.wire import OK, Decoder
+from schemas.wire import OK
 
 ORDER = "#order"
 """int64: in which order the rows came."""
@@ -146,19 +148,11 @@ def requests_of_topic(
         SettingError: There is no such topic.
     """
     request = service.request
-    decoder = Decoder(
-        schemas,
-        request.schema,
-        registry=None if settings.registry is None else Registry(settings.registry),
-        event_time=request.event_time,
-        required=(id_field(service),),
-        max_ahead_ms=settings.future_skew_ms,
-        max_bytes=settings.max_record_bytes,
-    )
+    decode = decoder(request, schemas, settings).decode
     ends = dict(after or {})
     for batch in _batches(messages(settings.kafka_servers, request.topic, start="beginning" if after is None else after)):
         ends |= {message.partition() or 0: (message.offset() or 0) + 1 for message in batch}
-        decoded = decoder.decode([message.value() for message in batch])
+        decoded = decode([message.value() for message in batch])
         good = np.flatnonzero(decoded.kind == OK).tolist()
         columns = {name: [decoded.columns[name][row] for row in good] for name in stage.schema.names if name != DUE}
         arrays = {name: pa.array(values, type=stage.schema.field(name).type) for name, values in columns.items()}

@@ -18,6 +18,7 @@ from features.compiler.plan import ViewPlan
 from features.exactness import tile_rules
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
+from inference.online.serving import served
 from infra.settings import Settings
 from jobs.history import parquet_files
 from jobs.parity import archive, staging
@@ -93,7 +94,8 @@ def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = 
         TidemarkError: Something that cannot be read, in one line.
     """
     view, settings = question.view, question.settings
-    frontier = Frontiers(connect(settings.redis_url)).read([view.name])[view.name]
+    redis = connect(settings.redis_url)
+    frontier = Frontiers(redis, project=served(redis).project).read([view.name])[view.name]
     if frontier is None:
         raise DataError(f"parity: view {view.name} has no frontier yet; no tile is complete. See `tidemark frontier` and `tidemark jobs`")
     high = min(frontier, frontier if question.until_ms is None else question.until_ms) // view.tile_ms * view.tile_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -22,10 +23,13 @@ from pyspark.sql import SparkSession
 from features.catalog import load
 from features.compiler.plan import Plan, SourcePlan, ViewPlan
 from features.compiler.spark import WATERMARK, tile_query
+from features.data_version import DataFile, DataVersion
 from features.derived import DerivedFeature, derived_feature
 from features.offline import AS_OF, ROW, Folder
 from jobs import backfill, history
 from jobs.backfill import Backfill
+from jobs.cli import main
+from jobs.code_version import code_version
 from jobs.spark_session import session
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.record import SchemaSet
@@ -431,6 +435,28 @@ def test_days_that_are_done_are_kept_and_a_broken_one_is_told_and_made_later(spa
     assert (out / "2013-10-01.parquet").stat().st_mtime_ns == kept
 
 
+def test_inputs_that_have_changed_are_noticed_by_their_content(
+    spark: SparkSession, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small(tmp_path)
+    run(spark, backfill_of(tmp_path, plan), tmp_path / "out")
+    path = tmp_path / "events" / "departures" / "a.parquet"
+    content = bytearray(path.read_bytes())
+    at = content.index(b"LAX")
+    content[at : at + 3] = b"SFO"  # as long as before, and nothing else that the file says of itself has changed
+    path.write_bytes(content)
+    with pytest.raises(SettingError, match=r"with other inputs \(departures: 1 file changed: a\.parquet \(6 rows, other content\)\)"):
+        backfill.compute(spark, backfill_of(tmp_path, plan), tmp_path / "out")
+    written(tmp_path / "events" / "arrivals" / "late" / "b.parquet", [arrival(9, NOON_MS)])
+    run(spark, backfill_of(tmp_path, plan), tmp_path / "after")
+    assert main(["data", "diff", str(tmp_path / "out"), str(tmp_path / "after")]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[:-1] == [
+        "arrivals: 1 file added: late/b.parquet (1 rows)",
+        "departures: 1 file changed: a.parquet (6 rows, other content)",
+    ]
+
+
 def several_days(folder: Path) -> None:
     """Four days with a busy airport and quiet ones, in no order of time."""
     rng = random.Random(7)
@@ -482,8 +508,15 @@ def test_spark_submit_and_the_command_line_write_the_same_whole_or_not_at_all(tm
     assert shortly.returncode == 0, shortly.stderr
     assert pq.read_table(tmp_path / "plainly").equals(pq.read_table(tmp_path / "shortly"))
     said = json.loads((tmp_path / "plainly" / backfill.MANIFEST).read_text())
-    assert (said["service"], said["rows"]) == ("flight_delay", 2)
-    assert [Path(file["path"]).name for file in said["files"]["departures"]] == ["a.parquet"]
+    made_of = DataVersion.parse(said, tmp_path)
+    assert (made_of.service, said["rows"]) == ("flight_delay", 2)
+    content = (tmp_path / "events" / "departures" / "a.parquet").read_bytes()
+    file = DataFile(name="a.parquet", bytes=len(content), rows=6, sha256=hashlib.sha256(content).hexdigest())
+    assert made_of.files["departures"] == (file,)
+    assert made_of.code == code_version()
+    for path in sorted((tmp_path / "plainly").rglob("*.*")):  # not a time in them, nor a place
+        assert path.read_bytes() == (tmp_path / "shortly" / path.relative_to(tmp_path / "plainly")).read_bytes()
+    assert main(["data", "diff", str(tmp_path / "plainly"), str(tmp_path / "shortly")]) == 0
 
     assert "done: 2013-10-01 (1 day, 2 rows)" in plainly.stdout
     again = submit(tmp_path, "--out", tmp_path / "plainly", program="tidemark")
@@ -491,7 +524,7 @@ def test_spark_submit_and_the_command_line_write_the_same_whole_or_not_at_all(tm
     assert "1 days of them from before" in again.stdout
     other = submit(tmp_path, "--out", tmp_path / "plainly", "--as-known", program="tidemark")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
-    assert "as_known false, now true" in other.stderr
+    assert "begun with other inputs (option as_known false → true)" in other.stderr
     strange = submit(tmp_path, "--out", tmp_path / "events", "--overwrite", program="tidemark")
     assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
     assert "not written by this command" in strange.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load as load_definitions
+from features.compiler.plan import ServicePlan
+from features.data_version import KEY, CodeVersion, DataFile, DataVersion
 from inference.model import load
 from jobs import train
+from jobs.days import STATE, WHOLE, manifest_of
 from jobs.output import written_whole
+from jobs.training_set import Split, TrainingSet
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.types import DataType
 
@@ -25,7 +30,7 @@ START_MS = 1_357_000_000_000 // DAY_MS * DAY_MS
 DAYS, A_DAY = 60, 60
 
 
-def backfilled(folder: Path, *, days: int = DAYS, label: bool = True, **origin: Any) -> Path:
+def backfilled(folder: Path, *, days: int = DAYS, label: bool = True, service: ServicePlan = SERVICE) -> Path:
     """A folder as a backfill leaves it; the label hangs on one real-time feature, and for one carrier."""
     random = np.random.default_rng(11)
     n = days * A_DAY
@@ -45,28 +50,37 @@ def backfilled(folder: Path, *, days: int = DAYS, label: bool = True, **origin: 
     table = pa.table(columns)
     pq.write_table(table.slice(0, n // 2), folder / "part-0.parquet")
     pq.write_table(table.slice(n // 2), folder / "part-1.parquet")
-    said = {"service": SERVICE.name, "service_version": SERVICE.fingerprint} | origin
-    (folder / train.BACKFILL).write_text(json.dumps(said))
+    return stated(folder, service)
+
+
+def stated(folder: Path, service: ServicePlan = SERVICE) -> Path:
+    """With the manifest of what is in it."""
+    file = DataFile(name="2013.parquet", bytes=1, rows=1, sha256="0" * 64)
+    version = DataVersion.of(
+        service, options={"label": True}, files={"departures": (file,)}, code=CodeVersion(release="0", sources_sha256="1" * 64)
+    )
+    days = [{"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in sorted(folder.glob("*.parquet"))]
+    (folder / WHOLE).write_text(json.dumps({KEY: version.json(), "days": days}))
     return folder
 
 
 def trained(folder: Path, training: Path) -> Path:
-    data = train.TrainingSet.read(training, SERVICE)
+    data = TrainingSet.read(training, SERVICE)
     with written_whole(folder, mark="manifest.json", replace=True) as scratch:
-        train.train_and_save(data, train.Split.of(data.times_ms), scratch, name="m")
+        train.train_and_save(data, Split.of(data.times_ms), scratch, name="m")
     return folder
 
 
 def refused(folder: Path, match: str, kind: type[TidemarkError] = SettingError) -> None:
     with pytest.raises(kind, match=match) as error:
-        data = train.TrainingSet.read(folder, SERVICE)
-        train.Split.of(data.times_ms)
+        data = TrainingSet.read(folder, SERVICE)
+        Split.of(data.times_ms)
     assert "\n" not in str(error.value)
 
 
 def test_what_is_tested_on_is_later_than_what_is_stopped_on_and_that_than_what_is_fitted() -> None:
     times = np.arange(0, 100 * DAY_MS, DAY_MS // 4)
-    split = train.Split.of(times)
+    split = Split.of(times)
     fit, stop, test = (times[rows] for rows in split.parts(times))
     assert fit.max() < stop.min() and stop.max() < test.min()
     assert len(fit) + len(stop) + len(test) == len(times)
@@ -90,6 +104,10 @@ def test_a_model_learns_says_what_from_and_is_the_same_again(tmp_path: Path, mon
     for file in said["data"]["files"]:
         assert file["sha256"] == hashlib.sha256((training / file["path"]).read_bytes()).hexdigest()
     assert sum(file["rows"] for file in said["data"]["files"]) == said["data"]["rows"] + said["data"]["unlabelled"] == DAYS * A_DAY
+    assert DataVersion.parse(said, first) == DataVersion.parse(manifest_of(training), training)
+    assert live.data_version == static.data_version == said[KEY]["digest"] != ""
+    files = [sorted(path.rglob("*.*")) for path in (first, second)]
+    assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]  # not a time in them
     assert said["trees"] == live.booster.num_trees() < train.MOST_TREES
 
     table = pq.read_table(training)
@@ -113,13 +131,25 @@ def test_a_training_set_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", "is not a backfill")
     refused(backfilled(tmp_path / "unlabelled", label=False), "has no labels")
-    refused(backfilled(tmp_path / "other", service_version="0"), "run the backfill again")
+    refused(backfilled(tmp_path / "other", service=replace(SERVICE, label=None)), "run the backfill again")
     refused(backfilled(tmp_path / "short", days=2), "too few days")
     broken = backfilled(tmp_path / "broken")
+    content = (broken / "part-0.parquet").read_bytes()
+    (broken / "part-0.parquet").write_bytes(content[:-9] + b"?" + content[-8:])
+    refused(broken, r"part-0\.parquet: not as the backfill wrote it", DataError)
     (broken / "part-0.parquet").write_bytes(b"PAR1 no")
-    refused(broken, "not readable", DataError)
+    refused(stated(broken), "not readable", DataError)
+    (broken / "part-0.parquet").unlink()
+    refused(broken, r"part-0\.parquet: not as the backfill wrote it", DataError)
+    manifest = json.loads((broken / WHOLE).read_text())
+    manifest[KEY]["files"]["departures"][0]["rows"] += 1
+    (broken / WHOLE).write_text(json.dumps(manifest))
+    refused(broken, "it does not fit its digest", DataError)
+    (broken / WHOLE).unlink()
+    (broken / STATE).mkdir()
+    refused(broken, "is not whole yet")
     one = backfilled(tmp_path / "one")
     for path in one.glob("*.parquet"):
         table = pq.read_table(path)
         pq.write_table(table.set_column(table.column_names.index("label"), "label", pa.array([True] * len(table))), path)
-    refused(one, "all of one outcome", DataError)
+    refused(stated(one), "all of one outcome", DataError)

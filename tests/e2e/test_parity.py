@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
@@ -58,6 +59,27 @@ class River:
         assert done.returncode == code, done.stdout + done.stderr
         assert sorted(path.name for path in out.iterdir()) == ["parity.html", "parity.json"]
         return json.loads((out / "parity.json").read_text()), done.stdout
+
+    def run(self, *arguments: str) -> None:
+        """Run another command of ours, which must succeed."""
+        command = [str(Path(sys.executable).parent / "tidemark"), *arguments]
+        done = subprocess.run(
+            command, env=os.environ | self.settings.environment(), capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def read(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the store says of one request."""
+        reader = OnlineReader(self.plan.services["proof_buy"], connect(self.settings.redis_url))
+        table = reader.read(pa.Table.from_pylist([request], schema=shop.schemas().current("offer").arrow)).table
+        [row] = table.to_pylist()
+        return dict(row)
+
+    def wait_until(self, ready: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not ready():
+            assert time.monotonic() < deadline, otherwise
+            time.sleep(0.2)
 
     def publish(self, source: str, rows: list[dict[str, Any]], *, end: bool) -> None:
         target = self.plan.sources[source]
@@ -154,7 +176,9 @@ def test_a_stream_is_proven_and_a_doubled_event_is_found(river: River) -> None:
     )
     with Publisher(settings.kafka_servers, user.tiles_topic, shop.schemas().current("click"), event_time="event_time") as publisher:
         publisher.send(doubled, timestamp_ms=start + MINUTE, key="ann")
-    wait_until_stored(river, len(own) + 1, start)
+    ask = offers("x", 1)[0] | {"event_time": start + MINUTE + user.delay_ms}
+    others = sum(click["user"] == "ann" and start - 4 * MINUTE <= click["event_time"] < start for click in clicks())
+    river.wait_until(lambda: river.read(ask)["clicks_5m"] == others + len(own) + 1, "the tile did not reach the store")
     river.publish("proof_offers", offers("b", 12), end=False)
     river.wait_for_predictions(132)
 
@@ -175,17 +199,44 @@ def test_a_stream_is_proven_and_a_doubled_event_is_found(river: River) -> None:
     assert_page((river.folder / "report" / "parity.html").read_text())
 
 
-def wait_until_stored(river: River, count: int, start: int) -> None:
-    """The tile is in the store once a read as of its end says so."""
-    service, user = river.plan.services["proof_buy"], river.plan.views["proof_user_clicks"]
-    reader = OnlineReader(service, connect(river.settings.redis_url))
-    ask = [offers("x", 1)[0] | {"event_time": start + MINUTE + user.delay_ms}]
-    request = pa.Table.from_pylist(ask, schema=shop.schemas().current("offer").arrow)
-    before = sum(click["user"] == "ann" and start - 4 * MINUTE <= click["event_time"] < start for click in clicks())
-    deadline = time.monotonic() + PATIENCE_S
-    while reader.read(request).table["clicks_5m"].to_pylist() != [before + count]:
-        assert time.monotonic() < deadline, "the tile did not reach the store"
-        time.sleep(0.2)
+def test_a_correction_makes_online_what_is_known(river: River) -> None:
+    """The late click of the test before, counted by `tidemark correct` beside the running stream."""
+    user = river.plan.views["proof_user_clicks"]
+    asked = offers("c", 1)[0] | {"user": "ann", "event_time": NOON + 6 * MINUTE + user.delay_ms}
+    before = river.read(asked)["clicks_5m"]
+    around = ("--from", str(NOON), "--until", str(asked["event_time"] + 1))
+    river.run("correct", user.name)
+    river.wait_until(lambda: river.read(asked)["clicks_5m"] == before + 1, "the corrected tile did not reach the store")
+    river.publish("proof_offers", [asked], end=False)
+    river.wait_for_predictions(133)
+
+    said, _ = river.parity("proof_buy", *around, "--as-known", code=0)
+    assert (said["compared"], said["equal"]) == (7, 7)
+    said, _ = river.parity("proof_buy", *around, code=1)
+    assert {feature["name"] for feature in said["features"] if feature["different"]} == {"clicks_5m", "spent_5m"}
+
+
+def test_history_ahead_of_the_stream_is_there_at_once(river: River) -> None:
+    """A bootstrap through the running job: windows that reach back behind the stream's first event are whole."""
+    user, history = river.plan.views["proof_user_clicks"], river.folder / "history"
+    rows: list[dict[str, Any]] = [
+        {"event_time": NOON - n * 10_000, "user": "ann", "shop": 7, "shelf": "top", "amount": 0.1 * n} for n in range(1, 31)
+    ]
+    (history / "proof_clicks").mkdir(parents=True)
+    table = pa.Table.from_pylist(rows, schema=shop.schemas().current("click").arrow)
+    pq.write_table(table, history / "proof_clicks" / "before.parquet")
+    asked = offers("d", 1)[0] | {"user": "ann", "event_time": NOON + MINUTE + user.delay_ms}
+    before = river.read(asked)["clicks_5m"]
+    river.run("bootstrap", user.name, "--events", str(history))
+    whole = before + sum(row["event_time"] >= NOON - 4 * MINUTE for row in rows)
+    river.wait_until(lambda: river.read(asked)["clicks_5m"] == whole, "the tiles of history did not reach the store")
+    river.publish("proof_offers", [asked], end=False)
+    river.wait_for_predictions(134)
+
+    shutil.copytree(river.settings.home / "archive" / "proof_clicks", history / "proof_clicks" / "archive")
+    asks = ("--from", str(asked["event_time"]), "--until", str(asked["event_time"] + 1))
+    said, _ = river.parity("proof_buy", *asks, "--events", history, code=0)
+    assert (said["compared"], said["equal"]) == (7, 7)
 
 
 def test_a_mistake_is_one_clear_line(river: River) -> None:

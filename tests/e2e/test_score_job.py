@@ -26,6 +26,7 @@ from infra import flink
 from infra.runtime import RuntimeState
 from infra.settings import Delivery, Settings
 from jobs import read
+from jobs.code_version import code_version
 from jobs.frontier import wait_for
 from jobs.score import transaction_timeout_ms
 from jobs.topics import broker_setting
@@ -176,6 +177,8 @@ def test_every_request_is_answered_or_refused(settings: Settings, store: Frontie
         "shelf_most_5m": None,
     }
     assert len({row["score"] for row in answers.values()}) > 1
+    assert {row["data_version"] for row in answers.values()} == {""}  # a model that nobody trained on a backfill
+    assert {row["code_version"] for row in answers.values()} == {str(code_version())}
 
     assert {key: code(message) for key, message in refused.items()} == {key: key for key, _ in given[7:]}
     for key, body in given[7:]:

@@ -47,6 +47,8 @@ def scorer(client: Client, model: Path) -> Scorer:
             service_version=BUY.fingerprint,
             model=loaded.name,
             model_version=loaded.version,
+            data_version="0123456789abcdef",
+            code_version="0.1.0+0123456789ab",
         ),
         now_ms=lambda: 1_400_000_000_000,
     )
@@ -94,6 +96,7 @@ def test_a_request_is_answered_with_all_that_explains_it(client: Client, model: 
         "shard": 0,
     }
     assert (row["model"], row["model_version"]) == (job.encoder.model, job.encoder.model_version)
+    assert (row["data_version"], row["code_version"]) == ("0123456789abcdef", "0.1.0+0123456789ab")
     assert (row["stale"], row["stale_age_ms"], row["unseen"]) == (False, 0, [])
     assert row["frontier"].timestamp() * 1000 == NOON + 10 * MINUTE
     assert row["scored_at"].timestamp() == 1_400_000_000

@@ -312,6 +312,8 @@ def test_maps_and_arrays_of_a_prediction_come_back() -> None:
         "stale_age_ms": 0,
         "unseen": ["origin_departures"],
         "scored_at": datetime(2013, 10, 1, tzinfo=UTC),
+        "data_version": "fedcba9876543210",
+        "code_version": "0.1.0+0123456789ab",
     }
     body = encode(schemas.current("prediction"), prediction)
     schema, got = read_object(schemas, body)

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
 from jobs.cli import main
 
+ROOT = Path(__file__).parent.parent.parent.parent
 KEYS = {
     "events",
     "dead_letters",
@@ -65,6 +68,24 @@ def test_one_day_through_everything(tmp_path: Path) -> None:
         if any(str(home) in word for word in process.info["cmdline"] or ())
     ]
     assert left == []
+    assert_spark_scores_the_same(home, predictions)
+
+
+def assert_spark_scores_the_same(home: Path, served: pa.Table) -> None:
+    """The same requests from the archive, by the same model: bit for bit where the stream's features were not stale."""
+    bin_ = Path(sys.executable).parent
+    places = ("--events", home / "archive", "--requests", home / "demo/requests.parquet", "--model", home / "demo/model")
+    command = [bin_ / "spark-submit", ROOT / "jobs/predict.py", "flight_delay", *places, "--out", home / "scored"]
+    environ = os.environ | {"TIDEMARK_HOME": str(home), "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([str(word) for word in command], env=environ, cwd=home, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    scored = pq.read_table(home / "scored")
+    assert scored.schema.equals(served.schema)
+    exact = served.filter(pc.invert(served["stale"]))
+    again = dict(zip(scored["request_id"].to_pylist(), scored["score"].to_pylist(), strict=True))
+    assert len(again) == len(served)
+    assert [again[identity] for identity in exact["request_id"].to_pylist()] == exact["score"].to_pylist()
+    assert len(set(again.values())) > len(served) / 2
 
 
 @pytest.mark.parametrize("day", ["2013-09-20", "2012-12-31", "soon"])

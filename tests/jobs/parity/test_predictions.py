@@ -39,6 +39,7 @@ def _encoded(service: ServicePlan, schema_set: SchemaSet) -> list[bytes]:
         service=service.name,
         service_version="v",
         model="m",
+        code_version="0.1.0+0123456789ab",
         model_version="7",
         variant="champion",
         shard=0,

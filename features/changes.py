@@ -1,0 +1,219 @@
+"""What a change of definitions does: what was applied beside what the definitions say now, as plain data, no engine and no service asked.
+
+A change of a view is breaking when its tiles would mean something else: the tiles that were kept, on Kafka and in the store, cannot be used any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from features.compiler.plan import Plan, ServicePlan, ViewPlan, describe_service, describe_view
+from features.durations import show
+from features.packing import TileCodec
+
+Record = Mapping[str, Any]
+
+OF_THE_STREAM = ("lateness_ms", "dedupe_ms")
+"""What a view's record says of how its events are counted, beside the content of its tiles."""
+
+_PARTS = ("features", "partials", "view")  # of a view's description, that are compared one by one or say nothing
+
+
+class Kind(StrEnum):
+    """What became of a view or service."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewChange:
+    """A view that is not what was applied.
+
+    Attributes:
+        name: Its name.
+        kind: What became of it.
+        source: Whose job computes it.
+        breaking: Whether its kept tiles are of no more use.
+        differences: Each in a line.
+        stream: Whether one of them is of how the stream counts: its lateness, or how long repeats are recognised.
+        lacks_ms: How long before now history is missing for its windows: (from, to), in ms before the newest event; None where nothing is.
+        services: Services of the definitions, or applied ones, that contain it.
+    """
+
+    name: str
+    kind: Kind
+    source: str
+    breaking: bool
+    differences: tuple[str, ...] = ()
+    stream: bool = False
+    lacks_ms: tuple[int, int] | None = None
+    services: tuple[str, ...] = ()
+
+    @property
+    def new_state(self) -> bool:
+        """Whether the features job of the source has other operators, and so cannot go on with its state."""
+        return self.breaking or self.kind is not Kind.CHANGED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceChange:
+    """A service that is not what was applied.
+
+    Attributes:
+        name: Its name.
+        kind: What became of it.
+        differences: Each in a line.
+        before: Its version as applied; None when it was not.
+        after: Its version now; None when it is removed.
+    """
+
+    name: str
+    kind: Kind
+    differences: tuple[str, ...] = ()
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """All that is not as it was applied, in name order."""
+
+    views: tuple[ViewChange, ...]
+    services: tuple[ServiceChange, ...]
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self.views or self.services)
+
+
+def view_record(view: ViewPlan) -> dict[str, Any]:
+    """What is kept of a view that is applied."""
+    return {
+        "description": describe_view(view),
+        "layout": TileCodec(view=view).layout.hex(),
+        "fingerprint": view.fingerprint,
+        "longest_window_ms": view.longest_window_ms,
+        "lateness_ms": view.source.lateness_ms,
+        "dedupe_ms": view.source.dedupe_ms,
+    }
+
+
+def service_record(service: ServicePlan) -> dict[str, Any]:
+    """What is kept of a service that is applied."""
+    return {"description": describe_service(service), "fingerprint": service.fingerprint}
+
+
+def changes(views: Mapping[str, Record], services: Mapping[str, Record], plan: Plan, *, slack_ms: int) -> Changes:
+    """Compare.
+
+    Args:
+        views: Name → `view_record` of each view that was applied.
+        services: Name → `service_record` of each service that was.
+        plan: The definitions.
+        slack_ms: How much longer than the longest window the store keeps tiles.
+    """
+    viewed = []
+    for name in sorted(views.keys() | plan.views.keys()):
+        before, after = views.get(name), plan.views.get(name)
+        containing = {s.name for s in plan.services.values() if name in {view.name for view in s.views}}
+        containing |= {service for service, record in services.items() if name in record["description"]["views"]}
+        change = _view(name, before, after, tuple(sorted(containing)), slack_ms)
+        if change is not None:
+            viewed.append(change)
+    served = [_service(name, services.get(name), plan.services.get(name)) for name in sorted(services.keys() | plan.services.keys())]
+    return Changes(views=tuple(viewed), services=tuple(change for change in served if change is not None))
+
+
+def tile_differences(before: Record, after: ViewPlan) -> tuple[str, ...]:
+    """Why the tiles of a view mean something else than when it was applied; empty where they do not."""
+    if before["layout"] == TileCodec(view=after).layout.hex():
+        return ()
+    old, new = before["description"], view_record(after)["description"]
+    return (*_values(old, new, ignored=(*_PARTS, "entity", "delay_ms")), *_named(old["partials"], new["partials"], "tile column"))
+
+
+def _view(name: str, before: Record | None, after: ViewPlan | None, services: tuple[str, ...], slack_ms: int) -> ViewChange | None:
+    if after is None:
+        assert before is not None
+        return ViewChange(name=name, kind=Kind.REMOVED, source=before["description"]["source"], breaking=True, services=services)
+    longest_ms = after.longest_window_ms
+    if before is None:
+        return ViewChange(name=name, kind=Kind.ADDED, source=after.source.name, breaking=False, lacks_ms=(longest_ms, 0), services=services)
+    of_tiles = tile_differences(before, after)
+    now = view_record(after)
+    old, new = before["description"], now["description"]
+    stream = [*_values({name: before[name] for name in OF_THE_STREAM}, {name: now[name] for name in OF_THE_STREAM}, ignored=())]
+    others = [
+        *_values(old, new, ignored=(*_PARTS, *((key for key in new if key not in ("entity", "delay_ms")) if of_tiles else ()))),
+        *stream,
+        *_named(old["features"], new["features"], "feature"),
+    ]
+    if not of_tiles and not others:
+        return None
+    kept_ms = before["longest_window_ms"] + slack_ms
+    lacks = (longest_ms, 0) if of_tiles else (longest_ms, kept_ms) if longest_ms > kept_ms else None
+    return ViewChange(
+        name=name,
+        kind=Kind.CHANGED,
+        source=after.source.name,
+        breaking=bool(of_tiles),
+        differences=(*of_tiles, *others),
+        stream=bool(stream),
+        lacks_ms=lacks,
+        services=services,
+    )
+
+
+def _service(name: str, before: Record | None, after: ServicePlan | None) -> ServiceChange | None:
+    if after is None:
+        assert before is not None
+        return ServiceChange(name=name, kind=Kind.REMOVED, before=before["fingerprint"])
+    if before is None:
+        return ServiceChange(name=name, kind=Kind.ADDED, after=after.fingerprint)
+    if before["fingerprint"] == after.fingerprint:
+        return None
+    old, new = before["description"], service_record(after)["description"]
+    parts = (("views", "view"), ("features", "feature"), ("request_features", "request feature"), ("derived", "derived feature"))
+    differences = [*_values(old, new, ignored=("service", *(part for part, _ in parts)))]
+    for part, word in parts:
+        differences += _named(old.get(part, {}), new.get(part, {}), word)
+    return ServiceChange(
+        name=name, kind=Kind.CHANGED, differences=tuple(differences), before=before["fingerprint"], after=after.fingerprint
+    )
+
+
+def _values(old: Record, new: Record, *, ignored: tuple[str, ...]) -> Iterator[str]:
+    for name in sorted(old.keys() | new.keys()):
+        if name not in ignored and old.get(name) != new.get(name):
+            yield f"{name.removesuffix('_ms')}: {_shown(name, old.get(name))} → {_shown(name, new.get(name))}"
+
+
+def _named(old: Record, new: Record, word: str) -> Iterator[str]:
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new:
+            yield f"− {word} {name}"
+        elif name not in old:
+            yield f"+ {word} {name}"
+        elif old[name] != new[name]:
+            if isinstance(old[name], Mapping) and isinstance(new[name], Mapping):
+                yield f"~ {word} {name}, {'; '.join(_values(old[name], new[name], ignored=()))}"
+            else:
+                yield f"~ {word} {name}: {old[name]} → {new[name]}"
+
+
+def _shown(name: str, value: object) -> str:
+    if value is None:
+        return "none"
+    if name.endswith("_ms") and isinstance(value, int):
+        return show(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,70 @@
+"""History's features scored by the model that scores the stream, table by table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+
+from features.compiler.plan import ServicePlan
+from inference.model import LoadedModel, load
+from inference.prediction import SHARD, VARIANT, id_field
+from inference.prediction_table import EVENT_TIME, REQUEST_ID, columns_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchScorer:
+    """Scores tables of features. Picklable: each process that scores loads the model itself, once, checked as everywhere.
+
+    Attributes:
+        service: Whose features.
+        model: Folder of its model, the same for all processes.
+        version: Of that model; another one that has taken its place is refused.
+    """
+
+    service: ServicePlan
+    model: Path
+    version: str
+
+    def __post_init__(self) -> None:
+        """Refuse a service whose predictions could not be told apart."""
+        id_field(self.service)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the predictions."""
+        return pa.schema([pa.field(name, type_.arrow) for name, type_ in columns_of(self.service).items()])
+
+    def score(self, table: pa.Table) -> pa.Table:
+        """Predictions of n requests.
+
+        Args:
+            table: n rows: the request's fields, the features, `frontier` and `stale`.
+
+        Returns:
+            n rows of `schema`.
+
+        Raises:
+            TidemarkError: The model is damaged, or another one than was checked.
+        """
+        model = _loaded(self.model, self.version)
+        features = pa.schema([pa.field(name, type_.arrow) for name, type_ in self.service.feature_types.items()])
+        score = model.predict(table.select(features.names).cast(features))
+        n = len(table)
+        said = {
+            REQUEST_ID: table.column(id_field(self.service)).cast(pa.string()),
+            EVENT_TIME: table.column(self.service.request.event_time),
+            "score": pa.array(score),
+            "model_version": pa.repeat(model.version, n),
+            "variant": pa.repeat(VARIANT, n),
+            "shard": pa.repeat(SHARD, n),
+        }
+        columns = dict(zip(table.column_names, table.columns, strict=True)) | said
+        return pa.table([columns[name] for name in self.schema.names], names=self.schema.names).cast(self.schema)
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, version: str) -> LoadedModel:
+    return load(folder, version=version)

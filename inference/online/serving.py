@@ -1,0 +1,84 @@
+"""What is served: which generation of the store. One record, kept beside the tiles, which every reader follows batch by batch.
+
+A generation is a Feast project: all tiles and frontiers, written by a job of its own from the tiles topics. One is served; another may be filled meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from inference.online.connection import Client, Script, answering
+from schemas.errors import DataError
+
+KEY, FIELD = b"tidemark:serving", b"record"
+"""Where Redis has the record."""
+
+_PROJECT = "tidemark"
+_NEWER = re.compile(rf"{_PROJECT}_g([1-9]\d*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """The record; the one that is in force where there is none is `Serving()`.
+
+    Attributes:
+        number: Counts the changes; of two records the higher number is in force.
+        generation: That is served, from 1.
+    """
+
+    number: int = 0
+    generation: int = 1
+
+    @classmethod
+    def of(cls, record: bytes | None) -> Serving:
+        """Read a record. Raises DataError when it is damaged."""
+        try:
+            return cls() if record is None else cls(**{name: int(value) for name, value in json.loads(record).items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"online store: {KEY.decode()} is damaged: {record!r}; `tidemark switch` writes it anew") from error
+
+    def record(self) -> bytes:
+        """The record's bytes."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+    def next(self, generation: int) -> Serving:
+        """The record after this one."""
+        return Serving(number=self.number + 1, generation=generation)
+
+    @property
+    def project(self) -> str:
+        """Feast's project of the generation that is served."""
+        return project_of(self.generation)
+
+
+def project_of(generation: int) -> str:
+    """Feast's project of a generation."""
+    return _PROJECT if generation == 1 else f"{_PROJECT}_g{generation}"
+
+
+def generation_of(project: str) -> int | None:
+    """The generation that a Feast project is; None if it is none of ours."""
+    newer = _NEWER.fullmatch(project)
+    return 1 if project == _PROJECT else None if newer is None else int(newer[1])
+
+
+def served(client: Client) -> Serving:
+    """What the store says. Raises ServiceError when it does not answer."""
+    with answering(client):
+        key: Any = KEY  # bytes, which redis-py takes and its annotations deny
+        field: Any = FIELD
+        record: Any = client.hget(key, field)
+    return Serving.of(record)
+
+
+def serve(client: Client, serving: Serving) -> bool:
+    """Put a record in force, unless one of the same or a higher number is; returns whether it is in force now.
+
+    Raises:
+        ServiceError: The store does not answer.
+    """
+    (set_now,) = Script("serve").run(client, [([KEY], [FIELD, serving.record(), serving.number])])
+    return bool(set_now)

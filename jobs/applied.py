@@ -1,0 +1,100 @@
+"""Which definitions the jobs were submitted with, as the control topic keeps it: what `tidemark plan` compares with, and why a job may be refused.
+
+A tiles topic holds tiles of one definition: what computes or stores others is refused, since nothing in a tile says what it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from features.changes import OF_THE_STREAM, Record, service_record, tile_differences, view_record
+from features.compiler.plan import ServicePlan, SourcePlan, ViewPlan
+from infra.settings import Settings
+from jobs import control
+from schemas.errors import SettingError
+
+_VIEW, _SERVICE, _COMPUTED, _STORED = "view/", "service/", "computed/", "stored/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What the control topic says.
+
+    Attributes:
+        views: Name → `features.changes.view_record`, as the features job was last submitted with it.
+        services: Name → `features.changes.service_record`, and `model` and `model_version`, as the score job was.
+        computed: Source, or source/view of a job beside → the views that its features job computes.
+        stored: Generation of the store → the views that its materialize job writes.
+    """
+
+    views: Mapping[str, Record]
+    services: Mapping[str, Record]
+    computed: Mapping[str, Sequence[str]]
+    stored: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def read(cls, settings: Settings) -> Applied:
+        """Raises ServiceError when Kafka does not answer."""
+        records = control.records(settings)
+
+        def of(prefix: str) -> dict[str, Any]:
+            return {kind.removeprefix(prefix): record for kind, record in records.items() if kind.startswith(prefix)}
+
+        return cls(views=of(_VIEW), services=of(_SERVICE), computed=of(_COMPUTED), stored=of(_STORED))
+
+
+def refuse_other_tiles(settings: Settings, views: Iterable[ViewPlan]) -> None:
+    """Stop a job that would mix tiles of two definitions in one topic, or take the one's for the other's.
+
+    Raises:
+        ServiceError: Kafka does not answer.
+        SettingError: A view is no longer what its tiles topic holds; all such views, a line each.
+    """
+    known = Applied.read(settings).views
+    problems = []
+    for view in views:
+        differences = tile_differences(known[view.name], view) if view.name in known else ()
+        if differences:
+            problems.append(
+                f'view "{view.name}" is not what topic {view.tiles_topic} holds tiles of: {"; ".join(differences)}; '
+                f"give the changed view another name, or end its jobs and begin anew with `tidemark retire {view.name}`; see `tidemark plan`"
+            )
+    if problems:
+        raise SettingError("\n".join(problems))
+
+
+def computes(settings: Settings, sources: Sequence[SourcePlan], views: Sequence[ViewPlan], *, only: str | None = None) -> None:
+    """Note what a features job was submitted with; `only` names the view of one that runs beside. Raises ServiceError when Kafka does not answer."""
+    records: dict[str, Any] = {f"{_VIEW}{view.name}": view_record(view) for view in views}
+    for source in sources:
+        own = sorted(view.name for view in views if view.source.name == source.name)
+        records[_COMPUTED + (source.name if only is None else f"{source.name}/{only}")] = own
+    control.publish(settings, records)
+
+
+def stores(settings: Settings, generation: int, views: Sequence[ViewPlan]) -> None:
+    """Note what a materialize job was submitted with: windows and delays are its and the readers'. Raises ServiceError when Kafka does not answer."""
+    known = Applied.read(settings).views
+    records: dict[str, Any] = {f"{_STORED}{generation}": sorted(view.name for view in views)}
+    for view in views:
+        if view.name in known:
+            records[f"{_VIEW}{view.name}"] = view_record(view) | {name: known[view.name][name] for name in OF_THE_STREAM}
+    control.publish(settings, records)
+
+
+def scores(settings: Settings, service: ServicePlan, *, model: str, model_version: str) -> None:
+    """Note what a score job was submitted with. Raises ServiceError when Kafka does not answer."""
+    record = service_record(service) | {"model": model, "model_version": model_version}
+    control.publish(settings, {f"{_SERVICE}{service.name}": record})
+
+
+def forget(settings: Settings, view: str) -> None:
+    """A view is no more. Raises ServiceError when Kafka does not answer."""
+    control.publish(settings, {f"{_VIEW}{view}": None})
+
+
+def forget_generation(settings: Settings, generation: int) -> None:
+    """A generation is no more. Raises ServiceError when Kafka does not answer."""
+    control.publish(settings, {f"{_STORED}{generation}": None})

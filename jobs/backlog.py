@@ -1,0 +1,85 @@
+"""What a consumer group has yet to read of topics, up to the ends that they had at a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not marked as exports
+
+from schemas.errors import ServiceError
+
+_ANSWER_S = 10.0
+
+Place = tuple[str, int]
+
+
+class Backlog:
+    """Records of topics that were there when this was made, against what a group has committed since."""
+
+    def __init__(self, servers: str, topics: Sequence[str], group: str) -> None:
+        """Note where every partition begins and ends now.
+
+        Raises:
+            ServiceError: Kafka does not answer, or a topic is missing.
+        """
+        self._servers = servers
+        self._group = group
+        self._admin = AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": int(_ANSWER_S * 1000), "log_level": 0})
+        try:
+            known = self._admin.list_topics(timeout=_ANSWER_S).topics
+            places = [(topic, partition) for topic in topics for partition in known[topic].partitions]
+            self._first = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+            self._ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        except (KafkaException, KeyError) as fault:
+            raise self._fault(fault) from fault
+
+    @property
+    def total(self) -> int:
+        """How many records there were."""
+        return sum(end - self._first[place] for place, end in self._ends.items())
+
+    @property
+    def truncated(self) -> list[str]:
+        """Topics that have lost their beginning."""
+        return sorted({topic for (topic, _), first in self._first.items() if first > 0})
+
+    def left(self) -> int:
+        """How many of them the group has not committed.
+
+        Raises:
+            ServiceError: Kafka does not answer.
+        """
+        # A client for each question: one that lives goes on asking for the group's coordinator, and says so on stderr when Kafka ends.
+        consumer = Consumer({"bootstrap.servers": self._servers, "group.id": self._group, "enable.auto.commit": False, "log_level": 0})
+        try:
+            committed = consumer.committed([TopicPartition(*place) for place in self._ends], timeout=_ANSWER_S)
+        except KafkaException as fault:
+            raise self._fault(fault) from fault
+        finally:
+            consumer.close()
+        left = 0
+        for place in committed:
+            key = (place.topic, place.partition)
+            left += max(self._ends[key] - max(place.offset, self._first[key]), 0)  # none committed is below 0
+        return left
+
+    def forget(self) -> None:
+        """Forget what the group has committed, for it begins anew.
+
+        Raises:
+            ServiceError: Kafka does not answer, or the group is in use.
+        """
+        try:
+            self._admin.delete_consumer_groups([self._group], request_timeout=_ANSWER_S)[self._group].result()
+        except KafkaException as fault:
+            if fault.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise self._fault(fault) from fault
+
+    def _offsets(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
+        answers = self._admin.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_ANSWER_S)
+        return {(place.topic, place.partition): int(answer.result().offset) for place, answer in answers.items()}
+
+    def _fault(self, fault: Exception) -> ServiceError:
+        reason = fault.args[0].str() if isinstance(fault, KafkaException) else f"no topic {fault}"
+        return ServiceError(f"kafka {self._servers}: does not tell what group {self._group} has read: {reason}; see `tidemark status`")

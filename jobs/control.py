@@ -1,0 +1,62 @@
+"""The control topic: what is in force, one JSON record for each kind, kept when the store is thrown away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from infra.settings import Settings
+from jobs import topics
+from jobs.read import messages
+from schemas.errors import ServiceError
+
+TOPIC = "tidemark.control"
+
+_DELIVERED_S = 10.0
+_COMPACTED = {"cleanup.policy": "compact"}
+
+
+def records(settings: Settings) -> dict[str, Any]:
+    """Kind → its newest record.
+
+    Raises:
+        ServiceError: Kafka does not answer.
+    """
+    _ensure(settings)
+    found: dict[str, Any] = {}
+    for message in messages(settings.kafka_servers, TOPIC):
+        key, body = message.key(), message.value()
+        kind = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+        if body is None:
+            found.pop(kind, None)
+        else:
+            found[kind] = json.loads(body)
+    return found
+
+
+def publish(settings: Settings, given: Mapping[str, Any]) -> None:
+    """Put records in force, or out of it where they are None; when this returns, the broker has them.
+
+    Raises:
+        ServiceError: Kafka does not answer.
+    """
+    _ensure(settings)
+    producer = Producer({"bootstrap.servers": settings.kafka_servers, "enable.idempotence": True, "log_level": 0})
+    faults: list[str] = []
+    try:
+        for kind, record in given.items():
+            body = None if record is None else json.dumps(record, sort_keys=True)
+            producer.produce(TOPIC, body, kind, on_delivery=lambda error, _: faults.append(error.str()) if error else None)
+        left = producer.flush(_DELIVERED_S)
+    except KafkaException as fault:
+        left, faults = 1, [fault.args[0].str()]
+    if left or faults:
+        reason = faults[0] if faults else f"no answer within {_DELIVERED_S:g} s"
+        raise ServiceError(f"kafka {settings.kafka_servers}: topic {TOPIC} does not take a record: {reason}; see `tidemark status`")
+
+
+def _ensure(settings: Settings) -> None:
+    topics.create(settings.kafka_servers, [TOPIC], partitions=1, replication=settings.replication, config=_COMPACTED)

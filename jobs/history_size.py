@@ -1,0 +1,178 @@
+"""How much history a view lacks: days, events and tiles, counted in Parquet files without an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.compiler.plan import PartialKind, ViewPlan
+from features.packing import RECORD_BYTES
+from jobs.history import parquet_files
+from schemas.errors import DataError
+from schemas.record import Schema
+from schemas.table import conform
+from schemas.types import DataType
+
+SAMPLED = 1_000_000
+"""Events that are read to count tiles, the newest; of all others only the files' own counts are."""
+
+_WIDTHS = {DataType.INT64: 8, DataType.TIMESTAMP: 8, DataType.FLOAT64: 8, DataType.BOOLEAN: 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistorySize:
+    """What a bootstrap of a view would read and make.
+
+    Attributes:
+        from_ms, until_ms: Event times, `[from, until)`.
+        events: In that time, from the files' statistics and, at the edges, their times.
+        sampled: How many of them were read to count tiles.
+        tiles: Tiles of the events that were read, for as many events as there are.
+        bytes: Of those tiles in the store, as they are packed.
+        unmeasured: Tile columns whose size only an engine can tell; `bytes` is without them.
+    """
+
+    from_ms: int
+    until_ms: int
+    events: int
+    sampled: int
+    tiles: int
+    bytes: int
+    unmeasured: tuple[str, ...]
+
+
+def measure(view: ViewPlan, lacks_ms: tuple[int, int], folder: Path, schema: Schema) -> HistorySize | None:
+    """Measure.
+
+    Args:
+        view: Whose history.
+        lacks_ms: From and until when, in ms before the newest event.
+        folder: Parquet files of its source.
+        schema: Of the source.
+
+    Returns:
+        The size; None where there are no events at all.
+
+    Raises:
+        DataError: A file is not readable, or not of this schema.
+    """
+    groups = sorted(_groups(view, folder), key=lambda group: group.last_ms, reverse=True)
+    if not groups:
+        return None
+    newest_ms = groups[0].last_ms + 1
+    low, high = newest_ms - lacks_ms[0], newest_ms - lacks_ms[1]
+    events = sampled = 0
+    parts: list[pa.Table] = []
+    for group in groups:
+        if group.last_ms < low or group.first_ms >= high:
+            continue
+        whole = group.first_ms >= low and group.last_ms < high
+        if whole and sampled >= SAMPLED:
+            events += group.rows
+            continue
+        table = _within(group, view, schema, low, high)
+        events += len(table)
+        if sampled < SAMPLED:
+            parts.append(table)
+            sampled += len(table)
+    tiles, size, unmeasured = _tiles(view, pa.concat_tables(parts)) if parts else (0, 0.0, ())
+    scale = events / sampled if sampled else 0.0
+    return HistorySize(
+        from_ms=low,
+        until_ms=high,
+        events=events,
+        sampled=sampled,
+        tiles=round(tiles * scale),
+        bytes=round(size * scale),
+        unmeasured=unmeasured,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """A row group of a file, and the times in it."""
+
+    path: Path
+    number: int
+    rows: int
+    first_ms: int
+    last_ms: int
+
+
+def _groups(view: ViewPlan, folder: Path) -> Iterator[_Group]:
+    name = view.source.event_time
+    for path in parquet_files(folder) if folder.is_dir() else ():
+        try:
+            file = pq.ParquetFile(path)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
+        column = file.schema_arrow.get_field_index(name)
+        if column < 0:
+            raise DataError(f'{path}: column "{name}" is missing')
+        for number in range(file.num_row_groups):
+            group = file.metadata.row_group(number)
+            if not group.num_rows:
+                continue
+            statistics = group.column(column).statistics
+            low, high = (None, None) if statistics is None or not statistics.has_min_max else (statistics.min, statistics.max)
+            if isinstance(low, datetime) and isinstance(high, datetime):
+                first, last = _ms(low), _ms(high)
+            else:
+                times = _times(file.read_row_group(number, columns=[name])[name])
+                first, last = int(times.min()), int(times.max())
+            yield _Group(path=path, number=number, rows=group.num_rows, first_ms=first, last_ms=last)
+
+
+def _within(group: _Group, view: ViewPlan, schema: Schema, low: int, high: int) -> pa.Table:
+    """The rows of a group in a time."""
+    table = pq.ParquetFile(group.path).read_row_group(group.number)
+    table = conform(table, schema, where=str(group.path))
+    times = _times(table[view.source.event_time])
+    return table.filter(pa.array((times >= low) & (times < high)))
+
+
+def _tiles(view: ViewPlan, events: pa.Table) -> tuple[int, float, tuple[str, ...]]:
+    """How many tiles the events make, their bytes in the store, and the tile columns that those are without."""
+    if view.where is not None:
+        events = events.filter(view.where.evaluate(events))
+    times = _times(events[view.source.event_time])
+    keys = {f"key{number}": events[key.name] for number, key in enumerate(view.keys)}
+    place = pa.table({**keys, "tile": pa.array(times // view.tile_ms)})
+    tiles = place.group_by(place.column_names).aggregate([]).num_rows
+    size, unmeasured = float(RECORD_BYTES + (len(view.tile_columns) + 7) // 8), []
+    for partial in view.partials:
+        for column in partial.columns:
+            if column.type is not DataType.STRING:
+                size += _WIDTHS[column.type]
+            elif partial.kind.is_map:
+                unmeasured.append(column.name)
+            else:
+                value = (
+                    partial.tie
+                    if partial.kind in (PartialKind.FIRST, PartialKind.LAST) and column.name.endswith("__tie")
+                    else partial.input
+                )
+                assert value is not None
+                size += 4 + _mean_bytes(value.evaluate(events))
+    return tiles, tiles * size, tuple(unmeasured)
+
+
+def _mean_bytes(texts: pa.Array[Any]) -> float:
+    lengths = [len(text.encode()) for text in texts.to_pylist() if text is not None]
+    return float(np.mean(lengths)) if lengths else 0.0
+
+
+def _times(column: pa.ChunkedArray[Any]) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    return np.asarray(column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64()), dtype=np.int64)
+
+
+def _ms(moment: datetime) -> int:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(np.datetime64(aware.astimezone(UTC).replace(tzinfo=None), "us").astype(np.int64) // 1000)

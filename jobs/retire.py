@@ -1,0 +1,71 @@
+"""`tidemark retire VIEW`: what is kept of a view that is no longer computed is removed: its tiles topic, its fields in the store, its record."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from features.catalog import load
+from features.changes import tile_differences
+from features.compiler.declarations import did_you_mean
+from inference.online import generations
+from inference.online.connection import connect
+from inference.online.serving import project_of
+from infra import flink
+from infra.settings import Settings
+from jobs.applied import Applied, forget
+from jobs.generations import served
+from jobs.submit import beside_name
+from schemas.errors import ServiceError, SettingError
+
+_ANSWER_S = 10.0
+
+
+def command(
+    view: Annotated[str, typer.Argument(help="A feature view that is gone from the definitions, or changed in a breaking way")],
+) -> None:
+    """Remove a view's tiles topic, its fields in the online store, and the record of its definition. There is no way back but a bootstrap."""
+    settings = Settings.load()
+    applied, plan = Applied.read(settings), load(settings.definitions, settings.schemas)
+    if view not in applied.views:
+        near = did_you_mean(view, sorted(applied.views)) if applied.views else "none was applied yet"
+        raise SettingError(f'retire: no feature view was applied under the name "{view}"; {near}')
+    record = applied.views[view]
+    if view in plan.views and not tile_differences(record, plan.views[view]):
+        raise SettingError(f'retire: view "{view}" is in the definitions, unchanged; remove it there first')
+    client = connect(settings.redis_url)
+    generation = served(settings, client).generation
+    _refuse_running(settings, applied, view, str(record["description"]["source"]))
+    topic = f"tidemark.tiles.{view}"
+    _delete_topics(settings, [topic, f"{topic}.dlq"])
+    keys = sum(generations.remove_view(client, project_of(each), view) for each in {generation, *map(int, applied.stored)})
+    forget(settings, view)
+    print(f"{view}: topics {topic} and {topic}.dlq deleted, fields of {keys:,} keys removed")
+
+
+def _refuse_running(settings: Settings, applied: Applied, view: str, source: str) -> None:
+    """Raises SettingError when a job that was submitted with the view may run."""
+    running = {job.name for job in flink.Cluster(settings.flink_url).jobs() if job.state not in flink.ENDED}
+    stored = any(view in views for views in applied.stored.values())
+    writers = {name for name in running if stored and name.split("-")[0] == "materialize"}
+    if view in applied.computed.get(source, ()):
+        writers |= {name for name in running if name.split("-")[0] == "features" and name.removeprefix("features-") not in applied.views}
+    writers |= {beside_name(view)} & running
+    if writers:
+        raise SettingError(
+            f'retire: job {", ".join(sorted(writers))} runs with view "{view}"; cancel it, or submit it anew with definitions without the view'
+        )
+
+
+def _delete_topics(settings: Settings, names: list[str]) -> None:
+    admin = AdminClient({"bootstrap.servers": settings.kafka_servers, "socket.timeout.ms": int(_ANSWER_S * 1000), "log_level": 0})
+    answers: dict[str, Any] = admin.delete_topics(names, operation_timeout=_ANSWER_S, request_timeout=_ANSWER_S)
+    for name, deleted in answers.items():
+        try:
+            deleted.result()
+        except KafkaException as fault:
+            if fault.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise ServiceError(f"kafka {settings.kafka_servers}: topic {name} cannot be deleted: {fault.args[0].str()}") from fault

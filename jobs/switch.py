@@ -1,0 +1,199 @@
+"""`tidemark switch`: another generation of the store is served, once it is proven to hold what the one that is served does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from features.catalog import load
+from features.compiler.plan import ViewPlan
+from inference.online import generations
+from inference.online.comparison import Comparison, Difference, Generations, last
+from inference.online.connection import Client, connect
+from inference.online.frontier import Frontiers
+from inference.online.serving import project_of
+from infra import flink
+from infra.settings import Settings
+from jobs.applied import forget_generation
+from jobs.frontier import show_ms
+from jobs.generations import job_name, serve, served
+from schemas.errors import SettingError
+
+_SETTLE_S = 10.0  # how long what differs may take to be the same: a correction comes to one generation before the other
+_MOST_AGAIN = 10_000  # entities that are compared again; where more differ, waiting does not help
+_CATCH_UP_S = 20.0
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """Whether the generation `second` may be served in place of `first`."""
+
+    comparison: Comparison
+    frontiers: dict[str, tuple[int | None, int | None]]
+
+    @property
+    def behind(self) -> list[str]:
+        """Views whose frontier is behind in the second."""
+        return [view for view, (first, second) in self.frontiers.items() if first is not None and (second is None or second < first)]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is lost by the switch."""
+        return self.comparison.equal and not self.behind
+
+
+def command(
+    generation: Annotated[int | None, typer.Argument(min=1, help="Which; the one after that which is served when not given")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the other generation and its job as they are, to switch back to")] = False,
+    despite: Annotated[
+        bool, typer.Option("--despite-differences", help="Switch also where they differ, e.g. since the one that is served is damaged")
+    ] = False,
+) -> int:
+    """Serve another generation of the store, if it holds the same; then end and remove the one that was served before.
+
+    Exit code 1 and no switch where they differ.
+    """
+    settings = Settings.load()
+    views = tuple(load(settings.definitions, settings.schemas).views.values())
+    client = connect(settings.redis_url)
+    before = served(settings, client)
+    target = before.generation + 1 if generation is None else generation
+    if target != before.generation:
+        if flink.Cluster(settings.flink_url).running(job_name(target)) is None:
+            raise SettingError(
+                f"switch: nobody fills generation {target}: job {job_name(target)} does not run; `tidemark rebuild` starts it"
+            )
+        proof = prove(settings, client, views, before.generation, target)
+        show(proof, before.generation, target)
+        if not proof.holds and not despite:
+            return 1
+        serve(settings, client, before.next(target))
+    print(f"generation {target} is served", flush=True)
+    if not keep:
+        for other in sorted({before.generation, *range(1, target)} - {target}):
+            _end(settings, client, other)
+    return 0
+
+
+def prove(settings: Settings, client: Client, views: Sequence[ViewPlan], first: int, second: int) -> Proof:
+    """Wait until the second generation has caught up with the first, and compare all that both can have.
+
+    Raises:
+        DataError: A stored value is damaged.
+        ServiceError: The store does not answer.
+    """
+    names = [view.name for view in views]
+    sides = [Frontiers(client, project=project_of(each)) for each in (first, second)]
+    target = sides[0].read(names)
+
+    def frontiers() -> dict[str, tuple[int | None, int | None]]:
+        now = sides[1].read(names)
+        return {name: (target[name], now[name]) for name in names}
+
+    deadline = time.monotonic() + _CATCH_UP_S
+    proof = Proof(comparison=Comparison(), frontiers=frontiers())
+    while proof.behind and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        proof = Proof(comparison=Comparison(), frontiers=frontiers())
+    both = Generations(
+        client=client,
+        views=views,
+        first=project_of(first),
+        second=project_of(second),
+        slack_ms=settings.tile_slack_ms,
+        leaves=settings.online_ttl_ms is not None,
+    )
+    with _spinner() as tell:
+        found = Comparison()
+        for found in both.compare():
+            tell(f"comparing, {sum(found.tiles.values()):,} tiles")
+    return Proof(comparison=_settled(both, found), frontiers=proof.frontiers)
+
+
+def show(proof: Proof, first: int, second: int) -> None:
+    """Print what was found."""
+    found, console = proof.comparison, Console(soft_wrap=True)
+    table = Table("view", "equal tiles", "differences", f"generation {first} up to", f"generation {second} up to", box=None, pad_edge=False)
+    for view, frontiers in proof.frontiers.items():
+        table.add_row(view, f"{found.tiles.get(view, 0):,}", f"{found.differences.get(view, 0):,}", *map(show_ms, frontiers))
+    console.print(table)
+    if found.stale_layouts:
+        print(f"{found.stale_layouts:,} values of generation {first} are another definition's, and were not compared")
+    if found.returned:
+        print(f"{found.returned:,} entities that had left generation {first} (TIDEMARK_ONLINE_TTL) are in generation {second} again")
+    for example in found.examples:
+        print(_text(example, first, second))
+    for view in proof.behind:
+        print(f"{view}: generation {second} has not caught up; is job {job_name(second)} running? See `tidemark jobs`")
+    if not found.equal:
+        print(f"✗ tiles that differ: {sum(found.differences.values()):,}, of {len(found.differing):,} entities")
+    elif not proof.behind:
+        print(f"✓ equal: {sum(found.tiles.values()):,} tiles")
+
+
+def _settled(both: Generations, found: Comparison) -> Comparison:
+    """Compare what differs again for a while: what came to one of them last comes to the other."""
+    deadline = time.monotonic() + _SETTLE_S
+    differing = found.differing
+    while differing and len(differing) <= _MOST_AGAIN and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        differing = last(both.compare(differing)).differing
+    if len(differing) == len(found.differing):
+        return found
+    again = last(both.compare(differing)) if differing else Comparison()
+    again.tiles, again.newer, again.stale_layouts, again.returned = found.tiles, found.newer, found.stale_layouts, found.returned
+    return again
+
+
+def _text(example: Difference, first: int, second: int) -> str:
+    where = f"{example.view} of {example.entity}"
+    if example.start_ms is None:
+        return f"{where}: one of both has dropped older tiles, which the other never had; give `tidemark rebuild` --events"
+    where = f"{where}, tile {show_ms(example.start_ms)}"
+    match example.what:
+        case "missing":
+            return f"{where}: generation {first} has it, {second} has not"
+        case "extra":
+            return f"{where}: generation {second} has it, {first} has not"
+    values = ", ".join(f"{name} {one!r} and {other!r}" for name, (one, other) in example.columns.items())
+    return f"{where}: {values}"
+
+
+def _end(settings: Settings, client: Client, generation: int) -> None:
+    name = job_name(generation)
+    cluster = flink.Cluster(settings.flink_url)
+    job = cluster.running(name)
+    if job is not None:
+        cluster.cancel(job.id)
+        print(f"job {name} {job.id} cancelled", flush=True)
+    with _spinner() as tell:
+        count = 0
+
+        def removed(number: int) -> None:
+            nonlocal count
+            count += number
+            tell(f"removing generation {generation}, {count:,} keys")
+
+        total = generations.remove(client, project_of(generation), removed=removed)
+    forget_generation(settings, generation)
+    if total:
+        print(f"generation {generation}: {total:,} keys removed", flush=True)
+
+
+@contextmanager
+def _spinner() -> Iterator[Callable[[str], None]]:
+    """Tells what is being done, on a terminal."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("")
+        yield lambda text: progress.update(task, description=text)

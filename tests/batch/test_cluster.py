@@ -1,0 +1,276 @@
+"""A backfill on a real cluster and through kills: what is lost is computed again, what is done stays, and the values are those of a quiet run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs import package
+from tests import shop
+from tests.batch import spark_cluster
+from tests.batch.spark_cluster import Cluster
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+DAY_MS = 86_400_000
+START_MS = 1_380_585_600_000  # 2013-10-01T00:00Z
+DAYS = [f"2013-10-0{day}" for day in range(1, 7)]
+CLICKS, OFFERS = 30_000, 6_000
+FATAL = 666.5
+
+BASKET = '''"""What a user spends for each click. Lies where only the driver looks."""
+
+import math
+
+import numpy as np
+
+from features import FeatureService
+
+from .shop import offers, shelf_clicks, user_clicks
+
+
+def spent_per_click(spent_5m, clicks_5m):
+    return np.where(clicks_5m > 0, spent_5m / clicks_5m, np.nan)
+
+
+def fragile(last_amount_10m):
+    return last_amount_10m / (1 - int((last_amount_10m == 666.5).any()))
+
+
+views = [user_clicks, shelf_clicks]
+basket = FeatureService(request=offers, views=views, request_features=["price"], derived={"spent_per_click": spent_per_click})
+glass = FeatureService(request=offers, views=views, derived={"fragile": fragile})
+'''
+
+
+@dataclass(frozen=True, kw_only=True)
+class Team:
+    """A team's folder: definitions, schemas, and six days of history in which every sum is exact in any order."""
+
+    folder: Path
+
+    def command(self, out: Path, *, service: str = "basket", program: Sequence[object] = (BIN / "tidemark", "backfill")) -> list[str]:
+        where = ("--events", self.folder / "events", "--requests", self.folder / "offers.parquet", "--out", out)
+        return [*map(str, program), "--service", service, *map(str, where)]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        own = {
+            "TIDEMARK_DEFINITIONS": str(self.folder / "definitions"),
+            "TIDEMARK_SCHEMAS": str(shop.SCHEMAS),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        }
+        cut = {"TIDEMARK_BACKFILL_RANGE_ROWS": "1"}  # a day at a time
+        return {**os.environ, **own, **cut, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **more}
+
+    def run(self, out: Path, *, service: str = "basket") -> subprocess.CompletedProcess[str]:
+        command = self.command(out, service=service)
+        return subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Team:
+    folder = tmp_path_factory.mktemp("team")
+    shutil.copytree(shop.DEFINITIONS, folder / "definitions", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "definitions" / "basket.py").write_text(BASKET)
+    random = np.random.default_rng(4)
+
+    def table(count: int, **columns: Any) -> pa.Table:
+        times = np.sort(random.integers(START_MS, START_MS + len(DAYS) * DAY_MS, count))
+        # A key that is much busier than the others.
+        users = np.where(random.random(count) < 0.5, "ann", np.char.add("u", random.integers(0, 50, count).astype(str)))
+        shelf = random.choice(["top", "low"], count)
+        own = {"event_time": pa.array(times, pa.timestamp("ms", tz="UTC")), "user": users, "shop": random.integers(0, 3, count)}
+        return pa.table(own | {"shelf": shelf} | columns)
+
+    (folder / "events" / "clicks").mkdir(parents=True)
+    amounts = random.integers(0, 1_000, CLICKS) / 4
+    amounts[CLICKS // 4 : CLICKS // 4 + 100] = FATAL  # on the second day
+    pq.write_table(table(CLICKS, amount=amounts), folder / "events" / "clicks" / "a.parquet", row_group_size=5_000)
+    ids = [f"o{number}" for number in range(OFFERS)]
+    pq.write_table(table(OFFERS, request_id=ids, price=random.random(OFFERS), colour=["red"] * OFFERS), folder / "offers.parquet")
+    return Team(folder=folder)
+
+
+@pytest.fixture(scope="module")
+def quiet(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of a run on this machine that nobody disturbed."""
+    out = tmp_path_factory.mktemp("quiet") / "out"
+    done = team.run(out)
+    assert done.returncode == 0, done.stderr
+    values = pq.read_table(out)
+    assert len(values) == OFFERS
+    assert sum(value is not None and value > 0 for value in values["spent_per_click"].to_pylist()) > OFFERS / 4
+    return out
+
+
+def test_spark_submit_to_a_cluster_that_loses_a_worker_says_what_a_quiet_run_says(team: Team, quiet: Path, tmp_path: Path) -> None:
+    out, log, definitions = tmp_path / "out", tmp_path / "log", tmp_path / "definitions"
+    log.mkdir()
+    package.write(tmp_path / "tidemark.zip")
+    shutil.copytree(team.folder / "definitions", definitions)
+    with spark_cluster.running(tmp_path, workers=2) as cluster:
+        submitted = subprocess.Popen(
+            team.command(out, program=submit(cluster, tmp_path, log)),
+            env=team.environment(PYSPARK_PYTHON=str(cluster.python), TIDEMARK_DEFINITIONS=str(definitions)),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            wait_for(lambda: committed(out), submitted)
+            cluster.kill(0)
+            shutil.rmtree(definitions)  # workers are sent the compiled plan
+            before = committed(out)
+            said, complaints = submitted.communicate(timeout=240)
+        finally:
+            end(submitted)
+    assert submitted.returncode == 0, complaints
+    assert 0 < len(before) < len(DAYS)
+    assert f"done: 2013-10-01 to 2013-10-06 (6 days, {OFFERS:,} rows)" in said
+    assert pq.read_table(out).equals(pq.read_table(quiet))
+    history = spark_history(log)
+    assert worked(history, before_loss=True) == {"0", "1"}
+    assert len(worked(history, before_loss=False)) == 1, "the rest was computed by the one that was left"
+
+
+def submit(cluster: Cluster, folder: Path, log: Path) -> list[object]:
+    """As the README says, and with Spark's own record of the run."""
+    record = {"enabled": "true", "dir": log.as_uri(), "compress": "false", "rolling.enabled": "false"}
+    # Less than the events of a day are: what a driver is given as a result cannot be they. And as on YARN, a path without a scheme is HDFS's.
+    settings = {
+        "spark.driver.maxResultSize": "128k",
+        "spark.hadoop.fs.defaultFS": "hdfs://127.0.0.1:1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.executor.memory": "512m",
+    }
+    settings |= {f"spark.eventLog.{name}": value for name, value in record.items()}
+    options = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
+    return [
+        BIN / "spark-submit",
+        "--master",
+        cluster.master,
+        "--py-files",
+        folder / "tidemark.zip",
+        *options,
+        ROOT / "jobs" / "backfill.py",
+    ]
+
+
+def spark_history(log: Path) -> list[dict[str, Any]]:
+    (file,) = log.iterdir()
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def worked(history: list[dict[str, Any]], *, before_loss: bool) -> set[str]:
+    """The executors that finished a task before one was lost, or after."""
+    (lost,) = [n for n, event in enumerate(history) if event["Event"] == "SparkListenerExecutorRemoved"][:1]
+    part = history[:lost] if before_loss else history[lost:]
+    ended = [event for event in part if event["Event"] == "SparkListenerTaskEnd" and event["Task End Reason"]["Reason"] == "Success"]
+    return set(Counter(event["Task Info"]["Executor ID"] for event in ended))
+
+
+def test_a_killed_backfill_is_continued_and_computes_no_day_twice(team: Team, quiet: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    killed = subprocess.Popen(team.command(out), env=team.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: len(committed(out)) >= 2 and any((out / "_tidemark" / "writing").iterdir()), killed)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    finally:
+        end(killed)
+    done = committed(out)
+    assert 2 <= len(done) < len(DAYS)
+    assert_visible_is_whole(out, quiet)
+    kept = {day: (out / f"{day}.parquet").stat() for day in done}
+
+    again = team.run(out)
+    assert again.returncode == 0, again.stderr
+    assert f"done: 2013-10-01 to 2013-10-06 (6 days, {OFFERS:,} rows)" in again.stdout
+    assert f"{len(done)} days of them from before" in again.stdout
+    assert {day: (out / f"{day}.parquet").stat() for day in done} == kept
+    assert pq.read_table(out).equals(pq.read_table(quiet))
+    assert sorted(path.name for path in (out / "_tidemark").iterdir()) == sorted(["lock", "made_of.json", *(f"{day}.json" for day in DAYS)])
+
+
+def test_where_spark_is_killed_the_driver_says_what_is_done_and_what_is_not(team: Team, quiet: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    running = subprocess.Popen(team.command(out), env=team.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: committed(out), running)
+        os.kill(java_of(running.pid), signal.SIGKILL)
+        said, complaints = running.communicate(timeout=60)
+    finally:
+        end(running)
+    assert running.returncode == 3
+    assert complaints.startswith("tidemark: Spark")
+    assert (complaints.count("\n"), "Traceback" in complaints) == (1, False), complaints
+    days = len(committed(out))
+    assert f"\ndone: 2013-10-01{f' to {DAYS[days - 1]}' if days > 1 else ''} ({days} day" in said
+    assert f"\nnot done: {DAYS[days]}" in said
+    assert_visible_is_whole(out, quiet)
+
+
+def test_a_day_that_fails_is_told_with_its_reason_and_the_others_are_made(team: Team, tmp_path: Path) -> None:
+    done = team.run(tmp_path / "out", service="glass")
+    assert (done.returncode, done.stderr) == (1, "")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("not done: ")]
+    assert line.endswith(": ZeroDivisionError: division by zero")
+    assert done.stdout.count("\ndone: ") == 2
+    assert len(committed(tmp_path / "out")) == len(DAYS) - 1
+    assert not (tmp_path / "out" / "_tidemark.json").exists()
+
+
+def committed(out: Path) -> list[str]:
+    """The days whose manifests are there."""
+    return sorted(path.stem for path in (out / "_tidemark").glob("????-??-??.json"))
+
+
+def assert_visible_is_whole(out: Path, quiet: Path) -> None:
+    visible = [path for path in out.iterdir() if not path.name.startswith("_")]
+    assert {path.stem for path in visible} >= set(committed(out))
+    for path in visible:
+        assert pq.read_table(path).equals(pq.read_table(quiet / path.name))
+
+
+def wait_for(ready: Callable[[], object], process: subprocess.Popen[Any], timeout_s: float = 180) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            if ready():
+                return
+        except FileNotFoundError:
+            pass
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def java_of(pid: int) -> int:
+    """The Java that a Python driver has started."""
+    (java,) = [child for child in psutil.Process(pid).children() if child.name() == "java"]
+    return int(java.pid)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()

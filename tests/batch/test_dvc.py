@@ -1,0 +1,71 @@
+"""The real `dvc repro` runs dvc.yaml: backfill and model are made, forced they are made again to the byte, and unforced nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inference.model import load
+from jobs.cli import main
+from jobs.code_version import PACKAGES
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parent.parent.parent
+PARAMETERS = 'service: flight_delay\nfrom: "2013-01-01"\nuntil: "2013-01-11"\n'
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone, as git has it, with ten days of flights to learn from."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in (*PACKAGES, ".dvc"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "tmp", "cache"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    assert set(PARAMETERS.replace(":", "").split()[::2]) <= set((ROOT / "params.yaml").read_text().replace(":", "").split())
+    (folder / "params.yaml").write_text(PARAMETERS)
+    for arguments in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
+        subprocess.run(["git", *arguments], cwd=folder, check=True, timeout=60)
+    return folder
+
+
+def repro(project: Path, *arguments: str) -> str:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
+    environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    done = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_dvc_makes_the_same_model_again_and_nothing_twice(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = repro(project)
+    assert [f"Running stage '{stage}'" in first for stage in ("flights", "backfill", "train")] == [True] * 3
+    lock = (project / "dvc.lock").read_bytes()
+    before = shutil.copytree(project / "model", tmp_path / "model")
+    written = (project / "model" / "model.txt").stat().st_mtime_ns
+
+    unforced = repro(project)
+    assert [f"Stage '{stage}' didn't change, skipping" in unforced for stage in ("flights", "backfill", "train")] == [True] * 3
+    assert (project / "model" / "model.txt").stat().st_mtime_ns == written
+
+    forced = repro(project, "--force")
+    assert [f"Running stage '{stage}'" in forced for stage in ("flights", "backfill", "train")] == [True] * 3
+    assert (project / "model" / "model.txt").stat().st_mtime_ns != written
+    assert load(project / "model").version == load(before).version
+    assert (project / "dvc.lock").read_bytes() == lock  # every file of all outputs has the hash that it had
+    assert main(["data", "diff", str(before), str(project / "training")]) == 0
+    model = load(project / "model")
+    assert capsys.readouterr().out == f"data version {model.data_version}: the same\n"
+    files = json.loads((project / "model" / "manifest.json").read_text())["data_version"]["files"]
+    assert {name: len(found) for name, found in files.items()} == {"requests": 13, "departures": 13, "arrivals": 13}
+
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=project, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert changed.split() == ["??", "dvc.lock"]

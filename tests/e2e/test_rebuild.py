@@ -1,0 +1,234 @@
+"""The store is rebuilt and switched while the stream runs and requests are served: nothing is lost, nothing is mixed, and a difference stops it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from features.catalog import load
+from features.compiler.plan import FRONTIER_TOPIC, Plan, ViewPlan
+from inference.online import serving
+from inference.online.connection import Client, connect
+from inference.online.frontier import Frontiers
+from inference.online.layout import split_key
+from inference.online.reader import OnlineReader
+from inference.online.serving import Serving, project_of
+from inference.online.store import TileWriter, tile_schema
+from infra import flink
+from infra.settings import Settings
+from jobs import generations
+from jobs.frontier import wait_for
+from tests import shop
+from tests.e2e.test_score_job import produce
+from tests.shop import MINUTE, NOON
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE_S = 120.0
+USERS = ("ann", "bob", "zoe")
+
+
+@dataclass(kw_only=True)
+class Stream:
+    """A features job in small: a tile for every user and a closing, minute by minute, on and on; some are corrected later."""
+
+    settings: Settings
+    view: ViewPlan
+    tiles: dict[tuple[str, int], float] = field(default_factory=dict)  # (user, tile start) → the amount of its one click
+    minutes: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.ended.wait(0.05):
+            self.step()
+
+    def step(self) -> None:
+        start = NOON + self.minutes * MINUTE
+        for number, user in enumerate(USERS):
+            self.send(user, start, self.minutes + number / 8, revision=0)
+        produce(self.settings, FRONTIER_TOPIC, [shop.closing(self.view.name, start + MINUTE, len(USERS))], key=self.view.name)
+        if self.minutes % 5 == 4:
+            self.send("bob", start - 3 * MINUTE, -1.5, revision=self.minutes)
+        self.minutes += 1
+
+    def send(self, user: str, start: int, amount: float, *, revision: int) -> None:
+        self.tiles[user, start] = amount
+        body = shop.tile(
+            self.view, start, user=user, revision=revision, count=1, sum_amount=amount, last_amount=amount, last_amount__at=start
+        )
+        produce(self.settings, self.view.tiles_topic, [body], key=user)
+
+    @property
+    def closed_ms(self) -> int:
+        return NOON + self.minutes * MINUTE
+
+
+@dataclass(frozen=True, kw_only=True)
+class River:
+    """A shop of its own in a database of its own, its stream and its materialize job running."""
+
+    settings: Settings
+    plan: Plan
+    stream: Stream
+
+    @property
+    def client(self) -> Client:
+        return connect(self.settings.redis_url)
+
+    def tidemark(self, *arguments: str, code: int = 0) -> str:
+        command = [str(Path(sys.executable).parent / "tidemark"), *arguments]
+        done = subprocess.run(
+            command, env=os.environ | self.settings.environment(), capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def running(self) -> set[str]:
+        return {job.name for job in flink.Cluster(self.settings.flink_url).jobs() if job.state == "RUNNING"}
+
+    def projects(self) -> set[str]:
+        keys: Any = self.client.keys("*")
+        return {found[1] for found in map(split_key, keys) if found is not None}
+
+    def frontier(self) -> int | None:
+        client = self.client
+        return Frontiers(client, project=serving.served(client).project).read([self.stream.view.name])[self.stream.view.name]
+
+    def read(self, reader: OnlineReader, user: str, boundary_ms: int) -> dict[str, Any]:
+        request = {
+            "request_id": pa.array(["r"]),
+            "event_time": pa.array([boundary_ms + self.stream.view.delay_ms], pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
+            "user": pa.array([user]),
+            "shop": pa.array([7]),
+            "shelf": pa.array(["top"]),
+            "price": pa.array([2.5]),
+            "colour": pa.array(["red"]),
+        }
+        (row,) = reader.read(pa.table(request)).table.to_pylist()
+        return {name: row[name] for name in ("clicks_5m", "spent_5m", "last_amount_10m")}
+
+    def expected(self, user: str, boundary_ms: int) -> dict[str, Any]:
+        window = [self.stream.tiles[user, boundary_ms - back * MINUTE] for back in (5, 4, 3, 2, 1)]
+        return {"clicks_5m": 5, "spent_5m": sum(window), "last_amount_10m": window[-1]}
+
+
+@pytest.fixture(scope="module")
+def river(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[River]:
+    definitions = tmp_path_factory.mktemp("again") / "definitions"
+    shutil.copytree(shop.DEFINITIONS, definitions, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in definitions.glob("*.py"):
+        file.write_text(re.sub(r"\b(clicks|offers|user_clicks|shelf_clicks|buy)\b", r"again_\1", file.read_text()))
+    redis = settings.redis_url.rsplit("/", 1)[0] + "/6" if settings.redis_url.count("/") > 2 else f"{settings.redis_url}/6"
+    own = replace(
+        settings,
+        definitions=definitions,
+        schemas=shop.SCHEMAS,
+        redis=redis,
+        kafka=settings.kafka_servers,
+        flink=settings.flink_url,
+        checkpoint_interval_ms=1_000,
+    )
+    plan = load(own.definitions, own.schemas)
+    stream = Stream(settings=own, view=plan.views["again_user_clicks"])
+    river = River(settings=own, plan=plan, stream=stream)
+    running = threading.Thread(target=stream.run)
+    try:
+        river.tidemark("submit", "materialize", "--fresh")
+        for _ in range(200):
+            stream.step()
+        produce(own, FRONTIER_TOPIC, [shop.closing("again_shelf_clicks", NOON, 0)], key="again_shelf_clicks")
+        running.start()
+        yield river
+    finally:
+        stream.ended.set()
+        if running.is_alive():
+            running.join()
+        cluster = flink.Cluster(own.flink_url)
+        for job in cluster.jobs():
+            if job.name.startswith("materialize") and job.state not in flink.ENDED:
+                cluster.cancel(job.id)
+        now = generations.served(own, river.client)
+        generations.serve(own, river.client, now.next(1))  # for the tests that come after
+
+
+def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a_loss(river: River) -> None:
+    stream, service = river.stream, river.plan.services["again_buy"]
+    wait_for(lambda: {"": river.frontier()}, NOON + 200 * MINUTE, timeout_s=PATIENCE_S)
+    before = serving.served(river.client)
+    serves, faults = threading.Event(), list[object]()
+
+    def requests() -> None:
+        reader = OnlineReader(service, river.client)
+        while not serves.is_set():
+            for user in USERS:
+                got, expected = river.read(reader, user, NOON + 100 * MINUTE), river.expected(user, NOON + 100 * MINUTE)
+                if got != expected:
+                    faults.append((user, got, expected))
+
+    asking = threading.Thread(target=requests)
+    asking.start()
+    try:
+        said = river.tidemark("rebuild")
+        assert "✓ equal" in said
+        assert serving.served(river.client) == before
+        assert {"materialize", "materialize-g2"} <= river.running()
+
+        plant(river, -8.0)
+        said = river.tidemark("rebuild", "--switch", code=1)
+        assert "job materialize-g2 fills generation 2 already" in said
+        assert "again_user_clicks of ann, tile 2013-10-01T13:40:00.000Z: sum_amount 100.0 and -8.0" in said
+        assert "✗ tiles that differ: 1, of 1 entities" in said
+        assert serving.served(river.client) == before
+        assert river.projects() == {project_of(1), project_of(2)}
+
+        plant(river, 100.0)
+        said = river.tidemark("switch")
+        assert "generation 2 is served" in said
+        assert serving.served(river.client) == Serving(number=before.number + 1, generation=2)
+        assert "materialize" not in river.running()
+        wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
+    finally:
+        serves.set()
+        asking.join()
+    assert not faults
+    assert river.projects() == {project_of(2)}
+
+    stream.ended.set()
+    wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
+    reader = OnlineReader(service, river.client)
+    for minute in range(5, stream.minutes - 10):
+        for user in USERS:
+            assert river.read(reader, user, NOON + minute * MINUTE) == river.expected(user, NOON + minute * MINUTE)
+
+
+def plant(river: River, amount: float) -> None:
+    """Another value of one tile in the new generation alone."""
+    view = river.stream.view
+    start = NOON + 100 * MINUTE
+    row = {"user": "ann", "tile_start": start, "revision": int(1000 + amount), "count": 1}
+    row |= {"sum_amount": amount, "last_amount": 100.0, "last_amount__at": start}
+    TileWriter(view, river.client, project=project_of(2), slack_ms=river.settings.tile_slack_ms).write(
+        pa.Table.from_pylist([row], schema=tile_schema(view))
+    )
+
+
+def test_a_resumed_job_goes_on_with_the_generation_that_is_served(river: River) -> None:
+    cluster = flink.Cluster(river.settings.flink_url)
+    river.tidemark("cancel", "materialize-g2")
+    assert river.tidemark("submit", "materialize").startswith("materialize-g2 ")
+    job = cluster.running("materialize-g2")
+    assert job is not None
+    river.stream.step()
+    wait_for(lambda: {"": river.frontier()}, river.stream.closed_ms, timeout_s=PATIENCE_S)
+    assert river.projects() == {project_of(2)}
