@@ -144,6 +144,25 @@ def tile_differences(before: Record, after: ViewPlan) -> tuple[str, ...]:
     return (*_values(old, new, ignored=(*_PARTS, "entity", "delay_ms")), *_named(old["partials"], new["partials"], "tile column"), *base)
 
 
+def view_differences(before: Record, after: Record) -> list[str]:
+    """What two records of a view differ in, each in a line."""
+    old, new = before["description"], after["description"]
+    stream, streamed = ({name: record[name] for name in OF_THE_STREAM} for record in (before, after))
+    return [
+        *_values(old, new, ignored=_PARTS),
+        *_values(stream, streamed, ignored=()),
+        *_named(old["partials"], new["partials"], "tile column"),
+        *_named(old["features"], new["features"], "feature"),
+    ]
+
+
+def service_differences(old: Record, new: Record) -> list[str]:
+    """What two descriptions of a service differ in, each in a line."""
+    parts = (("views", "view"), ("features", "feature"), ("request_features", "request feature"), ("derived", "derived feature"))
+    named = [line for part, word in parts for line in _named(old.get(part, {}), new.get(part, {}), word)]
+    return [*_values(old, new, ignored=("service", *(part for part, _ in parts))), *named]
+
+
 def _view(name: str, before: Record | None, after: ViewPlan | None, services: tuple[str, ...], slack_ms: int) -> ViewChange | None:
     if after is None:
         assert before is not None
@@ -184,11 +203,7 @@ def _service(name: str, before: Record | None, after: ServicePlan | None) -> Ser
         return ServiceChange(name=name, kind=Kind.ADDED, after=after.fingerprint)
     if before["fingerprint"] == after.fingerprint:
         return None
-    old, new = before["description"], service_record(after)["description"]
-    parts = (("views", "view"), ("features", "feature"), ("request_features", "request feature"), ("derived", "derived feature"))
-    differences = [*_values(old, new, ignored=("service", *(part for part, _ in parts)))]
-    for part, word in parts:
-        differences += _named(old.get(part, {}), new.get(part, {}), word)
+    differences = service_differences(before["description"], service_record(after)["description"])
     return ServiceChange(
         name=name, kind=Kind.CHANGED, differences=tuple(differences), before=before["fingerprint"], after=after.fingerprint
     )

@@ -14,9 +14,9 @@ def command() -> None:
     """Check the definitions (TIDEMARK_DEFINITIONS) against their schemas (TIDEMARK_SCHEMAS)."""
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
-    print(_table(_views(plan)))
+    print(aligned(_views(plan)))
     if plan.services:
-        print(f"\n{_table(_services(plan))}")
+        print(f"\n{aligned(_services(plan))}")
 
 
 def _views(plan: Plan) -> list[tuple[str, ...]]:
@@ -41,6 +41,7 @@ def _services(plan: Plan) -> list[tuple[str, ...]]:
     return rows
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows as lines, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -8,34 +8,28 @@ The gate decodes and tells the time: the watermark that it puts beside each reco
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironment
-from pyflink.table.udf import FunctionContext, ScalarFunction, udf
+from pyflink.table.udf import udf
 
 from features.catalog import load
 from features.compiler import flink, flink_tiles
 from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
-from features.watermarks import NONE, TICK, Watermarks
 from infra.settings import Settings
 from jobs import beside, topics
 from jobs.applied import computes, refuse_other_tiles
 from jobs.beside import consumer_group
-from jobs.partition_log import PartitionLog
-from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES, patiently
+from jobs.gate import Clock, Gate
+from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES
 from jobs.source_decoder import decoder
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
-from schemas.wire import BAD, MARKER
 
 WATERMARK_INTERVAL_MS = 50  # how often the watermark is told downstream: a part of every tile's delay
 
@@ -47,78 +41,6 @@ _TYPES = {
     "STRING": DataTypes.STRING(),
     "BYTES": DataTypes.BYTES(),
 }
-
-
-class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
-    """Raw messages → kind, reason, times and fields; lives in the Python worker, carrying the schemas that the job was submitted with."""
-
-    def __init__(self, *, source: SourcePlan, schemas: SchemaSet, settings: Settings, clock: Clock | None) -> None:
-        """Keep what the worker needs; nothing is opened yet.
-
-        Args:
-            source: Whose messages come.
-            schemas: To read them.
-            settings: The limits.
-            clock: Tells the watermark; None when another function does.
-        """
-        self._source = source
-        self._schemas = schemas
-        self._settings = settings
-        self._clock = clock
-
-    def open(self, function_context: FunctionContext) -> None:
-        """Called by Flink before the first batch."""
-        self._log = logging.getLogger("tidemark")
-        self._decoder = decoder(self._source, self._schemas, self._settings)
-        if self._clock is not None:
-            self._clock.open(function_context)
-        group = function_context.get_metric_group()
-        self._counters = {name: group.counter(name) for name in ("messages", "markers", "dead_letters")}
-
-    def eval(self, body: pd.Series[Any], partition: pd.Series[int], offset: pd.Series[int]) -> pd.DataFrame:
-        """Called by Flink with each Arrow batch."""
-        bodies, messages = body.tolist(), partition.to_numpy() != TICK
-        decoded = patiently(lambda: self._decoder.decode(bodies), log=self._log)
-        kind, reasons = np.where(messages, decoded.kind, np.int8(MARKER)), pd.Series(decoded.reasons, dtype=object)
-        reasons[~messages] = None
-        self._counters["messages"].inc(int(messages.sum()))
-        for name, counted in (("markers", MARKER), ("dead_letters", BAD)):
-            self._counters[name].inc(int((kind[messages] == counted).sum()))
-        told = _nullable(decoded.time_ms)
-        columns = {"_kind": kind, "_reason": reasons, "_told_ms": told}
-        columns["_reached_ms"] = _nullable(np.full(len(told), NONE)) if self._clock is None else self._clock.eval(partition, offset, told)
-        return pd.DataFrame(columns | {name: pd.Series(values, dtype=object) for name, values in decoded.columns.items()})
-
-
-class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
-    """Where messages lie and the times that they tell → the watermark after each; one instance sees all of a topic."""
-
-    def __init__(self, *, source: SourcePlan, settings: Settings, group: str) -> None:
-        """Keep what the worker needs; nothing is opened yet."""
-        self._source = source
-        self._group = group
-        self._idle_ms = settings.idle_timeout_ms
-        self._servers = settings.kafka_servers
-
-    def open(self, function_context: FunctionContext) -> None:
-        """Called by Flink before the first batch."""
-        self._log = logging.getLogger("tidemark")
-        log = PartitionLog(self._servers, self._source.topic, group=self._group)
-        self._watermarks = Watermarks(lateness_ms=self._source.lateness_ms, idle_ms=self._idle_ms, log=log)
-
-    def eval(self, partition: pd.Series[int], offset: pd.Series[int], told_ms: pd.Series[Any], *_: pd.Series[int]) -> pd.Series[Any]:
-        """Called by Flink with each Arrow batch; a row's place in the order is given, so that the planner does not drop the ordering."""
-        place, number = partition.to_numpy().astype(np.int64), offset.to_numpy().astype(np.int64)
-        nothing = told_ms.isna().to_numpy()
-        times = np.where(nothing, NONE, told_ms.where(~nothing, 0)).astype(np.int64)
-        reached = patiently(lambda: self._watermarks.advance(place, number, times), log=self._log)
-        # Told once a batch: in a replay each record would move it, and each move goes through every operator and closes tiles one by one.
-        reached[:-1] = NONE
-        return _nullable(reached)
-
-
-def _nullable(times: NDArray[np.int64]) -> pd.Series[Any]:
-    return pd.Series([None if time == NONE else time for time in times.tolist()], dtype=object)
 
 
 class Job:

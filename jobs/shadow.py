@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from features.catalog import load
 from features.compiler.declarations import did_you_mean
@@ -17,6 +16,7 @@ from inference.online.connection import connect
 from inference.online.serving import served
 from inference.online.shadow import Compared, compare
 from infra.settings import Settings
+from jobs.check import aligned
 from jobs.frontier import show_ms
 from schemas.errors import DataError, SettingError
 
@@ -48,11 +48,11 @@ def command(
 
 def _show(one: ViewPlan, other: ViewPlan, found: list[Compared]) -> None:
     rules = view_rules(one)
-    table = Table(one.name, other.name, "allowed", "compared", "differing", "largest", box=None, pad_edge=False)
+    rows: list[tuple[str, ...]] = [(one.name, other.name, "allowed", "compared", "differing", "largest")]
     for each in found:
         largest = f"{each.largest:.2g}" if each.largest else "0"
-        table.add_row(each.one, each.other, rules[each.one], f"{each.values:,}", f"{each.different:,}", largest)
-    Console(soft_wrap=True).print(table)
+        rows.append((each.one, each.other, rules[each.one], f"{each.values:,}", f"{each.different:,}", largest))
+    print(aligned(rows))
     for each in found:
         for example in each.examples:
             print(f"{each.one} of {example.entity} at {show_ms(example.boundary_ms)}: {example.one} and {example.other}")

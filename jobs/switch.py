@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from features.catalog import load
 from features.compiler.plan import ViewPlan
@@ -23,6 +22,7 @@ from inference.online.serving import project_of
 from infra import flink
 from infra.settings import Settings
 from jobs.applied import forget_generation
+from jobs.check import aligned
 from jobs.frontier import show_ms
 from jobs.generations import job_name, serve, served
 from schemas.errors import SettingError
@@ -121,11 +121,11 @@ def prove(settings: Settings, client: Client, views: Sequence[ViewPlan], first: 
 
 def show(proof: Proof, first: int, second: int) -> None:
     """Print what was found."""
-    found, console = proof.comparison, Console(soft_wrap=True)
-    table = Table("view", "equal tiles", "differences", f"generation {first} up to", f"generation {second} up to", box=None, pad_edge=False)
-    for view, frontiers in proof.frontiers.items():
-        table.add_row(view, f"{found.tiles.get(view, 0):,}", f"{found.differences.get(view, 0):,}", *map(show_ms, frontiers))
-    console.print(table)
+    found = proof.comparison
+    rows = [("view", "equal tiles", "differing", f"generation {first} up to", f"generation {second} up to")]
+    for view, (one, other) in proof.frontiers.items():
+        rows.append((view, f"{found.tiles.get(view, 0):,}", f"{found.differences.get(view, 0):,}", show_ms(one), show_ms(other)))
+    print(aligned(rows))
     if found.stale_layouts:
         print(f"{found.stale_layouts:,} values of generation {first} are another definition's, and were not compared")
     if found.returned:

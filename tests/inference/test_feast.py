@@ -175,7 +175,9 @@ def test_a_redis_url_in_feasts_notation() -> None:
 
 
 def test_an_unreachable_server_is_one_clear_line(client: Client, valkey: str, tmp_path: Path) -> None:
-    registry(PLAN, redis=f"127.0.0.1:{free_port()}", folder=tmp_path)
+    registry(PLAN, redis=f"127.0.0.1:{free_port()}", folder=tmp_path, project="tidemark")
+    with pytest.raises(ServiceError, match="does not serve"):  # it is asked which generation is served
+        registry(PLAN, redis=f"127.0.0.1:{free_port()}", folder=tmp_path)
     with pytest.raises(ServiceError, match="does not serve"):
         from inference.online.connection import connect
 

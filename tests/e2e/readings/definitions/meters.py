@@ -24,12 +24,13 @@ from features import (
     TopK,
     Variance,
 )
+from features.aggregations import Windowed
 
 from .sources import every, meter, once, place, questions
 
 second, minute = timedelta(seconds=1), timedelta(minutes=1)
 
-LEVELS = {
+LEVELS: dict[str, Windowed | Lifetime] = {
     "readings": Count().over(minute),
     "with_steps": Count("steps").over(minute),
     "valid": Count(where="valid").over(4 * minute),

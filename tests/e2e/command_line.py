@@ -1,0 +1,20 @@
+"""The command line, called as `tidemark` calls it but in this process, which has imported all that it needs."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from unittest.mock import patch
+
+from infra.settings import Settings
+from jobs.cli import main
+
+
+def tidemark(settings: Settings, *arguments: str, code: int = 0) -> str:
+    """Run a command with these settings; returns what it said on either stream."""
+    said = io.StringIO()
+    with patch.dict(os.environ, settings.environment()), redirect_stdout(said), redirect_stderr(said):
+        ended = main(arguments)
+    assert ended == code, said.getvalue()
+    return said.getvalue()
