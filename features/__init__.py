@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.aggregations import Count, First, Last, Max, Mean, Min, Share, StdDev, Sum, Variance
+from features.aggregations import Count, First, Last, Lifetime, Max, Mean, Min, Share, StdDev, Sum, Variance
 from features.aggregations_of_maps import CategoryCounts, CountDistinct, LastN, Quantile, TopK
 from features.vocabulary import Entity, FeatureService, FeatureView, Label, Source
 
@@ -17,6 +17,7 @@ __all__ = [
     "Label",
     "Last",
     "LastN",
+    "Lifetime",
     "Max",
     "Mean",
     "Min",

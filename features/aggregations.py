@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from features.compiler.plan import Finish, PartialKind
+from schemas.errors import DefinitionError
 from schemas.types import DataType
 
 NUMBERS = frozenset({DataType.INT64, DataType.FLOAT64})
@@ -170,3 +171,33 @@ class Windowed:
 
     aggregation: Aggregation
     window: timedelta
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """An aggregation over all events of a key since ever: `Lifetime(Count())`. Null or 0 of nothing, as over a window.
+
+    As of t it counts what happened before `b`, as windows do. Online it is exact as far back as the store was given tiles
+    (`tidemark bootstrap` gives it those of history). Maps (TopK, CategoryCounts, CountDistinct, Quantile) are null once their entries
+    are more than one tile may keep.
+    """
+
+    aggregation: Aggregation
+
+    @property
+    def fault(self) -> str | None:
+        """Why its argument cannot be; None if it can."""
+        given = self.aggregation
+        if isinstance(given, Lifetime):
+            return "Lifetime of a Lifetime is the same; write Lifetime once"
+        if isinstance(given, Windowed):
+            return f"Lifetime has no window; write Lifetime({type(given.aggregation).__name__}(…)) without .over, or .over without Lifetime"
+        return None if isinstance(given, Aggregation) else f"Lifetime takes an aggregation, e.g. Lifetime(Count()), got {given!r}"
+
+    def over(self, window: timedelta) -> NoReturn:
+        """Refused.
+
+        Raises:
+            DefinitionError: Always.
+        """
+        raise DefinitionError("Lifetime has no window; write Lifetime(…) without .over, or .over without Lifetime")

@@ -30,6 +30,10 @@ class Kind(StrEnum):
     REMOVED = "removed"
 
 
+ALL_HISTORY_MS = 1 << 52
+"""What `Lifetime` features lack: as long before now as there is anything."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ViewChange:
     """A view that is not what was applied.
@@ -135,14 +139,35 @@ def tile_differences(before: Record, after: ViewPlan) -> tuple[str, ...]:
     if before["layout"] == TileCodec(view=after).layout.hex():
         return ()
     old, new = before["description"], view_record(after)["description"]
-    return (*_values(old, new, ignored=(*_PARTS, "entity", "delay_ms")), *_named(old["partials"], new["partials"], "tile column"))
+    bases = [any(feature["window_ms"] is None for feature in each["features"].values()) for each in (old, new)]
+    base = () if bases[0] == bases[1] else (f"{'+' if bases[1] else '−'} bases of Lifetime features, in the store",)
+    return (*_values(old, new, ignored=(*_PARTS, "entity", "delay_ms")), *_named(old["partials"], new["partials"], "tile column"), *base)
+
+
+def view_differences(before: Record, after: Record) -> list[str]:
+    """What two records of a view differ in, each in a line."""
+    old, new = before["description"], after["description"]
+    stream, streamed = ({name: record[name] for name in OF_THE_STREAM} for record in (before, after))
+    return [
+        *_values(old, new, ignored=_PARTS),
+        *_values(stream, streamed, ignored=()),
+        *_named(old["partials"], new["partials"], "tile column"),
+        *_named(old["features"], new["features"], "feature"),
+    ]
+
+
+def service_differences(old: Record, new: Record) -> list[str]:
+    """What two descriptions of a service differ in, each in a line."""
+    parts = (("views", "view"), ("features", "feature"), ("request_features", "request feature"), ("derived", "derived feature"))
+    named = [line for part, word in parts for line in _named(old.get(part, {}), new.get(part, {}), word)]
+    return [*_values(old, new, ignored=("service", *(part for part, _ in parts))), *named]
 
 
 def _view(name: str, before: Record | None, after: ViewPlan | None, services: tuple[str, ...], slack_ms: int) -> ViewChange | None:
     if after is None:
         assert before is not None
         return ViewChange(name=name, kind=Kind.REMOVED, source=before["description"]["source"], breaking=True, services=services)
-    longest_ms = after.longest_window_ms
+    longest_ms = ALL_HISTORY_MS if after.has_lifetime else after.longest_window_ms
     if before is None:
         return ViewChange(name=name, kind=Kind.ADDED, source=after.source.name, breaking=False, lacks_ms=(longest_ms, 0), services=services)
     of_tiles = tile_differences(before, after)
@@ -178,11 +203,7 @@ def _service(name: str, before: Record | None, after: ServicePlan | None) -> Ser
         return ServiceChange(name=name, kind=Kind.ADDED, after=after.fingerprint)
     if before["fingerprint"] == after.fingerprint:
         return None
-    old, new = before["description"], service_record(after)["description"]
-    parts = (("views", "view"), ("features", "feature"), ("request_features", "request feature"), ("derived", "derived feature"))
-    differences = [*_values(old, new, ignored=("service", *(part for part, _ in parts)))]
-    for part, word in parts:
-        differences += _named(old.get(part, {}), new.get(part, {}), word)
+    differences = service_differences(before["description"], service_record(after)["description"])
     return ServiceChange(
         name=name, kind=Kind.CHANGED, differences=tuple(differences), before=before["fingerprint"], after=after.fingerprint
     )
@@ -209,7 +230,7 @@ def _named(old: Record, new: Record, word: str) -> Iterator[str]:
 
 def _shown(name: str, value: object) -> str:
     if value is None:
-        return "none"
+        return "all time" if name == "window_ms" else "none"
     if name.endswith("_ms") and isinstance(value, int):
         return show(value)
     if isinstance(value, Mapping):

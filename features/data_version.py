@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
-from features.compiler.plan import ServicePlan, describe_service, describe_view
+from features.changes import service_record, view_record
+from features.compiler.plan import ServicePlan
 from schemas.errors import DataError
 
 KEY = "data_version"
@@ -59,7 +60,7 @@ class DataVersion:
     Attributes:
         service: The feature service.
         service_version: Fingerprint of its definitions.
-        definitions: `service` and `views`, as `describe_service` and `describe_view` tell them.
+        definitions: `service` and `views`, as `features.changes` records them.
         options: How it was computed: plain values by name.
         files: What was read: relation (`requests`, or a source) → its files by name.
         code: Which code computed.
@@ -77,7 +78,7 @@ class DataVersion:
         cls, service: ServicePlan, *, options: Mapping[str, Any], files: Mapping[str, tuple[DataFile, ...]], code: CodeVersion
     ) -> DataVersion:
         """The data version of a service's values."""
-        described = {"service": describe_service(service), "views": {view.name: describe_view(view) for view in service.views}}
+        described = {"service": service_record(service), "views": {view.name: view_record(view) for view in service.views}}
         return cls(
             service=service.name,
             service_version=service.fingerprint,

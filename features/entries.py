@@ -5,7 +5,7 @@ A tile's text is `<number> <sub-key>` for each entry with commas between, in any
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.compiler.maps import TOO_LARGE
+from features.compiler.maps import MOST_CHARACTERS, TOO_LARGE
 from features.compiler.plan import Finish, Partial, PartialKind, WindowFeature
 from features.hyperloglog import REGISTERS, estimate
 from features.values import Bools, Int64s, Values, ranked
@@ -94,6 +94,8 @@ def finish_maps(
 ) -> dict[str, pa.Array[Any]]:
     """Features of one map partial and window; null where a tile of the window says that its entries were too many.
 
+    Of a window of all time, whose map nothing bounds, it is null also where the merged entries are too many.
+
     Args:
         partial: The partial.
         features: Of this partial and window.
@@ -102,36 +104,113 @@ def finish_maps(
         row: int64[k], ascending: the row of each gathered tile.
         tile: int64[k], which tile that is.
     """
-    if values.valid is not None:
-        there = values.valid[tile]
-        row, tile = row[there], tile[there]
-    assert values.words is not None
-    word = values.numbers[tile]
-    refused: Any = pc.index(values.words, pa.scalar(TOO_LARGE, pa.string()))
-    unknown = np.zeros(rows, dtype=np.bool_)
-    if refused.as_py() >= 0:
-        there = word != refused.as_py()
-        unknown[row[~there]] = True
-        row, tile, word = row[there], tile[there], word[there]
-    used, word = np.unique(word, return_inverse=True)
-    distinct: Any = pa.array(used)
-    entries = Entries.of(values.words.take(distinct))
-    lengths = np.diff(entries.offsets)[word]
-    pieces: list[dict[str, pa.Array[Any]]] = []
-    done = np.zeros(rows + 1, dtype=np.int64)
-    np.add.at(done, row + 1, lengths)
-    ends, begin = np.cumsum(done), 0
-    while begin < rows or not pieces:
-        end = min(rows, max(begin + 1, int(np.searchsorted(ends, ends[begin] + _CHUNK_ENTRIES, side="right")) - 1))
-        low, high = np.searchsorted(row, (begin, end))
-        merged = _merge(partial, entries, rows=end - begin, row=row[low:high] - begin, word=word[low:high], lengths=lengths[low:high])
+    gathered = _Gathered.of(partial, values, rows=rows, row=row, tile=tile)
+    unbounded = features[0].window_ms is None
+    pieces, unknown = [], [gathered.unknown]
+    for merged in gathered.pieces():
         pieces.append(_finished(merged, features))
-        begin = end
+        unknown.append(_too_many(partial, merged) if unbounded else np.zeros(merged.rows, dtype=np.bool_))
     found = {feature.name: pa.concat_arrays([piece[feature.name] for piece in pieces]) for feature in features}
-    if not unknown.any():
+    nothing = gathered.unknown | np.concatenate(unknown[1:])
+    if not nothing.any():
         return found
-    mask: Any = pa.array(unknown)
+    mask: Any = pa.array(nothing)
     return {name: pc.if_else(mask, pa.scalar(None, column.type), column) for name, column in found.items()}
+
+
+def merge_maps(partial: Partial, values: Values, *, rows: int, row: Int64s, tile: Int64s) -> pa.Array[Any]:
+    """The merged map of each row as a tile would keep it: text, `TOO_LARGE` where entries are too many, null of nothing. Arguments as above."""
+    gathered = _Gathered.of(partial, values, rows=rows, row=row, tile=tile)
+    parts = []
+    for merged in gathered.pieces():
+        kept = _newest(partial, merged) if partial.kind is PartialKind.LATEST else merged
+        parts.append(_texts(kept, _too_many(partial, kept)))
+    texts = pa.concat_arrays(parts)
+    if not gathered.unknown.any():
+        return texts
+    unknown: Any = pa.array(gathered.unknown)
+    marked: pa.Array[Any] = pc.if_else(unknown, pa.scalar(TOO_LARGE), texts)  # type: ignore[call-overload, unused-ignore]
+    return marked
+
+
+def _texts(merged: Merged, too_many: Bools) -> pa.Array[Any]:
+    """Each row's entries as the text of a tile."""
+    number: Any = pa.array(merged.number).cast(pa.string())
+    begin: Any = pa.array(merged.begin.astype(np.int32))
+    entry: Any = pc.binary_join_element_wise(number, _escaped(merged.keys).take(pa.array(merged.key)), " ")
+    joined: Any = pc.binary_join(pa.ListArray.from_arrays(begin, entry), ",")
+    large: Any = pa.array(too_many)
+    none: Any = pa.array(np.diff(merged.begin) == 0)
+    texts: pa.Array[Any] = pc.if_else(none, pa.scalar(None, pa.string()), pc.if_else(large, pa.scalar(TOO_LARGE), joined))
+    return texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gathered:
+    """The texts of all rows' tiles, read but not yet merged.
+
+    Attributes:
+        unknown: bool[rows], which have a tile whose entries were too many.
+    """
+
+    partial: Partial
+    rows: int
+    row: Int64s
+    word: Int64s
+    lengths: Int64s
+    entries: Entries
+    unknown: Bools
+
+    @classmethod
+    def of(cls, partial: Partial, values: Values, *, rows: int, row: Int64s, tile: Int64s) -> _Gathered:
+        if values.valid is not None:
+            there = values.valid[tile]
+            row, tile = row[there], tile[there]
+        assert values.words is not None
+        word = values.numbers[tile]
+        refused: Any = pc.index(values.words, pa.scalar(TOO_LARGE, pa.string()))
+        unknown = np.zeros(rows, dtype=np.bool_)
+        if refused.as_py() >= 0:
+            there = word != refused.as_py()
+            unknown[row[~there]] = True
+            row, tile, word = row[there], tile[there], word[there]
+        used, word = np.unique(word, return_inverse=True)
+        distinct: Any = pa.array(used)
+        entries = Entries.of(values.words.take(distinct))
+        lengths = np.diff(entries.offsets)[word]
+        return cls(partial=partial, rows=rows, row=row, word=word, lengths=lengths, entries=entries, unknown=unknown)
+
+    def pieces(self) -> Iterator[Merged]:
+        """Some rows after the others, one piece at least, so that memory is bounded."""
+        done = np.zeros(self.rows + 1, dtype=np.int64)
+        np.add.at(done, self.row + 1, self.lengths)
+        ends, begin, first = np.cumsum(done), 0, True
+        while begin < self.rows or first:
+            end = min(self.rows, max(begin + 1, int(np.searchsorted(ends, ends[begin] + _CHUNK_ENTRIES, side="right")) - 1))
+            low, high = np.searchsorted(self.row, (begin, end))
+            own, word, lengths = self.row[low:high] - begin, self.word[low:high], self.lengths[low:high]
+            yield _merge(self.partial, self.entries, rows=end - begin, row=own, word=word, lengths=lengths)
+            begin, first = end, False
+
+
+def _too_many(partial: Partial, merged: Merged) -> Bools:
+    """Which rows' entries are more than a tile may keep, counted as its SQL does; the last n values are few by themselves."""
+    if partial.kind is PartialKind.LATEST:
+        return np.zeros(merged.rows, dtype=np.bool_)
+    size: Any = pc.utf8_length(_escaped(merged.keys))
+    number: Any = pa.array(merged.number).cast(pa.string())
+    digits: Any = pc.utf8_length(number)
+    characters = size.to_numpy(zero_copy_only=False)[merged.key] + digits.to_numpy(zero_copy_only=False) + 2
+    counted = np.zeros(merged.rows, dtype=np.int64)
+    np.add.at(counted, merged.row, characters)
+    return np.asarray(counted > MOST_CHARACTERS, dtype=np.bool_)
+
+
+def _escaped(keys: pa.Array[Any]) -> Any:
+    found: Any = keys
+    for character, escape in (("\\", "\\s"), (",", "\\c")):
+        found = pc.replace_substring(found, character, escape)
+    return found
 
 
 def _merge(partial: Partial, entries: Entries, *, rows: int, row: Int64s, word: Int64s, lengths: Int64s) -> Merged:
@@ -182,6 +261,21 @@ def _by_count(merged: Merged) -> Merged:
 
 def _latest(merged: Merged, type_: DataType) -> Merged:
     """Each row's entries by time, then value, the last and largest first; `keys` are values."""
+    values, order = _by_time(merged, type_)
+    return Merged(rows=merged.rows, row=merged.row, key=merged.key[order], number=merged.number[order], keys=values)
+
+
+def _newest(partial: Partial, merged: Merged) -> Merged:
+    """The last n of each row's entries."""
+    assert partial.input is not None
+    _, order = _by_time(merged, partial.input.type)
+    place = np.arange(len(order)) - merged.begin[merged.row]
+    order = order[place < (partial.parameter or 1)]
+    return Merged(rows=merged.rows, row=merged.row[order], key=merged.key[order], number=merged.number[order], keys=merged.keys)
+
+
+def _by_time(merged: Merged, type_: DataType) -> tuple[pa.Array[Any], Int64s]:
+    """The values that the sub-keys are texts of, and the entries' order: rows, then time and value, the last and largest first."""
     texts: list[Any] = merged.keys.to_pylist()
     values = merged.keys
     rank = np.arange(len(texts))
@@ -191,8 +285,7 @@ def _latest(merged: Merged, type_: DataType) -> Merged:
         values, rank = Values(numbers=numbers).arrow(type_), np.unique(numbers, return_inverse=True)[1]
     elif type_ is DataType.BOOLEAN:
         values = pa.array([text == "true" for text in texts], type=pa.bool_())
-    order = np.lexsort((-rank[merged.key], -merged.number, merged.row))
-    return Merged(rows=merged.rows, row=merged.row, key=merged.key[order], number=merged.number[order], keys=values)
+    return values, np.lexsort((-rank[merged.key], -merged.number, merged.row))
 
 
 def _nth(merged: Merged, rank: int) -> pa.Array[Any]:

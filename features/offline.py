@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.compiler.plan import Column, ViewPlan
-from features.kernel import Tiles, fold
+from features.kernel import fold
+from features.tiles import Tiles
 from schemas.types import DataType
 
 ROW = "#row"
@@ -25,6 +26,11 @@ FILE, POSITION = "#file", "#position"
 """Where a request was read: the file's path, and the row's number in it."""
 VIEW = "#view"
 """int32: which of several views a row belongs to."""
+
+
+def engine_type(type_: DataType) -> pa.DataType:
+    """What a column that is handed back to Spark has to be: it takes timestamps in µs only."""
+    return pa.timestamp("us", tz="UTC") if type_ is DataType.TIMESTAMP else type_.arrow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +53,19 @@ class Folder:
 
         Args:
             requests: m rows: `ROW`, `AS_OF` and the key columns; a null key has no tiles.
-            tiles: n rows: the key columns, `tile_start` and the tile columns, of every key that is among the requests.
+            tiles: n rows: the key columns, `tile_start` and the tile columns, of every key that is among the requests. A row without a
+                start is the key's base: all tiles before the others, and before any request's boundary, merged.
 
         Returns:
             m rows of `schema`, in the order of the requests.
         """
         owner, asked = _owners([tiles.column(key.name) for key in self.view.keys], [requests.column(key.name) for key in self.view.keys])
-        start_ms = tiles.column(TILE_START).cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
+        starts: Any = tiles.column(TILE_START).cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64())
+        base = starts.is_null().to_numpy() if starts.null_count else None
+        start_ms = starts.fill_null(np.iinfo(np.int64).min).to_numpy()
         folded = fold(
             self.view,
-            Tiles.of(self.view, owner=owner, start_ms=start_ms, table=tiles),
+            Tiles.of(self.view, owner=owner, start_ms=start_ms, table=tiles, base=base),
             owner=asked,
             boundary_ms=self.view.boundary_ms(requests.column(AS_OF).to_numpy()),
         )
@@ -151,7 +160,7 @@ def fold_each(lanes: Lanes, kept: tuple[str, ...], requests: pa.Table, tiles: pa
         m rows in any order: `kept`, then the features of all views, null where they belong to another view.
     """
     features = [feature for view in lanes.views for feature in view.features]
-    schema = pa.schema([requests.schema.field(name) for name in kept] + [pa.field(f.name, f.type.arrow) for f in features])
+    schema = pa.schema([requests.schema.field(name) for name in kept] + [pa.field(f.name, engine_type(f.type)) for f in features])
     parts = []
     for number in np.unique(requests.column(VIEW).to_numpy()):
         asked = lanes.requests(int(number), requests)
@@ -159,7 +168,9 @@ def fold_each(lanes: Lanes, kept: tuple[str, ...], requests: pa.Table, tiles: pa
         values = Folder(view=lanes.views[number])(numbered, lanes.tiles(int(number), tiles))
         columns = {name: asked.column(name) for name in kept} | {name: values.column(name) for name in values.column_names}
         nulls: Any = pa.nulls
-        parts.append(pa.table([columns.get(f.name, nulls(len(asked), f.type)) for f in schema], schema=schema))
+        parts.append(
+            pa.table([columns[f.name].cast(f.type) if f.name in columns else nulls(len(asked), f.type) for f in schema], schema=schema)
+        )
     return pa.concat_tables(parts) if parts else schema.empty_table()
 
 

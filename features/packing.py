@@ -3,6 +3,8 @@
 A packed value is a header (i64 `kept_from`, i64 `newest_end`, 8 bytes `layout`) and records sorted by tile start: u32 payload
 length, i64 tile start, i64 revision, payload. The payload: a null bitmap (least bit first, set = null), then each column in
 order: int64, timestamp and float64 as 8 bytes, boolean as 1, string as u32 length + UTF-8; nulls occupy zeroes. Little endian.
+Of a view with `Lifetime` features the header is followed by u32 length and a block, which `features.base_block` writes: flags as
+u8 and, as one more record, the base: all tiles that start before `kept_from`, merged.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.compiler.plan import ViewPlan, describe_view
-from features.kernel import Tiles
-from features.values import Int64s, Values
+from features.tiles import Tiles
+from features.values import Bools, Int64s, Values
 from schemas.errors import DataError
 from schemas.types import DataType
 
@@ -31,8 +33,9 @@ NOTHING_DROPPED = -(1 << 63)
 ALL_TIME = (-(1 << 63), (1 << 63) - 1)
 
 _HEADER = np.dtype([("kept_from", "<i8"), ("newest_end", "<i8"), ("layout", "<u8")])
-_RECORD = struct.Struct("<Iqq")
-RECORD_BYTES = _RECORD.size
+HEAD = struct.Struct("<qq8s")
+LENGTH = struct.Struct("<I")
+RECORD = struct.Struct("<Iqq")
 """Of a record, ahead of its payload."""
 _FORMATS = {DataType.INT64: "<i8", DataType.TIMESTAMP: "<i8", DataType.FLOAT64: "<f8", DataType.BOOLEAN: "u1"}
 
@@ -44,10 +47,12 @@ class Unpacked:
     Attributes:
         tiles: `owner` is the index of the packed value that a tile came from.
         kept_from_ms: int64[k], per packed value: tiles that start before were dropped; int64's minimum when none was.
+        inexact: bool[k], per packed value: `Lifetime` features lack tiles that were dropped, or have some that were corrected since.
     """
 
     tiles: Tiles
     kept_from_ms: Int64s
+    inexact: Bools
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,8 @@ class TileCodec:
         ignored = ("features", "delay_ms", "entity")
         content = {name: value for name, value in describe_view(self.view).items() if name not in ignored}
         names = [column.name for column in self.view.tile_columns]
+        if self.view.has_lifetime:
+            content["lifetime"] = True
         return hashlib.sha256(json.dumps([content, names], sort_keys=True).encode()).digest()[:8]
 
     @cached_property
@@ -88,7 +95,7 @@ class TileCodec:
             return self._pack_varying(start_ms, revision, ordered, nulls)
         width = self.record.itemsize
         records = np.zeros(len(start_ms), dtype=self.record)
-        records["length"], records["start"], records["revision"], records["nulls"] = width - _RECORD.size, start_ms, revision, nulls
+        records["length"], records["start"], records["revision"], records["nulls"] = width - RECORD.size, start_ms, revision, nulls
         for number, values in enumerate(ordered):
             records[f"c{number}"] = values.filled(0)
         data = records.tobytes()
@@ -96,7 +103,8 @@ class TileCodec:
 
     def value(self, records: Sequence[bytes], *, newest_end_ms: int, kept_from_ms: int = NOTHING_DROPPED) -> bytes:
         """A packed value of records that are sorted by tile start."""
-        return struct.pack("<qq", kept_from_ms, newest_end_ms) + self.layout + b"".join(records)
+        block = bytes(LENGTH.size) if self.view.has_lifetime else b""
+        return HEAD.pack(kept_from_ms, newest_end_ms, self.layout) + block + b"".join(records)
 
     def unpack(self, packed: Sequence[Packed | None], *, since_ms: int = ALL_TIME[0], before_ms: int = ALL_TIME[1]) -> Unpacked:
         """Read packed values; `None` has no tiles.
@@ -118,22 +126,73 @@ class TileCodec:
             b"".join([value[: _HEADER.itemsize] for value in values]).ljust(len(values) * _HEADER.itemsize), dtype=_HEADER
         )
         if any(len(value) < _HEADER.itemsize for value in values):
-            raise self._damaged(f"one is less than its header of {_HEADER.itemsize} bytes")
+            raise self.damaged(f"one is less than its header of {_HEADER.itemsize} bytes")
         own = headers["layout"] == np.frombuffer(self.layout, dtype="<u8")
         kept_from[owners] = np.where(own, headers["kept_from"], np.maximum(headers["kept_from"], headers["newest_end"]))
         bodies = [value[_HEADER.itemsize :] for value, mine in zip(values, own.tolist(), strict=True) if mine]
-        read = self._unpack_varying if self.record is None else self._unpack_fixed
-        return Unpacked(tiles=read(owners[own], bodies, since_ms, before_ms), kept_from_ms=kept_from)
+        inexact = np.zeros(len(packed), dtype=np.bool_)
+        if not self.view.has_lifetime:
+            return Unpacked(tiles=self.read(owners[own], bodies, since_ms, before_ms), kept_from_ms=kept_from, inexact=inexact)
+        inexact[owners[~own]] = True
+        blocks = [self.split(body) for body in bodies]
+        lost = kept_from[owners[own]] != NOTHING_DROPPED
+        inexact[owners[own]] = [bool(block[0]) if len(block) else dropped for (block, _), dropped in zip(blocks, lost, strict=True)]
+        bases = [(owner, block[1:]) for owner, (block, _) in zip(owners[own].tolist(), blocks, strict=True) if len(block) > 1]
+        tiles = self.read_with_bases(owners[own], [records for _, records in blocks], bases, since_ms=since_ms, before_ms=before_ms)
+        return Unpacked(tiles=_without_strays(tiles, kept_from), kept_from_ms=kept_from, inexact=inexact)
+
+    def read(self, owners: Int64s, bodies: Sequence[Packed], since_ms: int = ALL_TIME[0], before_ms: int = ALL_TIME[1]) -> Tiles:
+        """Read records, joined for each owner; arguments as of `unpack`."""
+        return (self._unpack_varying if self.record is None else self._unpack_fixed)(owners, bodies, since_ms, before_ms)
+
+    def read_with_bases(
+        self,
+        owners: Int64s,
+        bodies: Sequence[Packed],
+        bases: Sequence[tuple[int, Packed]],
+        *,
+        since_ms: int = ALL_TIME[0],
+        before_ms: int = ALL_TIME[1],
+    ) -> Tiles:
+        """As `read`, and the bases of some owners; what follows the record of a base is passed over."""
+        apart = int(owners.max(initial=0)) + max((owner for owner, _ in bases), default=0) + 1
+        every = np.concatenate([owners, np.array([owner + apart for owner, _ in bases], dtype=np.int64)])
+        tiles = self.read(every, [*bodies, *(self.first(block) for _, block in bases)], since_ms, before_ms)
+        base = tiles.owner >= apart
+        return Tiles(owner=np.where(base, tiles.owner - apart, tiles.owner), start_ms=tiles.start_ms, columns=tiles.columns, base=base)
+
+    def records(self, value: Packed) -> Packed:
+        """The records of a packed value of this layout."""
+        body = value[HEAD.size :]
+        return self.split(body)[1] if self.view.has_lifetime else body
+
+    def split(self, body: Packed) -> tuple[Packed, Packed]:
+        """The block of a base, and the records behind it."""
+        if len(body) < LENGTH.size:
+            raise self.damaged("the base is cut short")
+        end = LENGTH.size + LENGTH.unpack_from(body)[0]
+        if len(body) < end:
+            raise self.damaged("the base is cut short")
+        return body[LENGTH.size : end], body[end:]
+
+    def first(self, records: Packed) -> Packed:
+        """The first of several records."""
+        if len(records) < RECORD.size:
+            raise self.damaged("the base is cut short")
+        end = RECORD.size + RECORD.unpack_from(records)[0]
+        if len(records) < end:
+            raise self.damaged("a record is cut short")
+        return records[:end]
 
     def _unpack_fixed(self, owners: Int64s, bodies: Sequence[Packed], since_ms: int, before_ms: int) -> Tiles:
         assert self.record is not None
         width = self.record.itemsize
         sizes = np.fromiter(map(len, bodies), dtype=np.int64, count=len(bodies))
         if np.any(sizes % width):
-            raise self._damaged(f"records are {width} bytes")
+            raise self.damaged(f"records are {width} bytes")
         records = np.frombuffer(b"".join(bodies), dtype=self.record)
-        if np.any(records["length"] != width - _RECORD.size):
-            raise self._damaged(f"payloads are {width - _RECORD.size} bytes")
+        if np.any(records["length"] != width - RECORD.size):
+            raise self.damaged(f"payloads are {width - RECORD.size} bytes")
         owner = np.repeat(owners, sizes // width)
         start = np.ascontiguousarray(records["start"])
         wanted = (start >= since_ms) & (start < before_ms)
@@ -155,16 +214,16 @@ class TileCodec:
             offset = 0
             while offset < len(body):
                 try:
-                    length, start, _ = _RECORD.unpack_from(body, offset)
-                    offset += _RECORD.size + length
+                    length, start, _ = RECORD.unpack_from(body, offset)
+                    offset += RECORD.size + length
                     if since_ms <= start < before_ms:
                         self._read_payload(body[offset - length : offset], cells)
                         owner.append(number)
                         starts.append(start)
                 except (struct.error, UnicodeDecodeError, IndexError) as error:
-                    raise self._damaged(str(error)) from error
+                    raise self.damaged(str(error)) from error
             if offset != len(body):
-                raise self._damaged("the last record is cut short")
+                raise self.damaged("the last record is cut short")
         columns = {}
         for column, cell in zip(self.view.tile_columns, cells, strict=True):
             type_ = pa.int64() if column.type is DataType.TIMESTAMP else column.type.arrow
@@ -196,13 +255,27 @@ class TileCodec:
         records = []
         for row, (start, number) in enumerate(zip(start_ms.tolist(), revision.tolist(), strict=True)):
             payload = b"".join([nulls[row].tobytes(), *(cell[row] for cell in encoded)])
-            records.append(_RECORD.pack(len(payload), start, number) + payload)
+            records.append(RECORD.pack(len(payload), start, number) + payload)
         return records
 
-    def _damaged(self, what: str) -> DataError:
+    def damaged(self, what: str) -> DataError:
+        """The error of a value that cannot be read."""
         return DataError(
             f"online store: packed tiles of view {self.view.name!r} are damaged: {what}; rebuild them from topic {self.view.tiles_topic!r}"
         )
+
+
+def _without_strays(tiles: Tiles, kept_from_ms: Int64s) -> Tiles:
+    """Without tiles that start before their owner's `kept_from`: until a writer has folded them, nobody knows whether the base has them."""
+    assert tiles.base is not None
+    good = tiles.base | (tiles.start_ms >= kept_from_ms[tiles.owner])
+    if good.all():
+        return tiles
+    columns = {
+        name: Values(numbers=values.numbers[good], valid=None if values.valid is None else values.valid[good], words=values.words)
+        for name, values in tiles.columns.items()
+    }
+    return Tiles(owner=tiles.owner[good], start_ms=tiles.start_ms[good], columns=columns, base=tiles.base[good])
 
 
 def _cells(values: Values, type_: DataType) -> list[bytes]:

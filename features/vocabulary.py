@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from features.aggregations import Windowed
+from features.aggregations import Lifetime, Windowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class FeatureView:
         entity: What they describe.
         source: The events.
         tile: The step at which windows move; every window is a multiple of it.
-        features: Name → aggregation over a window.
+        features: Name → aggregation over a window, or over all time (`Lifetime`).
         delay: As of t, only tiles that end at or before t − delay are read; by default the source's lateness and 2 seconds.
         where: Only events for which this expression is TRUE are part of the view.
     """
@@ -63,7 +63,7 @@ class FeatureView:
     entity: Entity
     source: Source
     tile: timedelta
-    features: Mapping[str, Windowed]
+    features: Mapping[str, Windowed | Lifetime]
     delay: timedelta | None = None
     where: str | None = None
 

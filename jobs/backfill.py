@@ -25,7 +25,7 @@ from features.catalog import load
 from features.compiler.plan import ServicePlan, SourcePlan
 from features.data_version import DataVersion
 from infra.settings import Settings
-from jobs import content, history, point_in_time, topic_history
+from jobs import content, history, lifetime, point_in_time, topic_history
 from jobs.code_version import code_version
 from jobs.day_writer import Scoring
 from jobs.days import WHOLE, Days, claim, spans
@@ -216,6 +216,11 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
         pending = _ranges(backfill, inputs, sorted(set(outcome.asked) - set(outcome.done)), sorted(outcome.done))
         if len(pending) > 1 and inputs.label is not None:
             inputs.label.persist()
+        try:
+            inputs = replace(inputs, bases=lifetime.bases(spark, inputs, pending, days.scratch / "bases"))
+        except FAULTS as error:  # what comes before each range is missing, so none can be computed
+            _failed(spark, error, [day for range_ in pending for day in range_.days], outcome)
+            pending = []
         for range_ in pending:
             _compute_range(spark, inputs, range_, days, outcome, backfill.group_rows)
             outcome.seconds = time.monotonic() - started
@@ -234,9 +239,13 @@ def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Day
             days.commit(written, expected=outcome.asked[written.day])
             outcome.done[written.day] = written.rows
     except FAULTS as error:
-        outcome.failed |= dict.fromkeys((day for day in range_.days if day not in outcome.done), reason(error))
-        if is_gone(spark):
-            raise
+        _failed(spark, error, [day for day in range_.days if day not in outcome.done], outcome)
+
+
+def _failed(spark: SparkSession, error: Exception, days: list[int], outcome: Outcome) -> None:
+    outcome.failed |= dict.fromkeys(days, reason(error))
+    if is_gone(spark):
+        raise error
 
 
 def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, history.Relation]:

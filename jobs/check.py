@@ -23,7 +23,8 @@ def _views(plan: Plan) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("VIEW", "SOURCE", "KEYS", "TILE", "DELAY", "WINDOWS", "FEATURES", "VERSION")]
     for view in plan.views.values():
         keys = ",".join(key.name for key in view.keys)
-        windows = ",".join(show(window) for window in sorted({feature.window_ms for feature in view.features}))
+        sizes = sorted({feature.window_ms for feature in view.features if feature.window_ms is not None})
+        windows = ",".join([*map(show, sizes), *(["lifetime"] if view.has_lifetime else [])])
         rows.append(
             (view.name, view.source.name, keys, show(view.tile_ms), show(view.delay_ms), windows, str(len(view.features)), view.fingerprint)
         )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import subprocess
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from features.data_version import CodeVersion
+from jobs.package import PACKAGES
 
-PACKAGES = ("schemas", "features", "inference", "jobs", "infra")
 SUFFIXES = (".py", ".lua")
-DEFINITIONS = "features/definitions/"
+DEFINITIONS = "features/definitions"
 """No code of ours: a service's own fingerprint tells of them."""
 
 _GIT_PATIENCE_S = 10
@@ -20,22 +23,30 @@ _GIT_PATIENCE_S = 10
 
 @cache
 def code_version() -> CodeVersion:
-    """Of the running code; computed once."""
-    return version_of(Path(__file__).parent.parent)
+    """Of the running code, wherever it was imported from; computed once."""
+    root = Path(__file__).parent.parent
+    return version_of({package: files(package) for package in PACKAGES}, commit=commit_of(root))
 
 
-def version_of(root: Path) -> CodeVersion:
-    """Of the packages below a folder."""
+def version_of(packages: Mapping[str, Traversable], *, commit: str | None = None) -> CodeVersion:
+    """Of packages, by name; in a folder or in an archive."""
     digest = hashlib.sha256()
-    for path in sorted(path for package in PACKAGES for suffix in SUFFIXES for path in (root / package).rglob(f"*{suffix}")):
-        name = path.relative_to(root).as_posix()
-        if not name.startswith(DEFINITIONS):
-            content = path.read_bytes()
-            digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return CodeVersion(release=importlib.metadata.version("tidemark"), sources_sha256=digest.hexdigest(), commit=_commit(root))
+    for name, content in sorted(source for package, folder in packages.items() for source in _sources(folder, f"{package}/")):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return CodeVersion(release=importlib.metadata.version("tidemark"), sources_sha256=digest.hexdigest(), commit=commit)
 
 
-def _commit(root: Path) -> str | None:
+def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        inside = f"{name}{entry.name}"
+        if entry.is_dir():
+            if entry.name != "__pycache__" and inside != DEFINITIONS:
+                yield from _sources(entry, f"{inside}/")
+        elif entry.name.endswith(SUFFIXES):
+            yield inside, entry.read_bytes()
+
+
+def commit_of(root: Path) -> str | None:
     """The commit of the checkout that this folder is, not of one that merely has it inside."""
     said = _git(root, "rev-parse", "--show-toplevel", "HEAD")
     if said is None:

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.changes import ALL_HISTORY_MS
 from features.compiler.plan import PartialKind, ViewPlan
-from features.packing import RECORD_BYTES
+from features.packing import RECORD
 from jobs.history import parquet_files
 from schemas.errors import DataError
 from schemas.record import Schema
@@ -68,6 +69,8 @@ def measure(view: ViewPlan, lacks_ms: tuple[int, int], folder: Path, schema: Sch
         return None
     newest_ms = groups[0].last_ms + 1
     low, high = newest_ms - lacks_ms[0], newest_ms - lacks_ms[1]
+    if lacks_ms[0] == ALL_HISTORY_MS:
+        low = min(group.first_ms for group in groups)
     events = sampled = 0
     parts: list[pa.Table] = []
     for group in groups:
@@ -146,7 +149,7 @@ def _tiles(view: ViewPlan, events: pa.Table) -> tuple[int, float, tuple[str, ...
     keys = {f"key{number}": events[key.name] for number, key in enumerate(view.keys)}
     place = pa.table({**keys, "tile": pa.array(times // view.tile_ms)})
     tiles = place.group_by(place.column_names).aggregate([]).num_rows
-    size, unmeasured = float(RECORD_BYTES + (len(view.tile_columns) + 7) // 8), []
+    size, unmeasured = float(RECORD.size + (len(view.tile_columns) + 7) // 8), []
     for partial in view.partials:
         for column in partial.columns:
             if column.type is not DataType.STRING:

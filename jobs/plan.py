@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from features.catalog import load
-from features.changes import Changes, Kind, ServiceChange, ViewChange, changes
+from features.changes import ALL_HISTORY_MS, Changes, Kind, ServiceChange, ViewChange, changes
 from features.compiler.feast import FRONTIER, TILES
 from features.compiler.plan import Plan
 from features.durations import show
@@ -156,7 +156,8 @@ def _versions(service: ServiceChange) -> str:
 def _history(change: ViewChange, size: HistorySize | None) -> str:
     assert change.lacks_ms is not None
     low, high = change.lacks_ms
-    span = f"lacks {show(low)}" if high == 0 else f"lacks what is between {show(low)} and {show(high)} old"
+    reach = "everything" if low == ALL_HISTORY_MS else show(low)
+    span = f"lacks {reach}" if high == 0 else f"lacks what is between {show(low)} and {show(high)} old"
     if size is None:
         return f"{span}; there are no events of its source to count (--events)"
     counted = "" if size.sampled == size.events else f", by the newest {size.sampled:,} events"

@@ -4,13 +4,13 @@ events ─Spark SQL─▶ tiles of all views, each in every group whose windows 
                                               requests, each in its group of time ─┴─cogroup─▶ the kernel ─▶ files
 
 A range whose groups of whole days are small is folded for all views at once. Where a day is too large for a worker, each view is cut by keys and
-time for itself, and the values of a request are put together afterwards.
+time for itself, and the values of a request are put together afterwards. Of a view with `Lifetime` features each group also gets its keys' bases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
 from pathlib import Path
 
@@ -19,18 +19,17 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
+from features.bases import LEAVES, MARK
 from features.compiler.plan import LabelPlan, ServicePlan, ViewPlan
 from features.compiler.spark import tile_query
 from features.offline import AS_OF, FILE, POSITION, TILE_START, VIEW, Lanes, fold_each
-from jobs import history
+from jobs import history, lifetime
 from jobs.day_writer import DAY, DayWriter, Scoring, Written, fold_and_write
-from jobs.splits import DAY_MS, FINE_BUCKETS, GROUPS_PER_CORE, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
+from jobs.splits import DAY_MS, FINE_BUCKETS, GROUPS_PER_CORE, ROWS_PER_PARTITION, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
 from schemas.types import DataType
 
 LABEL = "label"
 FRONTIER, STALE = "frontier", "stale"
-
-_ROWS_PER_PARTITION = 250_000
 
 _GROUP, _CHUNK = "#group", "#chunk"
 _WRITTEN_SQL = "day BIGINT, file STRING, rows BIGINT, bytes BIGINT, sha256 STRING"
@@ -48,6 +47,7 @@ class Inputs:
         events: Source → events, bad ones left out.
         label: `#on` and `label` of everything that happened, where that is wanted.
         scoring: Makes predictions of the features, where those are wanted.
+        bases: View → the bases of its keys as ranges begin, where it has `Lifetime` features.
     """
 
     service: ServicePlan
@@ -57,6 +57,7 @@ class Inputs:
     events: Mapping[str, DataFrame]
     label: DataFrame | None
     scoring: Scoring | None = None
+    bases: Mapping[str, lifetime.RangeBases] = field(default_factory=dict)
 
     @cached_property
     def lanes(self) -> Lanes:
@@ -92,6 +93,7 @@ def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *,
     views = inputs.service.views
     back = [-(-_reach_ms(view) // DAY_MS) for view in views]
     tiles = [(days, inputs.days[view.source.name]) for days, view in zip(back, views, strict=True)]
+    tiles += [(0, inputs.days[REQUESTS]) for view in views if view.has_lifetime]  # a base for each key that is asked for
     rows = _rows(inputs, range_)
     writer = DayWriter(folder=str(folder), schema=inputs.schema, derived=inputs.service.derived, scoring=inputs.scoring)
     whole = whole_days(range_, inputs.days[REQUESTS], tiles, limit=group_rows, cores=cores)
@@ -107,7 +109,7 @@ def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *,
 def _partitions(inputs: Inputs, range_: Range, cores: int) -> int:
     """Of a shuffle: one per core for a small range, enough for a large one that a partition sorts in memory."""
     rows = max(sum(count for day, count in days.items() if range_.days[0] <= day <= range_.days[-1]) for days in inputs.days.values())
-    return max(cores, -(-rows // _ROWS_PER_PARTITION))
+    return max(cores, -(-rows // ROWS_PER_PARTITION))
 
 
 REQUESTS = "requests"
@@ -141,7 +143,9 @@ def happened(label: LabelPlan, events: DataFrame) -> DataFrame:
 
 def _by_days(spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame, chunks: Chunks, writer: DayWriter) -> DataFrame:
     """Groups of whole days, all views at once: what comes out of a group is finished."""
-    tiles = _union([_tiles(spark, inputs, range_, number, chunks) for number in range(len(inputs.service.views))], spark, inputs.lanes)
+    tiles = _union(
+        [_tiles(spark, inputs, range_, rows, number, chunks) for number in range(len(inputs.service.views))], spark, inputs.lanes
+    )
     asked = rows.withColumn(_GROUP, _chunk(F.col(AS_OF), chunks))
     work = partial(fold_and_write, inputs.lanes, writer)
     # Partitioned by hand: Spark would put groups together by their size before it knows what they cost.
@@ -159,7 +163,7 @@ def _by_keys_and_time(spark: SparkSession, inputs: Inputs, range_: Range, rows: 
         keys = [_column(key.name).alias(lane) for key, lane in zip(view.keys, lanes.keys(number).values(), strict=True)]
         group = _bucket(view, chunks.buckets) * chunks.count + _chunk(F.col(AS_OF), chunks) + F.lit(taken)
         asked.append(_widened(rows.select(group.alias(_GROUP), F.lit(number).alias(VIEW), AS_OF, FILE, POSITION, *keys), lanes.key_types))
-        tiles.append(_tiles(spark, inputs, range_, number, chunks, taken))
+        tiles.append(_tiles(spark, inputs, range_, rows, number, chunks, taken))
         taken += chunks.buckets * chunks.count
     cores = spark.sparkContext.defaultParallelism
     # A task takes one group after the other, so that many may share a partition.
@@ -176,19 +180,32 @@ def _by_keys_and_time(spark: SparkSession, inputs: Inputs, range_: Range, rows: 
     return whole.mapInArrow(writer.write, _WRITTEN_SQL)
 
 
-def _tiles(spark: SparkSession, inputs: Inputs, range_: Range, number: int, chunks: Chunks, first_group: int = 0) -> DataFrame:
+def _tiles(
+    spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame, number: int, chunks: Chunks, first_group: int = 0
+) -> DataFrame:
     """A view's tiles in lanes, once for each group that may need them.
 
-    A tile `[s, s + tile)` counts as of t iff `s + tile + delay ≤ t < s + W + tile + delay` for the longest window W.
+    A tile `[s, s + tile)` counts as of t iff `s + tile + delay ≤ t < s + W + tile + delay` for the longest window W. Those that no window has
+    any more as a group begins are in the bases of its keys.
     """
     view = inputs.service.views[number]
     start = F.unix_millis(_column(TILE_START))
     open_ = start + F.lit(view.tile_ms + view.delay_ms)
     earliest, latest = _chunk(open_, chunks), _chunk(open_ + F.lit(view.longest_window_ms - 1), chunks)
-    tiles = _view_tiles(spark, inputs, range_, view)
+    tiles = _view_tiles(spark, inputs, range_, view).where(latest >= 0)
     reached = F.sequence(F.greatest(earliest, F.lit(0)), F.least(latest, F.lit(chunks.count - 1)))
+    wanted = (latest >= earliest) & (earliest < chunks.count)
+    if view.has_lifetime:
+        chunk = _chunk(F.col(AS_OF), chunks)
+        asked = lifetime.marks(view, rows, chunk, chunk * F.lit(chunks.length_ms) + F.lit(chunks.start_ms))
+        before = lifetime.before_range(spark, inputs.bases.get(view.name), range_)
+        leaving = tiles.withColumn(LEAVES, open_ + F.lit(view.longest_window_ms))
+        tiles = lifetime.at_marks(view, leaving, before, asked, with_tiles=True)
+        is_base = _column(MARK).isNotNull()
+        reached = F.when(is_base, F.array(_column(MARK).cast("int"))).otherwise(reached)
+        wanted = is_base | wanted
     group = F.explode(reached).alias(_CHUNK) if chunks.count > 1 else F.lit(0).alias(_CHUNK)
-    kept = tiles.where((latest >= 0) & (earliest < chunks.count)).select("*", group)
+    kept = tiles.where(wanted).select("*", group)
     lanes = [_column(name).alias(lane) for name, lane in inputs.lanes.columns(number).items()]
     own = (_bucket(view, chunks.buckets) * chunks.count + F.col(_CHUNK) + F.lit(first_group)).alias(_GROUP)
     return _widened(kept.select(own, F.lit(number).alias(VIEW), TILE_START, *lanes), inputs.lanes.types)
@@ -226,7 +243,7 @@ def _census(inputs: Inputs, range_: Range, rows: DataFrame, number: int) -> Cens
     for row in history.at_once(made):
         tiles[row.bucket, row.slot + tail] = row.rows
     for row in history.at_once(asked):
-        requests[row.bucket, row.slot] = row.rows
+        requests[row.bucket, row.slot] = row.rows * (2 if view.has_lifetime else 1)  # each may need a base
     return Census(slot_ms=length, tail_slots=tail, tiles=tiles, requests=requests)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -65,6 +66,9 @@ def session(name: str) -> Iterator[SparkSession]:
     except FAULTS as error:
         raise ServiceError(f"Spark does not start: {reason(error)}") from error
     spark.sparkContext.setLogLevel("ERROR")
+    # Where Java dies, pyspark and py4j print tracebacks of their own beside the error that they raise.
+    spark.sparkContext._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign]
+    logging.getLogger().addFilter(_not_of_py4j)
     try:
         yield spark
     except FAULTS as error:
@@ -72,6 +76,7 @@ def session(name: str) -> Iterator[SparkSession]:
     finally:
         with suppress(*FAULTS):
             spark.stop()
+        logging.getLogger().removeFilter(_not_of_py4j)
 
 
 def is_gone(spark: SparkSession) -> bool:
@@ -83,14 +88,24 @@ def is_gone(spark: SparkSession) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """The line of a Spark error that tells most: what Python raised in a worker, or the innermost cause."""
-    if isinstance(error, EOFError | ConnectionError | Py4JNetworkError):
+    """The line of a Spark error that tells most: what a Python worker raised, else the innermost cause."""
+    if _java_died(error):
         return "its Java process has ended"
     if raised := _RAISED.findall(str(error)):
         return str(raised[-1])
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return (causes or lines or [type(error).__name__])[-1 if causes else 0]
+
+
+def _java_died(error: Exception) -> bool:
+    """Whether nobody answers; a fault of Java's own comes with its stack."""
+    unanswered = type(error) is Py4JError and "\n" not in str(error).strip()
+    return unanswered or isinstance(error, EOFError | ConnectionError | Py4JNetworkError)
+
+
+def _not_of_py4j(record: logging.LogRecord) -> bool:
+    return record.module != "java_gateway"
 
 
 def _local() -> dict[str, str]:

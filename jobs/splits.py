@@ -16,6 +16,9 @@ FINE_BUCKETS = 64
 GROUPS_PER_CORE = 8
 """So many that all cores have work to the end."""
 
+ROWS_PER_PARTITION = 250_000
+"""Of a shuffle of a large range: so few that a partition is sorted in memory."""
+
 _SHORTEST_CHUNK_MS = 60_000
 
 

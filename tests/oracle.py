@@ -19,11 +19,11 @@ _INT64 = 1 << 64
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One feature: an aggregation, named as in the vocabulary, over one window; `value` None counts events."""
+    """One feature: an aggregation, named as in the vocabulary, over one window, or all time (None); `value` None counts events."""
 
     name: str
     aggregation: str
-    window_ms: int
+    window_ms: int | None
     value: Pick | None = None
     where: Pick | None = None
     tie: Pick | None = None
@@ -46,7 +46,7 @@ def answers(
     for question in questions:
         seen = []
         for event in events:
-            inside = boundary - question.window_ms <= event[time] < boundary
+            inside = event[time] < boundary and (question.window_ms is None or boundary - question.window_ms <= event[time])
             wanted = question.aggregation == "Share" or question.where is None or question.where(event) is True
             filled = question.value is None or question.value(event) is not None
             if belongs(event) and inside and wanted and filled:

@@ -112,12 +112,12 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class WindowFeature:
-    """A named aggregation over one window, e.g. `dep_delay_mean_1h`."""
+    """A named aggregation over one window, e.g. `dep_delay_mean_1h`, or over all time: `window_ms` is then None."""
 
     name: str
     finish: Finish
     partials: tuple[Partial, ...]
-    window_ms: int
+    window_ms: int | None
     type: DataType
     text: str  # how the user wrote it, e.g. Mean("dep_delay").over(1h)
     argument: int | float | str | None = None  # of its finish
@@ -154,7 +154,7 @@ class ViewPlan:
     """A feature view: one source, one entity, one tile size, one delay.
 
     A tile covers `[k·tile, (k+1)·tile)`, epoch-aligned in UTC. As of t, with `b = floor((t − delay) / tile) · tile`,
-    a window W covers events with event time in `[b − W, b)`.
+    a window W covers events with event time in `[b − W, b)`, and `Lifetime` all before b.
     """
 
     name: str
@@ -174,8 +174,18 @@ class ViewPlan:
 
     @property
     def longest_window_ms(self) -> int:
-        """How far back the widest window reaches."""
-        return max(feature.window_ms for feature in self.features)
+        """How far back the widest window reaches; `Lifetime` has none, and 0 is where nothing has one."""
+        return max((feature.window_ms for feature in self.features if feature.window_ms is not None), default=0)
+
+    @cached_property
+    def has_lifetime(self) -> bool:
+        """Whether a feature needs all tiles since ever."""
+        return any(feature.window_ms is None for feature in self.features)
+
+    @property
+    def widest_window_ms(self) -> int | None:
+        """The window that all others are part of: None for all time."""
+        return None if self.has_lifetime else self.longest_window_ms
 
     @property
     def tiles_topic(self) -> str:
@@ -283,10 +293,10 @@ def describe_view(view: ViewPlan) -> dict[str, object]:
             feature.name: {
                 "finish": str(feature.finish),
                 "partials": [partial.name for partial in feature.partials],
-                "window_ms": feature.window_ms,
+                "window_ms": feature.window_ms,  # null: all time
                 "type": str(feature.type),
             }
-            | ({} if feature.argument is None else {"argument": feature.argument})
+            | _unless_none("argument", feature.argument)
             for feature in view.features
         },
     }
@@ -306,6 +316,10 @@ def describe_service(service: ServicePlan) -> dict[str, object]:
         if service.label is None
         else {"source": service.label.source.name, "on": service.label.on, "value": service.label.value.text},
     }
+
+
+def _unless_none(name: str, value: object) -> dict[str, object]:
+    return {} if value is None else {name: value}
 
 
 def _fingerprint(description: Mapping[str, object]) -> str:

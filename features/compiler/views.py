@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from features.aggregations import Aggregation, Windowed
+from features.aggregations import Aggregation, Lifetime, Windowed
 from features.compiler.declarations import Declared, Definitions, Problems, duration_ms, field_fault, name_fault
 from features.compiler.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
 from features.compiler.sources import parse_over
@@ -162,13 +162,8 @@ class ViewBuilder:
                 fault = f'"{built[name.lower()].name}" is another feature of this view; names differ by more than case'
             if fault is not None:
                 self.problems.add(self.declared, fault, str(name))
-            elif not isinstance(windowed, Windowed) or not isinstance(windowed.aggregation, Aggregation):
-                lacks = (
-                    "lacks its window; write .over(timedelta(…))"
-                    if isinstance(windowed, Aggregation)
-                    else f"must be an aggregation, got {windowed!r}"
-                )
-                self.problems.add(self.declared, lacks, name)
+            elif (unfit := _unfit(windowed)) is not None:
+                self.problems.add(self.declared, unfit, name)
             else:
                 for feature in self._outputs(name, windowed, tile_ms):
                     fault = feature_name_fault(feature.name)
@@ -179,16 +174,17 @@ class ViewBuilder:
                     built.setdefault(feature.name.lower(), feature)
         return tuple(built.values())
 
-    def _outputs(self, name: str, windowed: Windowed, tile_ms: int | None) -> list[WindowFeature]:
+    def _outputs(self, name: str, windowed: Windowed | Lifetime, tile_ms: int | None) -> list[WindowFeature]:
         """The features of one aggregation; none if it is faulty."""
         aggregation = windowed.aggregation
-        window_ms = self._window(name, windowed, tile_ms)
+        window_ms = self._window(name, windowed, tile_ms) if isinstance(windowed, Windowed) else None
         if aggregation.fault is not None:
             self.problems.add(self.declared, f"{type(aggregation).__name__} {aggregation.fault}", name)
             return []
         partials = self._partials(name, aggregation)
-        if window_ms is None or partials is None:
+        if (window_ms is None and isinstance(windowed, Windowed)) or partials is None:
             return []
+        written = _written(aggregation)
         return [
             WindowFeature(
                 name=f"{name}{end}",
@@ -196,7 +192,7 @@ class ViewBuilder:
                 partials=partials,
                 window_ms=window_ms,
                 type=aggregation.gives or _value_type(partials[0]),
-                text=f"{_written(aggregation)}.over({show(window_ms)})",
+                text=f"Lifetime({written})" if window_ms is None else f"{written}.over({show(window_ms)})",
                 argument=argument,
             )
             for end, argument in aggregation.outputs.items()
@@ -291,6 +287,19 @@ def _plain_column(value: Expression | None) -> str | None:
 def _value_type(partial: Partial) -> DataType:
     """The type of its values, also where the tile keeps them as text."""
     return partial.input.type if partial.kind.is_map and partial.input is not None else partial.type
+
+
+def _unfit(windowed: object) -> str | None:
+    """Why this is no aggregation over a window or all time; None if it is one."""
+    if isinstance(windowed, Lifetime):
+        return windowed.fault
+    if isinstance(windowed, Aggregation):
+        return "lacks its window; write .over(timedelta(…)), or Lifetime(…) for all time"
+    return (
+        None
+        if isinstance(windowed, Windowed) and isinstance(windowed.aggregation, Aggregation)
+        else f"must be an aggregation, got {windowed!r}"
+    )
 
 
 def _needs_input(aggregation: Aggregation) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from features.compiler.plan import ViewPlan
-from features.exactness import differences, tile_rules
+from features.exactness import differences, tile_rules, view_rules
+from features.kernel import fold
 from features.packing import ALL_TIME, NOTHING_DROPPED, TileCodec
 from inference.online.connection import Client, answering, hmget_many
 from inference.online.frontier import Frontiers
@@ -31,7 +32,7 @@ class Difference:
     Attributes:
         view: Whose.
         entity: Its keys, as text.
-        start_ms: Of the tile; None: all older tiles, of which one of the two says that it has them.
+        start_ms: Of the tile; None: all older tiles, of which one of the two says that it has them, or which are merged.
         what: `missing` in the second, `extra` in it, `different`, or `reach`.
         columns: Of a different one: name → both values.
     """
@@ -160,9 +161,13 @@ class _Pair:
         if left is not None and bytes(left[16:24]) != codec.layout:
             found.stale_layouts += 1
             return
-        kept_a, newest_a, tiles_a = _parse(left)
-        kept_b, newest_b, tiles_b = _parse(right)
+        kept_a, newest_a, tiles_a = _parse(codec, left)
+        kept_b, newest_b, tiles_b = _parse(codec, right)
         floor = max(newest_a, newest_b) - self.view.longest_window_ms - self.slack_ms
+        if self.view.has_lifetime:
+            floor = max(floor, kept_a, kept_b)
+            if NOTHING_DROPPED < floor <= self.settled_ms and (columns := _before(codec, (left, right), floor)):
+                self._note(found, None, "different", columns)
         unlike = []
         for start in sorted(tiles_a.keys() | tiles_b.keys()):
             if start < floor or start + self.view.tile_ms > self.settled_ms:
@@ -178,7 +183,7 @@ class _Pair:
                 self._note(found, start, "different", columns)
             else:
                 found.tiles[self.view.name] += 1
-        if newest_a == newest_b and kept_a != kept_b:
+        if newest_a == newest_b and kept_a != kept_b and not self.view.has_lifetime:
             self._note(found, None, "reach")
 
     def _note(self, found: Comparison, start_ms: int | None, what: str, columns: Mapping[str, tuple[object, object]] | None = None) -> None:
@@ -190,17 +195,30 @@ def _reached(frontier: int | None) -> int:
     return ALL_TIME[0] if frontier is None else frontier
 
 
-def _parse(value: memoryview | None) -> tuple[int, int, Mapping[int, bytes]]:
+def _parse(codec: TileCodec, value: memoryview | None) -> tuple[int, int, Mapping[int, bytes]]:
     """Kept-from and newest end, and of each tile start the revision and payload, as bytes."""
     if value is None:
         return NOTHING_DROPPED, NOTHING_DROPPED, _NO_TILES
     kept_from, newest_end, _ = _HEADER.unpack_from(value)
-    tiles, offset = {}, _HEADER.size
+    tiles, offset = {}, len(value) - len(codec.records(value))
     while offset < len(value):
         length, start, _ = _RECORD.unpack_from(value, offset)
         tiles[start] = bytes(value[offset + 12 : offset + _RECORD.size + length])
         offset += _RECORD.size + length
     return kept_from, newest_end, tiles
+
+
+def _before(codec: TileCodec, values: Sequence[memoryview | None], end_ms: int) -> dict[str, tuple[object, object]]:
+    """The `Lifetime` features as of a time that both sides' bases have passed, where they differ: what was merged, and what is yet to be."""
+    folded = fold(codec.view, codec.unpack(values).tiles, owner=np.arange(2), boundary_ms=np.full(2, end_ms))
+    rules = view_rules(codec.view)
+    found = {}
+    for feature in codec.view.features:
+        column = folded[feature.name]
+        sides = [pa.chunked_array([column.slice(side, 1)]) for side in (0, 1)]
+        if feature.window_ms is None and np.any(differences(*sides) > rules[feature.name].allowed):
+            found[feature.name] = (column[0].as_py(), column[1].as_py())
+    return found
 
 
 def _apart(codec: TileCodec, start: int, one: bytes, other: bytes) -> dict[str, tuple[object, object]]:

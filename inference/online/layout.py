@@ -105,6 +105,16 @@ def packed_of(value: bytes | None) -> memoryview | None:
     return memoryview(value)[begin:]
 
 
+def value_of(packed: bytes) -> bytes:
+    """The ValueProto of some bytes."""
+    size, prefix = len(packed), bytearray(_BYTES_TAG)
+    while size >= 0x80:
+        prefix.append(size & 0x7F | 0x80)
+        size >>= 7
+    prefix.append(size)
+    return bytes(prefix) + packed
+
+
 def int64_of(value: bytes | None) -> int | None:
     """The number inside a ValueProto; None for null or absent."""
     if not value:

@@ -93,7 +93,8 @@ class OnlineReader:
                 features |= columns
                 unseen[view.name] = np.array([value is None for value in [*packed, None]], dtype=np.bool_)[owner]
                 kept_from = np.append(read.kept_from_ms, ALL_TIME[0])[owner]
-                stale |= (behind > 0) | (window < kept_from)
+                inexact = np.append(read.inexact, False)[owner]
+                stale |= (behind > 0) | (window < kept_from) | inexact
                 age = np.maximum(age, behind)
         table = self._table(requests, features, _least(frontiers.values()), stale)
         return Served(table=table, stale_age_ms=age, unseen=unseen, tiles=tiles)
@@ -124,6 +125,8 @@ class OnlineReader:
         """The tiles that any row can need, and where each row's longest window begins."""
         begin = np.maximum(boundary, ALL_TIME[0] + view.longest_window_ms) - view.longest_window_ms
         since, before = (int(begin.min()), int(boundary.max())) if len(boundary) else (0, 0)
+        if view.has_lifetime:
+            since = ALL_TIME[0]
         return self._codecs[view.name].unpack(packed, since_ms=since, before_ms=before), begin
 
     def _table(

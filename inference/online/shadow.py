@@ -125,10 +125,11 @@ def _compare(
     for position, view in enumerate(views):
         read = TileCodec(view=view).unpack([packed_of(reply[position]) for reply in replies])
         sides.append(fold(view, read.tiles, owner=owner, boundary_ms=as_of))
-        kept.append(np.append(read.kept_from_ms, ALL_TIME[0])[owner])
+        exact_from = np.where(read.inexact, ALL_TIME[1], read.kept_from_ms)
+        kept.append(np.append(exact_from, ALL_TIME[0])[owner])
     rules = view_rules(views[0])
     for (a, b), compared in zip(pairs, found, strict=True):
-        whole = np.flatnonzero((as_of - a.window_ms >= kept[0]) & (as_of - b.window_ms >= kept[1]))
+        whole = np.flatnonzero((as_of - (a.window_ms or 0) >= kept[0]) & (as_of - (b.window_ms or 0) >= kept[1]))
         values = [_chunked(side[name].take(pa.array(whole, type=pa.int64()))) for side, name in zip(sides, (a.name, b.name), strict=True)]
         apart = differences(*values)
         wrong = np.flatnonzero(apart > rules[a.name].allowed)

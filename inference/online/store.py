@@ -12,10 +12,11 @@ from features.compiler.plan import ViewPlan
 from features.entries import canonical
 from features.packing import TileCodec
 from features.values import Int64s, Values
+from inference.online.bases import RETIRE_AT, Bases
 from inference.online.connection import Client, Script
 from inference.online.frontier import Frontiers
 from inference.online.layout import EntityKeys, tiles_fields
-from schemas.errors import DataError
+from schemas.errors import DataError, SettingError
 from schemas.types import DataType
 
 _DAY_MS = 24 * 3600 * 1000
@@ -26,7 +27,8 @@ class TileWriter:
     """Stores the tiles of one view.
 
     Any number of writers may store any tiles any number of times in any order: of each tile the highest revision stays, and
-    of one revision the copy that came last. Tiles that end further than the retention before the newest one are dropped.
+    of one revision the copy that came last. Tiles that end further than the retention before the newest one are dropped; where the
+    view has `Lifetime` features, they are merged into the key's base (`features.retirement`).
     """
 
     def __init__(
@@ -46,6 +48,9 @@ class TileWriter:
             project: Feast's project, a part of every key.
             slack_ms: How far back as-of reads may reach; tiles are kept for the longest window and this.
             ttl_ms: After how long without a write a whole entity is forgotten; None: never.
+
+        Raises:
+            SettingError: A time to live, and `Lifetime` features.
         """
         self.view = view
         self.retention_ms = view.longest_window_ms + slack_ms
@@ -55,6 +60,13 @@ class TileWriter:
         self._merge = Script("merge_tiles")
         self._frontiers = Frontiers(client, project=project)
         self._constants = (*tiles_fields(view), self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0)
+        self._bases: Bases | None = None
+        if view.has_lifetime:
+            if ttl_ms:
+                raise SettingError(
+                    f"TIDEMARK_ONLINE_TTL: view {view.name!r} has Lifetime features, which would begin anew with each key that is forgotten; unset it"
+                )
+            self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms)
 
     def write(self, tiles: pa.Table | pa.RecordBatch) -> int | None:
         """Store tiles; when this returns they are readable and accounted for.
@@ -81,9 +93,13 @@ class TileWriter:
             for column in self.view.tile_columns
         }
         records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
-        merges = [([key], [*self._constants, data]) for key, data in _by_key(keys, start, revision, records).items()]
+        retire_at = 0 if self._bases is None else RETIRE_AT
+        merges = [([key], [*self._constants, data, retire_at]) for key, data in _by_key(keys, start, revision, records).items()]
         for first in range(0, len(merges), _PIPELINE):
-            self._merge.run(self._client, merges[first : first + _PIPELINE])
+            part = merges[first : first + _PIPELINE]
+            replies = self._merge.run(self._client, part)
+            if self._bases is not None:
+                self._bases.retire([key for ([key], _), due in zip(part, replies, strict=True) if due])
         stored: defaultdict[int, list[bytes]] = defaultdict(list)
         for key, end in zip(keys, (start + self.view.tile_ms).tolist(), strict=True):
             stored[end].append(key)

@@ -100,7 +100,8 @@ class _Both:
         keys = {tuple(example.key[column.name] for column in view.keys) for example in examples}
         keys = {key for key in keys if None not in key}
         ends = view.boundary_ms(np.array([example.at_ms for example in examples], dtype=np.int64))
-        low, high = int(ends.min()) - view.longest_window_ms, int(ends.max())
+        low = None if view.has_lifetime else int(ends.min()) - view.longest_window_ms
+        high = int(ends.max())
         tiles = past.tiles(view, low, high)
         history = _by_place(view, _of_keys(view, tiles, keys).toArrow()) if keys else {}
         try:
@@ -112,10 +113,10 @@ class _Both:
     def of_example(self, feature: WindowFeature, example: Example) -> Evidence:
         key = tuple(example.key[column.name] for column in self.view.keys)
         high = int(self.view.boundary_ms(np.array([example.at_ms], dtype=np.int64))[0])
-        low = high - feature.window_ms
+        starts = self._starts(key, high, feature.window_ms)
+        low = min(starts, default=high) if feature.window_ms is None else high - feature.window_ms
         names = [column.name for partial in feature.partials for column in partial.columns]
         about = {"view": self.view.name, "key": {column.name: example.key[column.name] for column in self.view.keys}}
-        starts = range(low, high, self.view.tile_ms)
         alike, pairs = 0, []
         for start in starts if self.online is not None else ():
             one, other = ((side or {}).get((*key, start)) for side in (self.online, self.history))
@@ -129,6 +130,13 @@ class _Both:
         if not pairs and not note:
             note = "every tile agrees: the fault lies behind them, in the store, the window, the delay or the frontier of the read"
         return Evidence(**about, low_ms=low, high_ms=high, alike=alike, pairs=tuple(pairs[:_SHOWN]), different=len(pairs), note=note)  # type: ignore[arg-type]
+
+    def _starts(self, key: tuple[Any, ...], high: int, window_ms: int | None) -> Sequence[int]:
+        """Where tiles of the window may start; of all time, where any side has one."""
+        if window_ms is not None:
+            return range(high - window_ms, high, self.view.tile_ms)
+        known = {place[-1] for side in (self.online, self.history) for place in (side or {}) if place[:-1] == key}
+        return sorted(start for start in known if start < high)
 
     def _agree(self, names: Sequence[str], one: Values, other: Values) -> bool:
         rules = tile_rules(self.view)

@@ -524,12 +524,12 @@ def test_spark_submit_and_the_command_line_write_the_same_whole_or_not_at_all(tm
     assert "1 days of them from before" in again.stdout
     other = submit(tmp_path, "--out", tmp_path / "plainly", "--as-known", program="tidemark")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
-    assert "begun with other inputs (option as_known false → true)" in other.stderr
+    assert "begun with other inputs (option as_known: false → true)" in other.stderr
     strange = submit(tmp_path, "--out", tmp_path / "events", "--overwrite", program="tidemark")
     assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
     assert "not written by this command" in strange.stderr
     assert submit(tmp_path, "--out", tmp_path / "requests.parquet" / "x", program="tidemark").returncode == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "plainly", "requests.parquet", "shortly"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".tidemark", "events", "plainly", "requests.parquet", "shortly"]
 
 
 def test_rows_of_many_files_keep_the_order_of_their_paths(spark: SparkSession, tmp_path: Path) -> None:

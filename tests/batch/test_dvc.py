@@ -13,7 +13,7 @@ import pytest
 
 from inference.model import load
 from jobs.cli import main
-from jobs.code_version import PACKAGES
+from jobs.package import PACKAGES
 
 pytestmark = pytest.mark.e2e
 

@@ -94,7 +94,7 @@ def test_a_model_that_changes_on_the_way_scores_nothing(spark: SparkSession, his
     assert line.startswith("not done: 2013-10-01 to 2013-10-04 (4 days): ")
     assert "damaged: its sha256 is" in line
     assert list(out.glob("*.parquet")) == []
-    with pytest.raises(SettingError, match=r"option model_version \"[0-9a-f]{16}\" → \"0123\""):  # nor do two models share a folder
+    with pytest.raises(SettingError, match=r"option model_version: \"[0-9a-f]{16}\" → \"0123\""):  # nor do two models share a folder
         backfill.compute(spark, replace(wanted, scoring=BatchScorer(service=SERVICE, model=other, version="0123")), out)
 
 

@@ -54,7 +54,6 @@ def past(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TIDEMARK_HOME", str(settings.home))
     monkeypatch.setenv("TIDEMARK_DEFINITIONS", str(definitions))
     monkeypatch.setenv("TIDEMARK_SCHEMAS", str(shop.SCHEMAS))
-    monkeypatch.setenv("TIDEMARK_BACKFILL_RANGE_ROWS", "1")
     clicks, requests = table(CLICKS), table(OFFERS)
     (tmp_path / "events" / "clicks").mkdir(parents=True)
     pq.write_table(clicks, tmp_path / "events" / "clicks" / "a.parquet")
@@ -107,7 +106,7 @@ def test_history_from_kafka_is_history_from_files(past: Past, monkeypatch: pytes
     expected = pq.read_table(past.folder / "of-files")
     assert len(expected) == OFFERS
 
-    monkeypatch.setattr(topic_history, "_FEWEST", 100)  # some tasks for each partition: their edges lie anywhere
+    monkeypatch.setattr(topic_history, "_MOST", 100)  # some tasks for each partition: their edges lie anywhere
     out = past.folder / "of-kafka"
     capsys.readouterr()
     left = out / "_tidemark" / "events.new" / "clicks" / "half.parquet"  # by a run that was killed while it read

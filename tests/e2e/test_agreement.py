@@ -15,7 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 import features
-from features.aggregations import Aggregation
+from features.aggregations import Aggregation, Lifetime
 from features.compiler.plan import FRONTIER_TOPIC, ServicePlan, ViewPlan
 from features.offline import AS_OF, ROW, Folder
 from inference.materializer import Materializer
@@ -168,7 +168,7 @@ def test_every_aggregation_is_the_oracle_in_every_engine(
                             f"{service.name} {question.name} {lane}: {got!r}, not {said[question.name]!r}: {asked.slice(number, 1).to_pylist()}"
                         )
     assert not wrong, "\n".join(wrong[:20])
-    vocabulary = {name for name in features.__all__ if issubclass(getattr(features, name), Aggregation)}
+    vocabulary = {name for name in features.__all__ if issubclass(getattr(features, name), (Aggregation, Lifetime))}
     assert {re.sub(r"\W.*", "", name.strip("`")) for name in rows} == vocabulary, "an aggregation is not in the table"
     text = table(rows, requests=2 * ASKED)
     published = README.read_text()

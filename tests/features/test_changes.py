@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from features.changes import Changes, Kind, ViewChange, changes, service_record, tile_differences, view_record
+from features.changes import ALL_HISTORY_MS, Changes, Kind, ViewChange, changes, service_record, tile_differences, view_record
 from features.compiler.plan import Plan
 from tests.features.test_plan import compiled
 
@@ -118,3 +118,13 @@ def test_why_tiles_mean_something_else_is_told_before_they_are_mixed(tmp_path: P
     record = applied(old)[0]["v"]
     assert tile_differences(record, old.views["v"]) == ()
     assert tile_differences(record, new.views["v"]) == ("tile: 1m → 5m",)
+
+
+def test_a_first_feature_without_a_window_is_breaking_and_lacks_everything_there_ever_was(tmp_path: Path) -> None:
+    ever = VIEW.replace("Count().over(hour)", "Lifetime(Count())")
+    change = only(found(tmp_path, ever))
+    assert (change.breaking, change.lacks_ms) == (True, (ALL_HISTORY_MS, 0))
+    assert change.differences == ("+ bases of Lifetime features, in the store", "~ feature events_1h, window: 1h → all time")
+    (tmp_path / "again").mkdir()
+    again = compiled(tmp_path / "again", v=ever)
+    assert not changes(*applied(again), again, slack_ms=0).any

@@ -36,6 +36,12 @@ def without_a_feature() -> ServicePlan:
     return in_view(view.name, features=view.features[:-1])
 
 
+def without_a_horizon(name: str) -> ServicePlan:
+    """Repeats count again, though no tile looks other."""
+    view = next(view for view in SERVICE.views if view.name == name)
+    return in_view(name, source=replace(view.source, dedupe_ms=None))
+
+
 def with_a_wider_window() -> ServicePlan:
     view = SERVICE.views[0]
     return in_view(view.name, features=(replace(view.features[0], window_ms=7_200_000), *view.features[1:]))
@@ -68,27 +74,32 @@ SHIPPED = version()
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        (lambda: version(without_a_feature()), ["view origin_departures: feature origin_dep_delay_max_3h removed"]),
+        (lambda: version(without_a_feature()), ["view origin_departures: − feature origin_dep_delay_max_3h"]),
         (
             lambda: version(with_a_wider_window()),
-            ["view origin_departures: feature origin_departures_1h: window_ms 3600000 → 7200000"],
+            ["view origin_departures: ~ feature origin_departures_1h, window: 1h → 2h"],
         ),
         (
             lambda: version(with_another_condition()),
-            ['view origin_departures: feature origin_late_1h: partials 0 where "dep_delay > 15.0" → "arr_delay > 15.0"'],
+            [
+                "view origin_departures: + tile column count_0",
+                "view origin_departures: − tile column count_64f74b0a",
+                "view origin_departures: ~ feature origin_late_1h, partials: count_64f74b0a → count_0",
+            ],
         ),
-        (lambda: version(in_view("aircraft_arrivals", tile_ms=1)), ["view aircraft_arrivals: tile_ms 300000 → 1"]),
-        (lambda: version(replace(SERVICE, views=SERVICE.views[:-1])), ["view aircraft_arrivals: removed"]),
+        (lambda: version(in_view("aircraft_arrivals", tile_ms=1)), ["view aircraft_arrivals: tile: 5m → 1ms"]),
+        (lambda: version(without_a_horizon("aircraft_arrivals")), ["view aircraft_arrivals: dedupe: 1h → none"]),
+        (lambda: version(replace(SERVICE, views=SERVICE.views[:-1])), ["− view aircraft_arrivals"]),
         (
             lambda: version(replace(SERVICE, label=None)),
-            [r'service flight_delay: label {"source": "arrivals", "on": "flight_id", "value": "arr_del…'],
+            ["service flight_delay: label: source arrivals, on flight_id, value arr_delay > 15.0 → none"],
         ),
         (
             lambda: version(replace(SERVICE, derived=(LATE_SHARE,))),
-            ["service flight_delay: derived added"],
+            ["service flight_delay: + derived feature late_share"],
         ),
-        (lambda: version(options={"as_known": True, "from": None}), ["option as_known false → true"]),
-        (lambda: version(options={"as_known": False, "from": "2013-10-01"}), ['option from null → "2013-10-01"']),
+        (lambda: version(options={"as_known": True, "from": None}), ["option as_known: false → true"]),
+        (lambda: version(options={"as_known": False, "from": "2013-10-01"}), ['option from: null → "2013-10-01"']),
         (
             lambda: version(files=FILES | {"departures": (OCTOBER,), "arrivals": (SEPTEMBER,)}),
             ["arrivals: 1 file added: 2013-9.parquet (9,000 rows)", "departures: 1 file removed: 2013-9.parquet (9,000 rows)"],

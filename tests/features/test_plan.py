@@ -26,7 +26,7 @@ from tests.kernel.example import QUESTIONS
 EVERY = Path(__file__).parent / "every"
 HEAD = """
 from datetime import timedelta
-from features import Count, Entity, FeatureService, FeatureView, First, Last, Max, Mean, Min, StdDev, Sum, Variance
+from features import Count, Entity, FeatureService, FeatureView, First, Last, Lifetime, Max, Mean, Min, StdDev, Sum, Variance
 from .sources import events, hour, minute, requests, user
 """
 

@@ -18,7 +18,7 @@ from tests.inference.example import BY_KEY, rows_table
 from tests.kernel.example import TILE_MS, build_tiles
 from tests.kernel.test_kernel_is_the_oracle import event
 
-WIDE = [feature for feature in BY_KEY.features if feature.window_ms % (2 * TILE_MS) == 0]
+WIDE = [feature for feature in BY_KEY.features if (feature.window_ms or 0) % (2 * TILE_MS) == 0]
 WIDER = replace(BY_KEY, name="wider", tile_ms=2 * TILE_MS, features=tuple(replace(each, name=f"w_{each.name}") for each in WIDE))
 EVENTS = [event(number * TILE_MS // 3, i=number % 7, x=0.1 * number) | {"key": f"k{number % 3}"} for number in range(90)]
 END_MS = 30 * TILE_MS

@@ -21,8 +21,9 @@ def definitions(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_check_lists_views_and_services(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines if line] == ["VIEW", "every_aggregation", "user_spending", "SERVICE", "buy"]
-    assert lines[1].split()[1:7] == ["events", "user,shop", "1m", "45s", "10m,1h,2h", "34"]
+    assert [line.split()[0] for line in lines if line] == ["VIEW", "user_ever", "every_aggregation", "user_spending", "SERVICE", "buy"]
+    assert "1h,lifetime" in lines[1].split()
+    assert lines[2].split()[1:7] == ["events", "user,shop", "1m", "45s", "10m,1h,2h", "34"]
 
 
 def test_check_shows_every_problem_on_a_line_and_exits_2(

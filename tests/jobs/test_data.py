@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from features.catalog import load
 from features.data_version import KEY, CodeVersion, DataFile, DataVersion
 from inference.model import MANIFEST_FILE
 from jobs import code_version as code
+from jobs import package
 from jobs.cli import main
 from jobs.days import MADE_OF, STATE, WHOLE
+from jobs.package import PACKAGES
 from tests import shop
 
 README = Path(__file__).parent.parent.parent / "README.md"
@@ -44,7 +47,7 @@ def test_what_differs_is_told_and_is_exit_code_1(tmp_path: Path, capsys: pytest.
     other = replace(VERSION, options={"as_known": True}, code=replace(VERSION.code, sources_sha256="b" * 64))
     assert main(["data", "diff", str(folder(tmp_path / "a")), str(folder(tmp_path / "b", other))]) == 1
     assert capsys.readouterr().out.splitlines() == [
-        "option as_known false → true",
+        "option as_known: false → true",
         "code: 0.1.0+aaaaaaaaaaaa → 0.1.0+bbbbbbbbbbbb",
         f"data version {VERSION.digest} → {other.digest}",
     ]
@@ -76,7 +79,7 @@ def test_a_folder_that_says_nothing_is_one_clear_line(tmp_path: Path, capsys: py
 def test_the_readme_shows_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     service = load(None, None).services["flight_delay"]
     view = service.views[0]
-    wider = replace(view, features=(*view.features[:-1], replace(view.features[-1], window_ms=2 * view.features[-1].window_ms)))
+    wider = replace(view, features=(*view.features[:-1], replace(view.features[-1], window_ms=2 * view.longest_window_ms)))
     july = tuple(
         DataFile(name=f"2013-0{month}.parquet", bytes=1, rows=rows, sha256=f"{month:064}") for month, rows in ((6, 27_234), (7, 28_485))
     )
@@ -101,9 +104,13 @@ def test_the_readme_shows_what_is_printed(tmp_path: Path, capsys: pytest.Capture
 
 
 def copied(to: Path) -> Path:
-    for package in code.PACKAGES:
-        shutil.copytree(Path(code.__file__).parent.parent / package, to / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in PACKAGES:
+        shutil.copytree(Path(code.__file__).parent.parent / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
     return to
+
+
+def sources(root: Path | zipfile.Path) -> str:
+    return code.version_of({name: root / name for name in PACKAGES}).sources_sha256
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -111,18 +118,20 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_the_code_version_is_of_what_computes(tmp_path: Path) -> None:
+def test_the_code_version_is_of_what_computes_wherever_it_lies(tmp_path: Path) -> None:
     root = copied(tmp_path / "installed")
-    here = code.version_of(root)
-    assert here == replace(code.code_version(), commit=None)
+    here = code.code_version().sources_sha256
+    assert sources(root) == here
+    package.write(tmp_path / "tidemark.zip")
+    assert sources(zipfile.Path(tmp_path / "tidemark.zip")) == here
     (root / "features" / "definitions" / "more.py").write_text("x = 1\n")
     (root / "jobs" / "__pycache__").mkdir()
-    (root / "jobs" / "__pycache__" / "data.cpython-311.pyc").write_bytes(b"\0")
-    assert code.version_of(root) == here
+    (root / "jobs" / "__pycache__" / "data.cpython-311.py").write_bytes(b"x = 1")
+    assert sources(root) == here
     for changed in ("features/kernel.py", "inference/online/merge_tiles.lua"):
-        before = code.version_of(root)
+        before = sources(root)
         (root / changed).write_text((root / changed).read_text() + "\n")
-        assert code.version_of(root).sources_sha256 != before.sources_sha256
+        assert sources(root) != before
 
 
 def test_a_checkout_is_named_by_its_commit_and_a_folder_inside_another_is_not(tmp_path: Path) -> None:
@@ -131,10 +140,9 @@ def test_a_checkout_is_named_by_its_commit_and_a_folder_inside_another_is_not(tm
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "all")
     commit = git(root, "rev-parse", "HEAD")
-    assert code.version_of(root).commit == commit
+    assert code.commit_of(root) == commit
     (root / "notes.txt").write_text("not ours")
-    assert code.version_of(root).commit == commit
+    assert code.commit_of(root) == commit
     (root / "jobs" / "more.py").write_text("x = 1\n")
-    assert code.version_of(root).commit == f"{commit}-dirty"
-    inside = copied(root / "site-packages")
-    assert code.version_of(inside).commit is None
+    assert code.commit_of(root) == f"{commit}-dirty"
+    assert code.commit_of(copied(root / "site-packages")) is None

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from features.compiler.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
 from features.expression import Expression, parse
-from features.kernel import Tiles
+from features.tiles import Tiles
 from schemas.types import DataType
 from tests.naive_entries import entries, latest
 from tests.oracle import Question
@@ -20,6 +20,7 @@ TILE_MS = 60_000
 DELAY_MS = 7_000
 PER_OCTAVE = 64
 WINDOWS_MS = {"1m": TILE_MS, "5m": 5 * TILE_MS, "3h": 180 * TILE_MS}
+EVER_WINDOWS_MS = {"5m": 5 * TILE_MS, "ever": None}
 
 COLUMNS = {
     "key": DataType.STRING,
@@ -137,10 +138,10 @@ def _positive(event: Mapping[str, Any]) -> bool | None:
     return None if event["i"] is None else event["i"] > 0
 
 
-def _build() -> tuple[ViewPlan, list[Question]]:
+def _build(windows: Mapping[str, int | None]) -> tuple[ViewPlan, list[Question]]:
     features, questions = [], []
     partials: dict[str, Partial] = {}
-    for label, window_ms in WINDOWS_MS.items():
+    for label, window_ms in windows.items():
         for aggregation, finish, parts, type_, column, filtered, tie in _made():
             name = "_".join(
                 part for part in (aggregation.lower(), column, "where" if filtered else None, "by_seq" if tie else None, label) if part
@@ -185,7 +186,8 @@ def _build() -> tuple[ViewPlan, list[Question]]:
     return view, questions
 
 
-VIEW, QUESTIONS = _build()
+VIEW, QUESTIONS = _build(WINDOWS_MS)
+EVER_VIEW, EVER_QUESTIONS = _build(EVER_WINDOWS_MS)
 
 
 def build_tiles(view: ViewPlan, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

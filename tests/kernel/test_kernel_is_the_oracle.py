@@ -86,7 +86,7 @@ def assert_same(question: Question, got: Any, expected: Any, inputs: Sequence[fl
     elif question.aggregation == "CountDistinct":
         assert abs(got - expected) <= max(1, 0.05 * expected), where
     elif question.aggregation == "Quantile" and expected is not None:
-        assert math.isclose(got, expected, rel_tol=1 / (2 * PER_OCTAVE + 1) + 1e-15), where
+        assert math.isclose(got, expected, rel_tol=1 / (2 * PER_OCTAVE + 1) + 1e-15, abs_tol=2.0**-1022), where
     else:
         assert isinstance(got, bool) == isinstance(expected, bool), where
         assert got == expected, where

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 from features.compiler.plan import ViewPlan
-from features.kernel import Tiles
 from features.packing import NOTHING_DROPPED, TileCodec
+from features.tiles import Tiles
 from features.values import Values
 from schemas.errors import DataError
 from schemas.types import DataType
@@ -87,5 +87,5 @@ def test_another_definitions_tiles_are_not_read_as_this_ones() -> None:
 
 
 def test_a_new_window_over_the_same_partials_reads_the_same_tiles() -> None:
-    wider = tuple(replace(feature, window_ms=feature.window_ms * 2) for feature in NUMBERS.features)
+    wider = tuple(replace(feature, window_ms=(feature.window_ms or 0) * 2) for feature in NUMBERS.features)
     assert TileCodec(view=replace(NUMBERS, features=wider, delay_ms=0)).layout == TileCodec(view=NUMBERS).layout

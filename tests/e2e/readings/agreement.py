@@ -37,6 +37,8 @@ class Agreement:
 
 def row_of(question: Question) -> tuple[str, float]:
     """The row that a feature belongs to, and its bound."""
+    if question.name.endswith("_ever"):
+        return "`Lifetime`", 0.0
     match question.aggregation:
         case "Sum":
             return ("`Sum` of doubles", SUMMATION) if question.name.startswith("level") else ("`Sum` of integers", 0.0)

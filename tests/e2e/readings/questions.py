@@ -9,6 +9,7 @@ from typing import Any
 from tests.oracle import Question
 
 _MINUTE_MS = 60_000
+_EVER = 1 << 40
 
 Pick = Callable[[Any], Any]
 valid: Pick = itemgetter("valid")
@@ -58,6 +59,8 @@ LEVELS = (
     *(_question(f"level_last_{rank}", "LastN", "level", 4, argument=rank) for rank in (1, 2)),
     *(_question(f"name_latest_{rank}", "LastN", "offset", 4, where=True, argument=rank) for rank in (1, 2, 3)),
     _question("level_p95", "Quantile", "level", 4, argument=0.95),
+    _question("readings_ever", "Count", minutes=_EVER),
+    _question("level_max_ever", "Max", "level", _EVER, where=True),
     _question("steps_median", "Quantile", "steps", where=True, argument=0.5),
 )
 PLACES = (_question("place_readings", "Count"), _question("place_level_max", "Max", "level"))

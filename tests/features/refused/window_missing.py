@@ -1,4 +1,4 @@
-# v.f: lacks its window; write .over(timedelta(…)) ({file})
+# v.f: lacks its window; write .over(timedelta(…)), or Lifetime(…) for all time ({file})
 from __future__ import annotations
 
 from features import Count, FeatureView

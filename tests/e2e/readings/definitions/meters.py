@@ -13,6 +13,7 @@ from features import (
     First,
     Last,
     LastN,
+    Lifetime,
     Max,
     Mean,
     Min,
@@ -23,12 +24,13 @@ from features import (
     TopK,
     Variance,
 )
+from features.aggregations import Windowed
 
 from .sources import every, meter, once, place, questions
 
 second, minute = timedelta(seconds=1), timedelta(minutes=1)
 
-LEVELS = {
+LEVELS: dict[str, Windowed | Lifetime] = {
     "readings": Count().over(minute),
     "with_steps": Count("steps").over(minute),
     "valid": Count(where="valid").over(4 * minute),
@@ -50,6 +52,8 @@ LEVELS = {
     "level_last": LastN("level", n=2).over(4 * minute),
     "name_latest": LastN("offset", where="valid").over(4 * minute),
     "level_p95": Quantile("level", q=0.95).over(4 * minute),
+    "readings_ever": Lifetime(Count()),
+    "level_max_ever": Lifetime(Max("level", where="valid")),
     "steps_median": Quantile("steps", accuracy=0.001, where="valid").over(minute),
 }
 

@@ -1,0 +1,66 @@
+"""`make bench` and `make bench-quick`: run benchmarks, write their results, and the README's table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from infra.settings import Settings
+from tests.benchmarks import environments, results, table
+from tests.benchmarks.benchmark import Benchmark, Workspace, WrongAnswerError, benchmarks
+from tests.benchmarks.processes import CommandError
+from tests.benchmarks.rounds import measure
+
+
+def main() -> int:
+    """Run those that are named, or all; 1 where an output is wrong, a contender fails, or (with full inputs) a goal is not reached."""
+    known = benchmarks()
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(known)}; all when not given")
+    parser.add_argument("--quick", action="store_true", help="small inputs, minutes; written to quick.json, and the README stays as it is")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in known]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}")
+    chosen = {
+        name: each
+        for name, each in known.items()
+        if name in arguments.names or (not arguments.names and (each.in_quick or not arguments.quick))
+    }
+    return max((_run(name, each, quick=arguments.quick) for name, each in chosen.items()), default=0)
+
+
+def _run(name: str, benchmark: Benchmark, *, quick: bool) -> int:
+    home = (Settings.load().home / "bench").absolute()
+    started = time.monotonic()
+    _tell(f"{name}: {benchmark.title}")
+    for peer in benchmark.peers:
+        environments.ensure(home / "peers", peer)
+    workspace = Workspace(folder=home / name / ("quick" if quick else "full"), quick=quick, peers=home / "peers")
+    try:
+        contenders, samples = measure(benchmark, workspace, lambda line: _tell(f"  {line}"))
+    except (WrongAnswerError, CommandError) as error:
+        print(f"bench: {name}: {error}", file=sys.stderr)
+        return 1
+    result = results.of(benchmark, contenders, samples)
+    everything = results.merged(home / ("quick.json" if quick else "results.json"), name, result)
+    if not quick:
+        _publish(name, result)
+    _tell(table.markdown({"benchmarks": {name: everything["benchmarks"][name]}}))
+    _tell(f"{name}: {time.monotonic() - started:.0f} s")
+    return 0 if quick or all(goal["reached"] for goal in result["goals"].values()) else 1
+
+
+def _publish(name: str, result: results.Results) -> None:
+    """Into the results that are kept with the code, and the README."""
+    text = table.README.read_text()
+    table.README.write_text(table.written(text, results.merged(table.RESULTS, name, result)))
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Results as the tables between the README's markers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.results import Results
+
+README = Path(__file__).parents[2] / "README.md"
+RESULTS = Path(__file__).with_name("results.json")
+"""What the README's table shows; `make bench` writes both."""
+
+_TABLE = re.compile(r"(<!-- benchmarks: [^\n]*-->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
+
+
+def written(text: str, results: Results) -> str:
+    """A README with the tables of these results."""
+    return _TABLE.sub(lambda found: found[1] + markdown(results) + found[2], text)
+
+
+def markdown(results: Results) -> str:
+    """The tables."""
+    return "\n".join(_section(benchmark) for benchmark in results["benchmarks"].values())
+
+
+def _section(benchmark: dict[str, Any]) -> str:
+    figures = list(dict.fromkeys(name for told in benchmark["contenders"].values() for name in told["figures"]))
+    machine = benchmark["machine"]
+    lines = [
+        f"**{benchmark['title']}** ({_rounds(benchmark['rounds'])} on {machine['cores']} cores, {benchmark['made_at'][:10]})",
+        "",
+        f"| | what it does | {' | '.join(map(_named, figures))} |",
+        f"|---|---|{'---:|' * len(figures)}",
+    ]
+    for name, told in benchmark["contenders"].items():
+        shown = [_spread(figure, told["figures"][figure]) if figure in told["figures"] else "" for figure in figures]
+        lines.append(f"| {name} | {told['what']} | {' | '.join(shown)} |")
+    lines += ["", "| goal | bar | measured | |", "|---|---:|---:|---|"]
+    for name, goal in benchmark["goals"].items():
+        bar = f"≤ {_goal(goal, goal['at_most'])}" if "at_most" in goal else f"≥ {_goal(goal, goal['at_least'])}"
+        lines.append(f"| `{name}` | {bar} | {_goal(goal, goal['value'])} | {'reached' if goal['reached'] else '**not reached**'} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rounds(number: int) -> str:
+    return "one run" if number == 1 else f"median of {number} rounds, lowest to highest"
+
+
+def _named(figure: str) -> str:
+    if figure.endswith("_bytes"):
+        return f"{figure.removesuffix('_bytes')} memory".replace("_", " ")
+    return figure.replace("_per_s", "/s").replace("_", " ")
+
+
+def _spread(figure: str, values: dict[str, float]) -> str:
+    middle = _shown(figure, values["median"])
+    low, high = (_shown(figure, values[name]) for name in ("lowest", "highest"))
+    return middle if low == middle == high else f"{middle} ({low}–{high})"
+
+
+def _goal(goal: dict[str, Any], value: float) -> str:
+    return f"{value:.2f} ×" if goal["to"] else _shown(goal["figure"], value)
+
+
+def _shown(figure: str, value: float) -> str:
+    if figure.endswith("_bytes"):
+        return f"{value / 2**30:.2f} GiB"
+    if figure.endswith("_per_s"):
+        return f"{value:,.0f}"
+    return f"{value:,.1f} s" if figure.endswith("seconds") else f"{value:,.1f}"

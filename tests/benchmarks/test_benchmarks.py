@@ -1,0 +1,167 @@
+"""What keeps the benchmarks honest: turns, warm-up, checks, whole process trees; and the README shows what was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.benchmarks import environments, results, table
+from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace, WrongAnswerError, benchmarks
+from tests.benchmarks.processes import CommandError, measured
+from tests.benchmarks.rounds import measure
+
+MIB = 2**20
+
+
+def contender(name: str, run: Callable[[Path], Figures], check: Callable[[Path], None] = lambda out: None) -> Contender:
+    return Contender(name=name, role=Role.OURS, what="", run=run, check=check)
+
+
+def benchmark(*contenders: Contender, **options: object) -> Benchmark:
+    return Benchmark(title="", prepare=lambda workspace: contenders, goals=(), **options)  # type: ignore[arg-type]
+
+
+def workspace(folder: Path) -> Workspace:
+    return Workspace(folder=folder, quick=True, peers=folder)
+
+
+def test_contenders_take_turns_and_the_warm_up_does_not_count(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def runs(name: str) -> Contender:
+        def run(out: Path) -> Figures:
+            ran.append(name)
+            return {"seconds": float(len(ran))}
+
+        return contender(name, run)
+
+    _, samples = measure(benchmark(runs("a"), runs("b"), runs("c")), workspace(tmp_path), lambda line: None)
+    assert "".join(ran) == "abc" + "abc" + "bca" + "cab"
+    assert samples["a"] == [{"seconds": 4.0}, {"seconds": 9.0}, {"seconds": 11.0}]
+
+
+def test_a_fast_wrong_answer_fails(tmp_path: Path) -> None:
+    def run(out: Path) -> Figures:
+        (out / "answer").write_text("41")
+        return {"seconds": 0.001}
+
+    def check(out: Path) -> None:
+        if (out / "answer").read_text() != "42":
+            raise WrongAnswerError("not 42")
+
+    with pytest.raises(WrongAnswerError, match="hasty: not 42"):
+        measure(benchmark(contender("hasty", run, check)), workspace(tmp_path), lambda line: None)
+
+
+def test_each_round_begins_with_an_empty_folder(tmp_path: Path) -> None:
+    def run(out: Path) -> Figures:
+        assert list(out.iterdir()) == []
+        (out / "file").touch()
+        return {"seconds": 1.0}
+
+    measure(benchmark(contender("tidy", run)), workspace(tmp_path), lambda line: None)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("figure", "ours", "peers", "bar", "value", "reached"),
+    [
+        ("seconds", 6.0, [2.0, 4.0], {"at_most": 3.0}, 3.0, True),
+        ("seconds", 6.1, [2.0, 4.0], {"at_most": 3.0}, 3.05, False),
+        ("seconds", 2.0, [10.0, 30.0], {"at_least": 5.0}, 5.0, True),
+        ("events_per_s", 90.0, [30.0, 45.0], {"at_least": 2.0}, 2.0, True),
+        ("events_per_s", 80.0, [30.0, 45.0], {"at_least": 2.0}, 80 / 45, False),
+        ("peak_bytes", 17.0, [], {"at_most": 16.0}, 17.0, False),
+    ],
+)
+def test_a_goal_compares_with_the_best_peer(
+    figure: str, ours: float, peers: list[float], bar: dict[str, float], value: float, reached: bool
+) -> None:
+    goal = Goal(name="g", figure=figure, of="ours", to=tuple(f"peer {n}" for n in range(len(peers))), **bar)
+    figures: Mapping[str, Figures] = {"ours": {figure: ours}} | {f"peer {n}": {figure: each} for n, each in enumerate(peers)}
+    assert goal.value(figures) == pytest.approx(value)
+    assert goal.reached(goal.value(figures)) is reached
+
+
+HOLDS = "import sys, time; held = bytearray(int(sys.argv[1]) * 2**20); time.sleep({seconds})"
+FORKS = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLDS.format(seconds=0.8)!r}, '200'], check=True)"
+
+
+def test_the_memory_of_children_counts(tmp_path: Path) -> None:
+    figures = measured([sys.executable, "-c", FORKS], tmp_path / "log")
+    assert 200 * MIB < figures["peak_bytes"] < 300 * MIB
+    assert 0.8 < figures["seconds"] < 30
+
+
+@pytest.mark.parametrize(
+    ("code", "bounds", "why"),
+    [
+        ("import sys; sys.exit(3)", {}, "exit code 3"),
+        (HOLDS.format(seconds=60), {"most_seconds": 0.3}, "took longer"),
+        (HOLDS.format(seconds=60), {"most_bytes": 100 * MIB}, "needed more than 0.1 GiB"),
+    ],
+)
+def test_a_command_that_fails_or_needs_too_much_is_ended_and_named(tmp_path: Path, code: str, bounds: dict[str, int], why: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(CommandError, match=why):
+        measured([sys.executable, "-c", code, "200"], tmp_path / "log", **bounds)  # type: ignore[arg-type]
+    assert time.monotonic() - started < 30
+    assert [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_results_of_another_benchmark_stay(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    for name in ("one", "two"):
+        contenders = [contender("ours", lambda out: {"seconds": 2.0}), contender("peer", lambda out: {"seconds": 8.0})]
+        goals = (Goal(name=f"{name}_vs_peer", figure="seconds", of="ours", to=("peer",), at_least=5.0),)
+        work = Benchmark(title=name, prepare=lambda workspace, made=contenders: made, goals=goals)  # type: ignore[misc]
+        found = results.merged(path, name, results.of(work, *measure(work, workspace(tmp_path / name), lambda line: None)))
+    assert json.loads(path.read_text()) == found
+    assert found["ratios"] == {"one_vs_peer": 4.0, "two_vs_peer": 4.0}
+    assert found["benchmarks"]["one"]["goals"]["one_vs_peer"]["reached"] is False
+    assert "**not reached**" in table.markdown(found)
+
+
+# --- the repository
+
+
+def test_the_readme_shows_the_kept_results() -> None:
+    text = table.README.read_text()
+    assert text == table.written(text, json.loads(table.RESULTS.read_text())), (
+        "run make bench, or put its results and its table in one commit"
+    )
+    assert "<!-- /benchmarks -->" in text
+
+
+def test_the_kept_results_are_of_benchmarks_that_are_there_as_they_are() -> None:
+    kept, known = json.loads(table.RESULTS.read_text())["benchmarks"], benchmarks()
+    assert set(kept) == set(known)
+    for name, each in known.items():
+        assert kept[name]["title"] == each.title
+        assert list(kept[name]["goals"]) == [goal.name for goal in each.goals]
+        rounds = {len(told["samples"]) for told in kept[name]["contenders"].values()}
+        assert rounds == {each.rounds}
+
+
+def test_what_is_compared_is_measured_three_times() -> None:
+    for each in benchmarks().values():
+        if any(goal.to and goal.at_least is not None for goal in each.goals):
+            assert each.rounds >= 3
+            assert each.warm_up
+
+
+def test_the_peers_are_locked_with_hashes() -> None:
+    wanted = {peer for each in benchmarks().values() for peer in each.peers}
+    assert {path.stem for path in environments.LOCKS.glob("*.txt")} == wanted
+    for peer in wanted:
+        lock = (environments.LOCKS / f"{peer}.txt").read_text()
+        pins = re.findall(r"^[\w.-]+(?:\[[\w,-]+\])?==\S+.*\\$", lock, re.MULTILINE)
+        assert len(pins) == len(re.findall(r"^[\w.-]+(?:\[[\w,-]+\])?==", lock, re.MULTILINE)) > 0
+        assert "://" not in lock

@@ -1,0 +1,1 @@
+"""The works that are measured: each module or package here has a `BENCHMARK`."""

@@ -1,0 +1,1 @@
+"""24 real-time features from four views: the shipped example's, and five more."""
