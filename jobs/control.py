@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, Producer
 from infra.settings import Settings
 from jobs import topics
 from jobs.read import messages
-from schemas.errors import ServiceError
+from schemas.errors import DataError, ServiceError
 
 TOPIC = "tidemark.control"
 
@@ -23,6 +23,7 @@ def records(settings: Settings) -> dict[str, Any]:
     """Kind → its newest record.
 
     Raises:
+        DataError: A record is not JSON.
         ServiceError: Kafka does not answer.
     """
     _ensure(settings)
@@ -33,7 +34,13 @@ def records(settings: Settings) -> dict[str, Any]:
         if body is None:
             found.pop(kind, None)
         else:
-            found[kind] = json.loads(body)
+            try:
+                found[kind] = json.loads(body)
+            except ValueError as fault:
+                place = f"{message.partition()}/{message.offset()}"
+                raise DataError(
+                    f"topic {TOPIC} {place}: the record of {kind} is not JSON: {fault}; nothing but Tidemark writes there"
+                ) from fault
     return found
 
 
