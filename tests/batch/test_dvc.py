@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from inference.model import load
 from jobs.cli import main
@@ -18,6 +19,22 @@ from jobs.package import PACKAGES
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parent.parent.parent
+BESIDES = {
+    f"jobs/{name}.py"
+    for name in [
+        "code_version",
+        "features_read",
+        "frontier",
+        "outcome",
+        "package",
+        "source_decoder",
+        "spark_session",
+        "topic_history",
+        "topic_reader",
+        "topics",
+    ]
+}
+"""Of no value: what a run says, where it runs, and Kafka, from which these stages do not read."""
 PARAMETERS = 'service: flight_delay\nfrom: "2013-01-01"\nuntil: "2013-01-11"\n'
 
 
@@ -43,6 +60,17 @@ def repro(project: Path, *arguments: str) -> str:
     done = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("stage", "modules"), [("backfill", "jobs.backfill, jobs.point_in_time, jobs.days"), ("train", "jobs.training_set")]
+)
+def test_a_stage_names_the_code_that_its_values_depend_on(stage: str, modules: str) -> None:
+    code = f"import sys, {modules}; print(*(name for name in sys.modules if name.startswith('jobs.')))"
+    imported = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout.split()
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    named = {dependency for each in ("backfill", stage) for dependency in stages[each]["deps"]}
+    assert {f"{name.replace('.', '/')}.py" for name in imported} - named <= BESIDES
 
 
 def test_dvc_makes_the_same_model_again_and_nothing_twice(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
