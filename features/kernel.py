@@ -65,8 +65,10 @@ def _fold(
             for partial in feature.partials:
                 key = (partial.name, feature.window_ms)
                 if key not in known:
-                    whole = partial.kind is PartialKind.MOMENTS
-                    known[key] = moments(partial, tiles, window) if whole else merged(partial, tiles, index, window)
+                    if partial.kind is PartialKind.MOMENTS:
+                        known[key] = moments(partial, tiles, window, centred=feature.window_ms is None)
+                    else:
+                        known[key] = merged(partial, tiles, index, window)
             result[feature.name] = _finish(feature, [known[p.name, feature.window_ms] for p in feature.partials])
     return {feature.name: result[feature.name] for feature in view.features}
 

@@ -46,7 +46,7 @@ def _condensed(partial: Partial, tiles: Tiles, index: TileIndex, window: Window)
             best, found = edge(partial, tiles, index, window)
             return {column.name: _taken(tiles.columns[column.name], best, found) for column in partial.columns}
         case PartialKind.MOMENTS:
-            return _moments_columns(partial, moments(partial, tiles, window).recentred)
+            return _moments_columns(partial, moments(partial, tiles, window, centred=True))
         case PartialKind.SUM:
             values = sums(partial, tiles, window)
             return {partial.name: present(values.numbers, window.any(tiles.columns[partial.name].valid), None)}
@@ -138,27 +138,18 @@ class Moments:
         beyond = ~np.isfinite(centred) & ~np.isnan(self.s1)  # the spread's square is beyond a double
         return np.where(beyond, np.inf, centred)
 
-    @property
-    def recentred(self) -> Moments:
-        """About their mean, as nearly as a double can be: a base's pivot must not stay behind while its data drift away."""
-        pivot = self.pivot + self.s1 / np.maximum(self.count, 1)
-        shift = self.pivot - pivot
-        s2 = self.s2 + 2 * shift * self.s1 + self.count * shift * shift
-        moved = Moments(count=self.count, pivot=pivot, s1=self.s1 + self.count * shift, s2=np.maximum(s2, 0.0))
-        able = np.isfinite(moved.pivot) & np.isfinite(moved.s1) & np.isfinite(moved.s2)
-        return Moments(
-            count=self.count,
-            pivot=np.where(able, moved.pivot, self.pivot),
-            s1=np.where(able, moved.s1, self.s1),
-            s2=np.where(able, moved.s2, self.s2),
-        )
 
-
-def moments(partial: Partial, tiles: Tiles, window: Window) -> Moments:
+def moments(partial: Partial, tiles: Tiles, window: Window, *, centred: bool = False) -> Moments:
     """Merge moments about each tile's pivot into moments about the pivot of the row's first tile.
 
     With d = pivot − P: Σ(x − P) = s1 + n·d and Σ(x − P)² = s2 + 2·d·s1 + n·d², so nothing large is ever subtracted from
     something large unless the data themselves lie that far apart. After Chan, Golub, LeVeque (1979).
+
+    Args:
+        partial: The partial.
+        tiles: The tiles.
+        window: Which of them each row has.
+        centred: Merge about the row's own mean instead, as all of time needs: its first values may lie far from the many that follow.
     """
     count = tiles.columns[f"{partial.name}__n"].filled(0)[window.tile]
     used = count > 0
@@ -167,8 +158,13 @@ def moments(partial: Partial, tiles: Tiles, window: Window) -> Moments:
     first = window.reduce(np.minimum, np.where(used, np.arange(len(used)), len(used)), len(used))
     base = np.append(pivot, 0.0)[first]
     shift = np.where(used, pivot - window.spread(base), 0.0)
+    total = window.reduce(np.add, count, 0)
+    if centred:
+        mean = base + window.reduce(np.add, s1 + count * shift, 0.0) / np.maximum(total, 1)
+        base = np.where(np.isfinite(mean), mean, base)
+        shift = np.where(used, pivot - window.spread(base), 0.0)
     return Moments(
-        count=window.reduce(np.add, count, 0),
+        count=total,
         pivot=base,
         s1=window.reduce(np.add, s1 + count * shift, 0.0),
         s2=window.reduce(np.add, s2 + 2 * shift * s1 + count * shift * shift, 0.0),

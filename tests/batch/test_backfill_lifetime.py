@@ -53,6 +53,11 @@ def part_of(view: ViewPlan, windows: tuple[str, ...]) -> ViewPlan:
     return replace(view, features=features, partials=tuple(p for p in view.partials if p.name in names))
 
 
+EACH = replace(
+    EVER_VIEW, features=tuple(f for f in EVER_VIEW.features if f.window_ms is None and not {"i", "flag", "at"} & set(f.name.split("_")))
+)
+"""Every aggregation since ever, of one column of numbers and one of text."""
+
 BOTH, ONLY = part_of(EVER_VIEW, ("5m", "ever")), part_of(EVER_VIEW, ("ever",))
 
 
@@ -145,10 +150,14 @@ def check(view: ViewPlan, table: pa.Table, events: list[dict[str, Any]], asked: 
 
 
 def test_every_aggregation_since_ever_is_the_oracle(spark: SparkSession, tmp_path: Path) -> None:
+    names = {partial.name for feature in EACH.features for partial in feature.partials}
+    whole = replace(EACH, partials=tuple(partial for partial in EACH.partials if partial.name in names))
+    own = {question.aggregation for question in EVER_QUESTIONS if question.name in {feature.name for feature in whole.features}}
+    assert own == {question.aggregation for question in EVER_QUESTIONS}
     events, asked = given(tmp_path)
-    outcome = backfill.compute(spark, wanted(tmp_path, EVER_VIEW, group_rows=120), tmp_path / "out")
+    outcome = backfill.compute(spark, wanted(tmp_path, whole, group_rows=120), tmp_path / "out")
     assert outcome.whole
-    check(EVER_VIEW, pq.read_table(tmp_path / "out"), events, asked)
+    check(whole, pq.read_table(tmp_path / "out"), events, asked)
 
 
 def test_cut_by_keys_and_time_the_values_are_the_oracle(spark: SparkSession, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from features.compiler.plan import Column, Plan, ViewPlan
 from features.ledger import Ledger
 from features.packing import TileCodec
 from inference.feast_registry import registry
-from inference.online.bases import RETIRE_AT
+from inference.online.bases import RETIRE_AT, Bases
 from inference.online.comparison import Generations, last
 from inference.online.connection import Client
 from inference.online.layout import EntityKeys, packed_of, tiles_fields
@@ -163,6 +163,20 @@ def test_an_only_lifetime_view_reads_exactly_from_the_base_s_end_on(client: Clie
     served = read(client, [("a", k * TILE_MS + DELAY_MS) for k in (79, 80, 81, 100)], replace(SERVICE, views=(ONLY,)))
     assert served.table["stale"].to_pylist() == [True, False, False, False]
     assert served.table["ever_only_sum_i_ever"].to_pylist() == [0, 80, 81, 100]
+
+
+def test_a_writer_that_dies_before_it_has_merged_what_it_brought_leaves_no_half_counted_tile(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = writer_of(client)
+    writer.write(tiles_of(NUMBERS, numbered(range(100, 200))))
+    again = tiles_of(NUMBERS, numbered(range(90, 110)), revision=-1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bases, "retire", lambda self, keys: None)
+        writer.write(again)
+    assert total(client, 200) == (100, False)
+    writer.write(again)
+    assert total(client, 200) == (110, False)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -19,7 +19,7 @@ from features.merging import condense
 from features.tiles import Tiles
 from tests.kernel.example import DELAY_MS, EVER_QUESTIONS, EVER_VIEW, TILE_MS, as_tiles, build_tiles, tile_table
 from tests.kernel.test_kernel_is_the_oracle import OWNERS, asked, assert_same, event, histories, inputs_of, values
-from tests.oracle import answers, as_double, sample_variance
+from tests.oracle import answers
 
 History = tuple[list[dict[str, Any]], list[tuple[str, int]]]
 Row = Mapping[str, Any]
@@ -135,11 +135,16 @@ def test_a_map_that_outgrows_a_tile_is_null_whether_or_not_a_base_was_made_of_it
 
 
 def test_a_variance_stays_exact_while_the_mean_drifts_away_from_the_first_values() -> None:
-    dice = random.Random(5)
-    numbers = [dice.uniform(0, 1)] + [1e6 + dice.uniform(0, 1) for _ in range(400)]
-    tiles = build_tiles(EVER_VIEW, [event(number * TILE_MS, x=x) for number, x in enumerate(numbers)])
+    """One value at 0, then a million in each tile near a million: about the first pivot, eight digits would be lost."""
+    many = 10**6
+    moments = [(1, 0.0, 0.0, 0.0)] + [(many, 1e6 + number / 8, 0.0, many / 16) for number in range(60)]
+    rows = build_tiles(EVER_VIEW, [event(number * TILE_MS, x=0.0) for number in range(len(moments))])
+    names = [f"moments_x__{part}" for part in ("n", "pivot", "s1", "s2")]
+    rows = [row | dict(zip(names, values, strict=True)) for row, values in zip(rows, moments, strict=True)]
+    count = sum(n for n, *_ in moments)
+    mean = sum(Fraction(n) * Fraction(pivot) for n, pivot, *_ in moments) / count
+    squares = sum(Fraction(s2) + n * (Fraction(pivot) - mean) ** 2 for n, pivot, _, s2 in moments)
     owner, boundary = asked([("a", 500 * TILE_MS)])
-    got = fold(EVER_VIEW, based(tiles, 390 * TILE_MS, 100), owner=owner, boundary_ms=boundary)["variance_x_ever"][0].as_py()
-    expected = sample_variance(numbers)
-    assert isinstance(expected, Fraction)
-    assert got == pytest.approx(as_double(expected), rel=1e-12)
+    for steps in (1, 59):
+        got = fold(EVER_VIEW, based(rows, 59 * TILE_MS, steps), owner=owner, boundary_ms=boundary)["variance_x_ever"][0].as_py()
+        assert got == pytest.approx(float(squares / (count - 1)), rel=1e-12)
