@@ -165,16 +165,22 @@ class Share(Aggregation):
         return "lacks where=, the condition whose share is asked for" if self.where is None else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Windowed:
-    """An aggregation over a window, as a feature view names it."""
+@dataclass(frozen=True)
+class Feature:
+    """An aggregation over a span of time, as a feature view names it."""
 
     aggregation: Aggregation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windowed(Feature):
+    """An aggregation over a window."""
+
     window: timedelta
 
 
 @dataclass(frozen=True)
-class Lifetime:
+class Lifetime(Feature):
     """An aggregation over all events of a key since ever: `Lifetime(Count())`. Null or 0 of nothing, as over a window.
 
     As of t it counts what happened before `b`, as windows do. Online it is exact as far back as the store was given tiles
@@ -182,12 +188,10 @@ class Lifetime:
     are more than one tile may keep.
     """
 
-    aggregation: Aggregation
-
     @property
     def fault(self) -> str | None:
         """Why its argument cannot be; None if it can."""
-        given = self.aggregation
+        given: object = self.aggregation
         if isinstance(given, Lifetime):
             return "Lifetime of a Lifetime is the same; write Lifetime once"
         if isinstance(given, Windowed):

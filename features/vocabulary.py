@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from features.aggregations import Lifetime, Windowed
+from features.aggregations import Feature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class FeatureView:
     entity: Entity
     source: Source
     tile: timedelta
-    features: Mapping[str, Windowed | Lifetime]
+    features: Mapping[str, Feature]
     delay: timedelta | None = None
     where: str | None = None
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from jobs.point_in_time import Inputs
 
 _FIRST = -(1 << 62)
-_START = "#start"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +71,10 @@ class RangeBases:
         history.between(events, view.source.event_time, None, last_ms).createOrReplaceTempView(view.source.name)
         leaves = F.unix_millis(_column(TILE_START)) + F.lit(view.tile_ms + reach_ms)
         tiles = spark.sql(tile_query(view, as_known)).withColumn(LEAVES, leaves).where(F.col(LEAVES) <= last_ms)
-        known = [(day, number, range_.start_ms) for number, range_ in enumerate(later) for day in range_.days]
-        days = spark.createDataFrame(known, f"`#day` BIGINT, `{MARK}` BIGINT, `{_START}` BIGINT")
-        asked = requests.withColumn("#day", F.floor(F.col(AS_OF) / F.lit(DAY_MS))).join(F.broadcast(days), "#day")
-        at_marks(view, tiles, None, marks(view, asked, F.col(MARK), F.col(_START))).write.partitionBy(MARK).parquet(str(folder))
+        starts = F.array(*(F.lit(range_.start_ms) for range_ in later))
+        begun = F.size(F.filter(starts, lambda start: start <= F.col(AS_OF)))  # a day between two ranges, done before, counts to the first
+        asked = marks(view, requests.where(begun > 0), begun - 1, F.element_at(starts, begun))
+        at_marks(view, tiles, None, asked).write.partitionBy(MARK).parquet(str(folder))
         # Named "%23mark=0" and so on; a range whose keys have nothing before it has none.
         found = {int(path.name.rpartition("=")[2]): str(path) for path in folder.glob("*=*")}
         return cls(folders={later[number].start_ms: path for number, path in found.items()})

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from features.aggregations import Aggregation, Lifetime, Windowed
+from features.aggregations import Aggregation, Feature, Lifetime, Windowed
 from features.compiler.declarations import Declared, Definitions, Problems, duration_ms, field_fault, name_fault
 from features.compiler.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
 from features.compiler.sources import parse_over
@@ -174,7 +174,7 @@ class ViewBuilder:
                     built.setdefault(feature.name.lower(), feature)
         return tuple(built.values())
 
-    def _outputs(self, name: str, windowed: Windowed | Lifetime, tile_ms: int | None) -> list[WindowFeature]:
+    def _outputs(self, name: str, windowed: Feature, tile_ms: int | None) -> list[WindowFeature]:
         """The features of one aggregation; none if it is faulty."""
         aggregation = windowed.aggregation
         window_ms = self._window(name, windowed, tile_ms) if isinstance(windowed, Windowed) else None

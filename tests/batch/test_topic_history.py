@@ -93,6 +93,7 @@ def fill(past: Past) -> None:
         producer.begin_transaction()
         for number, row in enumerate(plain(rows)):
             producer.produce(TOPIC, encode(CLICK, row), partition=number % 2)
+        producer.flush()  # what is aborted has been written
         finish()
 
 
@@ -153,6 +154,24 @@ def test_what_cannot_be_read_is_one_line(past: Past, monkeypatch: pytest.MonkeyP
     assert past.backfill(past.folder / "out") == 3
     error = capsys.readouterr().err
     assert (error.count("\n"), error.startswith("tidemark: kafka 127.0.0.1:1: no answer within")) == (1, True)
+
+
+def test_slices_meet_where_offsets_have_gaps(settings: Settings) -> None:
+    servers, name = settings.kafka_servers, "gaps"
+    topics.create(servers, [name], partitions=1, replication=1)
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": name, "log_level": 0})
+    producer.init_transactions()
+    for bodies, finish in (("abc", producer.commit_transaction), ("xy", producer.abort_transaction), ("de", producer.commit_transaction)):
+        producer.begin_transaction()
+        for body in bodies:
+            producer.produce(name, body)
+        producer.flush()
+        finish()
+    assert topics.extents(servers, [name]) == {name: {0: (0, 10)}}  # a b c · x y · d e ·
+    for cut in range(11):
+        slices = [Slice(source="s", topic=name, partition=0, first=first, end=end) for first, end in ((0, cut), (cut, 10)) if first < end]
+        read = [body for piece in slices for batch in bodies_of(servers, piece) for body in batch]
+        assert read == [b"a", b"b", b"c", b"d", b"e"]
 
 
 def test_records_that_are_gone_are_missed(settings: Settings) -> None:

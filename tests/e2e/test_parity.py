@@ -214,9 +214,9 @@ def test_a_correction_makes_online_what_is_known(river: River) -> None:
     river.wait_for_predictions(133)
 
     said, _ = river.parity("proof_buy", *around, "--as-known", code=0)
-    assert (said["compared"], said["equal"]) == (7, 7)
+    assert (said["compared"], said["equal"]) == (8, 8)
     said, _ = river.parity("proof_buy", *around, code=1)
-    assert {feature["name"] for feature in said["features"] if feature["different"]} == {"clicks_5m", "spent_5m"}
+    assert {feature["name"] for feature in said["features"] if feature["different"]} == {"clicks_5m", "clicks_ever", "spent_5m"}
 
 
 def test_history_ahead_of_the_stream_is_there_at_once(river: River) -> None:
@@ -239,7 +239,7 @@ def test_history_ahead_of_the_stream_is_there_at_once(river: River) -> None:
     shutil.copytree(river.settings.home / "archive" / "proof_clicks", history / "proof_clicks" / "archive")
     asks = ("--from", str(asked["event_time"]), "--until", str(asked["event_time"] + 1))
     said, _ = river.parity("proof_buy", *asks, "--events", history, code=0)
-    assert (said["compared"], said["equal"]) == (7, 7)
+    assert (said["compared"], said["equal"]) == (8, 8)
 
 
 def test_a_mistake_is_one_clear_line(river: River) -> None:
