@@ -82,7 +82,7 @@ def as_data(planned: Planned) -> dict[str, Any]:
     views: list[dict[str, Any]] = [
         asdict(change)
         | {
-            "touches": _touched(change),
+            "touches": _touched(change, planned.applied),
             "models": _models(change, planned.applied),
             "history": None if (size := planned.sizes.get(change.name)) is None else asdict(size),
         }
@@ -100,7 +100,7 @@ def text(planned: Planned) -> list[str]:
     for view in found.views:
         breaking = ", breaking" if view.kind is Kind.CHANGED and view.breaking else ""
         lines += [f"{_SIGNS[view.kind]} view {view.name}: {view.kind}{breaking}", *(f"    {line}" for line in view.differences)]
-        lines += [f"  {what:<9}{said}" for what, said in _touched(view).items()]
+        lines += [f"  {what:<9}{said}" for what, said in _touched(view, planned.applied).items()]
         lines += [f"  {'services':<9}{', '.join(view.services)}"] if view.services else []
         lines += [f"  {'models':<9}{', '.join(models)}"] if (models := _models(view, planned.applied)) else []
         lines += [f"  {'history':<9}{_history(view, planned.sizes.get(view.name))}"] if view.lacks_ms is not None else []
@@ -113,14 +113,17 @@ def text(planned: Planned) -> list[str]:
     return [*lines, "", f"views: {', '.join(counts)} ({many} breaking); services: {len(found.services)}"]
 
 
-def _touched(change: ViewChange) -> dict[str, str]:
+def _touched(change: ViewChange, applied: Applied) -> dict[str, str]:
     """Flink state, topics and store fields that a change of a view concerns."""
     topic = f"tidemark.tiles.{change.name}"
     fields = f"{TILES.format(view=change.name)}, {FRONTIER.format(view=change.name)}"
     state = f"features job of source {change.source}: "
     match change.kind:
         case Kind.ADDED:
-            return {"state": f"{state}other operators, submit it with --fresh", "topic": f"{topic}: made", "store": f"{fields}: made"}
+            beside = (
+                f"goes on; submit features --only {change.name} beside it" if change.source in applied.computed else "not submitted yet"
+            )
+            return {"state": f"{state}{beside}", "topic": f"{topic}: made", "store": f"{fields}: made"}
         case Kind.REMOVED:
             gone = f"stays until `tidemark retire {change.name}`"
             return {"state": f"{state}other operators, submit it with --fresh", "topic": f"{topic}: {gone}", "store": f"{fields}: {gone}"}

@@ -126,6 +126,8 @@ def show(proof: Proof, first: int, second: int) -> None:
     for view, (one, other) in proof.frontiers.items():
         rows.append((view, f"{found.tiles.get(view, 0):,}", f"{found.differences.get(view, 0):,}", show_ms(one), show_ms(other)))
     print(aligned(rows))
+    if found.newer:
+        print(f"{found.newer:,} tiles end after the frontier of one of both, or are about to be dropped, and were not compared")
     if found.stale_layouts:
         print(f"{found.stale_layouts:,} values of generation {first} are another definition's, and were not compared")
     if found.returned:

@@ -79,6 +79,12 @@ def test_what_is_gone_stays_until_it_is_retired() -> None:
     assert lines[2] == "  topic    tidemark.tiles.shelf_clicks: stays until `tidemark retire shelf_clicks`"
 
 
+def test_a_view_begins_beside_the_job_of_its_source() -> None:
+    lines = text(planned(user_clicks=USER, shelf_clicks=SHELF, user_clicks_v2=replace(USER, name="user_clicks_v2")))
+    assert lines[0] == "+ view user_clicks_v2: added"
+    assert lines[1] == "  state    features job of source clicks: goes on; submit features --only user_clicks_v2 beside it"
+
+
 def test_json_has_all_of_it() -> None:
     data: Any = json.loads(json.dumps(as_data(planned(user_clicks=replace(USER, tile_ms=5 * MINUTE)))))
     assert data["changes"] is True
