@@ -64,7 +64,7 @@ class Relation:
 
     Attributes:
         schema: Their schema.
-        rows: The schema's fields, `_watermark_ms`, `#file` and `#position`; bad rows still in.
+        rows: The schema's fields, `_watermark_ms`, of requests also `#file` and `#position`; bad rows still in.
         files: The files read.
     """
 
@@ -104,7 +104,7 @@ def events(spark: SparkSession, folder: Path, source: SourcePlan, schema: Schema
         inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
         near = did_you_mean(source.name, inside) if inside else "there are none"
         raise SettingError(f'--events: {folder} has no folder "{source.name}"; {near}. It holds one folder per source, named as the source')
-    return read(spark, own, parquet_files(own), schema)
+    return read(spark, own, parquet_files(own), schema, placed=False)
 
 
 def requests(spark: SparkSession, path: Path, schema: Schema) -> Relation:
@@ -119,7 +119,7 @@ def requests(spark: SparkSession, path: Path, schema: Schema) -> Relation:
     files = parquet_files(path) if path.is_dir() else (path,)
     if not files:
         raise SettingError(f"--requests: {path} holds no Parquet file")
-    return read(spark, path if path.is_dir() else path.parent, files, schema)
+    return read(spark, path if path.is_dir() else path.parent, files, schema, placed=True)
 
 
 def parquet_files(folder: Path) -> tuple[Path, ...]:
@@ -133,8 +133,16 @@ def parquet_files(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def read(spark: SparkSession, folder: Path, files: Iterable[Path], schema: Schema) -> Relation:
-    """All files below a folder as one relation; files that store columns differently are read apart and united."""
+def read(spark: SparkSession, folder: Path, files: Iterable[Path], schema: Schema, *, placed: bool) -> Relation:
+    """All files below a folder as one relation; files that store columns differently are read apart and united.
+
+    Args:
+        spark: The session.
+        folder: The folder.
+        files: The files.
+        schema: Of the rows.
+        placed: Add where each row was read: `#file` and `#position`. Spark makes them for every row even where nothing uses them.
+    """
     groups: dict[Layout, list[Path]] = defaultdict(list)
     found = []
     for path in files:
@@ -142,7 +150,7 @@ def read(spark: SparkSession, folder: Path, files: Iterable[Path], schema: Schem
         size, count, stored = _footer(where)
         groups[_layout(where, stored, schema)].append(where)
         found.append(HistoryFile(path=where, name=path.relative_to(folder).as_posix(), bytes=size, rows=count))
-    parts = [_read_alike(spark, paths, layout, schema) for layout, paths in groups.items()]
+    parts = [_read_alike(spark, paths, layout, schema, placed) for layout, paths in groups.items()]
     rows = reduce(DataFrame.unionByName, parts) if parts else _none(spark, schema)
     return Relation(schema=schema, rows=rows, files=tuple(found))
 
@@ -296,13 +304,14 @@ def _physical(column: Any, type_: DataType) -> _Physical | None:
             return None
 
 
-def _read_alike(spark: SparkSession, files: list[Path], layout: Layout, schema: Schema) -> DataFrame:
+def _read_alike(spark: SparkSession, files: list[Path], layout: Layout, schema: Schema, placed: bool) -> DataFrame:
     stored = T.StructType([T.StructField(name, physical.read) for name, physical in layout if physical is not None])
     # With its scheme: on a cluster, a path without one may be HDFS's.
     frame = spark.read.schema(stored).parquet(*(f"file://{path}" for path in files))
     fields = {field.name: field for field in schema.fields}
     columns = [_portable(name, physical, fields.get(name)) for name, physical in layout]
-    return frame.select(*columns, F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(POSITION))
+    place = [F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(POSITION)] if placed else []
+    return frame.select(*columns, *place)
 
 
 def _portable(name: str, physical: _Physical | None, field: Field | None) -> Column:
@@ -322,7 +331,7 @@ def _portable(name: str, physical: _Physical | None, field: Field | None) -> Col
 
 
 def _none(spark: SparkSession, schema: Schema) -> DataFrame:
-    names = [(field.name, field.type.spark) for field in schema.fields] + [(WATERMARK, "BIGINT"), (FILE, "STRING"), (POSITION, "BIGINT")]
+    names = [(field.name, field.type.spark) for field in schema.fields] + [(WATERMARK, "BIGINT")]
     return spark.createDataFrame([], ", ".join(f"`{name}` {type_}" for name, type_ in names))
 
 

@@ -29,6 +29,7 @@ _MEANING = {
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
     "spark.sql.legacy.parquet.nanosAsLong": "true",  # jobs/history cuts nanoseconds itself
     "spark.sql.parquet.enableVectorizedReader": "true",
+    "spark.sql.optimizer.windowGroupLimitThreshold": "-1",  # it would sort all events ahead of their exchange, too, in case most were repeats
 }
 
 FAULTS = (PySparkException, Py4JError, EOFError, ConnectionError)

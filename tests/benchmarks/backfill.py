@@ -1,4 +1,4 @@
-"""Our own command, as the benchmarks of backfills run it."""
+"""Our own commands, as the benchmarks of backfills run them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.benchmarks.benchmark import Figures
+from tests.benchmarks.benchmark import CORES, Figures
 from tests.benchmarks.processes import measured
 
+_ROOT = Path(__file__).parents[2]
 _MOST_SECONDS, _MOST_BYTES = 7_200, 20 * 2**30
 
 
 def backfill(
-    service: str, definitions: Path, *, events: Path, requests: Path, out: Path, schemas: Path | None = None, label: bool = False
+    service: str,
+    definitions: Path,
+    *,
+    events: Path,
+    requests: Path,
+    out: Path,
+    schemas: Path | None = None,
+    label: bool = False,
+    submit: bool = False,
 ) -> Figures:
-    """Run `tidemark backfill` from its start to its exit, with Spark's scratch files beside the output, and remove those.
+    """Run a backfill from its start to its exit, with Spark's scratch files beside the output, and remove those.
 
     Args:
         service: A feature service.
@@ -25,13 +34,16 @@ def backfill(
         out: Folder to write.
         schemas: The folder of the schemas; the shipped ones if None.
         label: Whether to add the label.
+        submit: Run `spark-submit jobs/backfill.py`, whose Java optimises for long runs, instead of `tidemark backfill`.
     """
     scratch = out.with_name("spark")
     environ = {"TIDEMARK_DEFINITIONS": str(definitions), "SPARK_LOCAL_DIRS": str(scratch)}
     if schemas is not None:
         environ["TIDEMARK_SCHEMAS"] = str(schemas)
-    paths: list[str | Path] = ["--events", events, "--requests", requests, "--out", out]
-    command: list[str | Path] = [Path(sys.executable).with_name("tidemark"), "backfill", "--service", service, *paths]
+    binaries = Path(sys.executable).parent
+    submitted = (binaries / "spark-submit", "--master", f"local[{CORES}]", "--driver-memory", "4g", _ROOT / "jobs" / "backfill.py")
+    started = submitted if submit else (binaries / "tidemark", "backfill")
+    command = [*started, "--service", service, "--events", events, "--requests", requests, "--out", out]
     if label:
         command.append("--label")
     try:

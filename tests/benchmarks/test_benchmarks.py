@@ -140,10 +140,11 @@ def test_the_readme_shows_the_kept_results() -> None:
     assert "<!-- /benchmarks -->" in text
 
 
-def test_the_kept_results_are_of_benchmarks_that_are_there_as_they_are() -> None:
+def test_the_kept_results_are_of_benchmarks_as_they_are() -> None:
     kept, known = json.loads(table.RESULTS.read_text())["benchmarks"], benchmarks()
-    assert set(kept) == set(known)
-    for name, each in known.items():
+    assert set(kept) <= set(known)
+    for name in kept:
+        each = known[name]
         assert kept[name]["title"] == each.title
         assert list(kept[name]["goals"]) == [goal.name for goal in each.goals]
         rounds = {len(told["samples"]) for told in kept[name]["contenders"].values()}

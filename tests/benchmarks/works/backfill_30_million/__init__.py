@@ -31,6 +31,7 @@ def _contender(name: str, days: int, folder: Path) -> Contender:
             events=history / "events",
             requests=history / "requests",
             out=out / "features",
+            submit=True,
         )
         return {**figures, "events_per_s": days * inputs.PAYMENTS_PER_DAY / figures["seconds"]}
 
@@ -38,7 +39,7 @@ def _contender(name: str, days: int, folder: Path) -> Contender:
         check.right(out / "features", history / "events" / "payments", days)
         shutil.rmtree(history)
 
-    what = f"`tidemark backfill`, {days * inputs.REQUESTS_PER_DAY:,} requests, 8 features of two views, repeats counted once"
+    what = f"`spark-submit jobs/backfill.py`, {days * inputs.REQUESTS_PER_DAY:,} requests, 8 features of two views, repeats counted once"
     return Contender(name=name, role=Role.OURS, what=what, run=run, check=right)
 
 

@@ -1,4 +1,4 @@
-"""Runs `features.sql` in DuckDB: `python in_duckdb.py EVENTS REQUESTS OUT.parquet`, in the peer's environment."""
+"""Runs a file of SQL in DuckDB: `python in_duckdb.py FEATURES.sql EVENTS REQUESTS OUT.parquet`, in the peer's environment."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import duckdb
 CORES = 2
 
 
-def main(events: str, requests: str, out: str) -> None:
+def main(features: str, events: str, requests: str, out: str) -> None:
     """Write the training set."""
     database = duckdb.connect(config={"threads": CORES})
     database.execute("SET VARIABLE events = $1", [events])
     database.execute("SET VARIABLE requests = $1", [requests])
-    database.execute(Path(__file__).with_name("features.sql").read_text())
+    database.execute(Path(features).read_text())
     database.sql("FROM training").write_parquet(out)
 
 

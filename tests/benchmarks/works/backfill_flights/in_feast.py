@@ -1,4 +1,5 @@
-"""Asks Feast for the training set: `python in_feast.py file|duckdb VALUES REQUESTS.parquet OUT`, in the peer's environment.
+"""Asks Feast for the training set: `python in_feast.py file|duckdb VALUES REQUESTS.parquet OUT`, in the peer's environment; `calls.json` tells
+each call's seconds.
 
 VALUES are those that `inputs.py` writes. `duckdb` is Feast's DuckDB offline store: all requests in one call. `file` is its default store. That one
 pairs every request with every row of the same key before it looks at the time, which would be some ten billion pairs for a year, so requests and
@@ -8,7 +9,9 @@ come first.
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,12 +35,16 @@ def main(kind: str, values: Path, requests: Path, out: Path) -> None:
     )
     asked = pq.read_table(requests).to_pandas()
     store = FeatureStore(config=config)
+    calls = []
     for name, part in [("all", asked)] if kind == "duckdb" else asked.groupby("part"):
         views = [_view(view, values / view / f"{name}.parquet") for view in KEYS]
         store.apply([*_entities().values(), *views])
         names = [f"{view.name}:{field.name}" for view in views for field in view.features]
+        started = time.monotonic()
         found = store.get_historical_features(entity_df=pd.DataFrame(part), features=names).to_arrow()
         pq.write_table(found, out / f"{name}.parquet")
+        calls.append(time.monotonic() - started)
+    (out / "calls.json").write_text(json.dumps(calls))
 
 
 def _entities() -> dict[str, Entity]:

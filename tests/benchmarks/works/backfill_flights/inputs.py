@@ -21,6 +21,8 @@ MINUTE_MS = 60_000
 SEED = 2014
 PART_MS = 2 * 86_400_000
 """Of a call to Feast's file store."""
+EVERY = 12
+"""Of those parts it is asked for every twelfth."""
 
 VIEWS = {"origin": ["origin"], "carrier": ["carrier", "origin"], "dest": ["dest"], "aircraft": ["tailnum"]}
 """View → its keys; the names of its features begin with the view's."""
@@ -44,6 +46,23 @@ class Inputs:
         return cls(events=folder / "events", requests=folder / "requests")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """What Feast is given.
+
+    Attributes:
+        folder: A folder per view, with a Parquet file for each part of time and one for all.
+        requests: All requests.
+        sample: Those of every twelfth part.
+        parts: How many parts there are.
+    """
+
+    folder: Path
+    requests: Path
+    sample: Path
+    parts: int
+
+
 def ensure(folder: Path, *, months: int = 13) -> tuple[Inputs, Inputs]:
     """Writes both histories, unless they are there.
 
@@ -58,7 +77,7 @@ def ensure(folder: Path, *, months: int = 13) -> tuple[Inputs, Inputs]:
     year, doubled = folder / "year", folder / "doubled"
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        files = flights.ensure(folder / "data")
+        files = flights.ensure(folder.parents[1] / "data")
         relations = {f"events/{name}": _read(files.events / name, months) for name in ("departures", "arrivals")}
         asked = _read(files.requests, months)
         landed = relations["events/arrivals"]["flight_id"]
@@ -96,13 +115,13 @@ def _write(table: pa.Table, folder: Path) -> None:
         pq.write_table(table.filter(pa.array(month == each)), folder / f"{each}.parquet")
 
 
-def write_for_feast(training: Path, folder: Path) -> Path:
+def write_for_feast(training: Path, folder: Path) -> Values:
     """What Feast is given: each view's values at exactly the boundaries that the requests ask for, with the time from which they are known.
 
     These are the fewest rows that answer the requests; each counts for one tile. One file per view and part of time, and one for all.
 
     Returns:
-        The requests, to be asked for.
+        Where they are.
     """
     rows = pq.read_table(training).to_pandas()
     time_ms = rows["event_time"].dt.as_unit("ms").astype("int64")
@@ -118,6 +137,10 @@ def write_for_feast(training: Path, folder: Path) -> Path:
                 folder / view / f"{part}.parquet", index=False
             )
         values.drop_duplicates([*keys, "event_timestamp"]).drop(columns="part").to_parquet(folder / view / "all.parquet", index=False)
-    asked = rows[["request_id", "event_time", "carrier", "origin", "dest", "tailnum", "part", "label"]]
-    asked.rename(columns={"event_time": "event_timestamp"}).to_parquet(folder / "requests.parquet", index=False)
-    return folder / "requests.parquet"
+    names = ["request_id", "event_time", "carrier", "origin", "dest", "tailnum", "part", "label"]
+    asked = rows[names].rename(columns={"event_time": "event_timestamp"})
+    parts = sorted(asked["part"].unique())
+    found = Values(folder=folder, requests=folder / "requests.parquet", sample=folder / "sample.parquet", parts=len(parts))
+    asked.to_parquet(found.requests, index=False)
+    asked[asked["part"].isin(parts[::EVERY])].to_parquet(found.sample, index=False)
+    return found
