@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,13 +28,14 @@ from infra.settings import Settings
 from jobs import content, history, lifetime, point_in_time, topic_history
 from jobs.code_version import code_version
 from jobs.day_writer import Scoring
-from jobs.days import WHOLE, Days, claim, spans
+from jobs.days import WHOLE, Days, claim
 from jobs.features_read import service_named
 from jobs.frontier import instant_ms
+from jobs.outcome import Outcome
 from jobs.point_in_time import REQUESTS, Inputs
 from jobs.spark_session import FAULTS, is_gone, reason, session
 from jobs.splits import DAY_MS, Range, ranges
-from jobs.topic_history import KAFKA, TopicHistory
+from jobs.topic_history import KAFKA
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
 
@@ -84,49 +85,6 @@ class Backfill:
         """Refuse a label that the service does not have."""
         if self.label and self.service.label is None:
             raise SettingError(f'--label: the service "{self.service.name}" has no label=')
-
-
-@dataclass(kw_only=True)
-class Outcome:
-    """What a backfill read, and which days it wrote.
-
-    Attributes:
-        topics: What was read of Kafka, if anything was.
-        tallies: Rows read and refused, by relation.
-        asked: Day since the epoch → its requests.
-        done: Day → rows, of those that are there.
-        failed: Day → why it is not.
-        resumed: How many were there before.
-        seconds: How long it took.
-    """
-
-    topics: TopicHistory | None = None
-    tallies: list[history.Tally] = field(default_factory=list)
-    asked: Mapping[int, int] = field(default_factory=dict)
-    done: dict[int, int] = field(default_factory=dict)
-    failed: dict[int, str] = field(default_factory=dict)
-    resumed: int = 0
-    seconds: float = 0.0
-
-    @property
-    def rows(self) -> int:
-        """Of the days that are there."""
-        return sum(self.done.values())
-
-    @property
-    def whole(self) -> bool:
-        """Whether all that was asked for is there."""
-        return all(day in self.done for day in self.asked)
-
-    def lines(self, out: Path, what: str) -> list[str]:
-        """For the user."""
-        before = f", {self.resumed:,} days of them from before" if self.resumed else ""
-        return [
-            *(self.topics.lines() if self.topics is not None else ()),
-            *map(str, self.tallies),
-            *spans(sorted(self.asked), self.done, self.failed),
-            f"{self.rows:,} rows of {what} in {self.seconds:.1f} s{before}: {out}",
-        ]
 
 
 def command(
@@ -227,8 +185,7 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
         if not outcome.asked:
             pq.write_table(inputs.schema.empty_table(), out / "no-requests.parquet")
         if outcome.whole:
-            topics = {} if outcome.topics is None else {"topics": [asdict(tally) for tally in outcome.topics.tallies]}
-            days.finish({"rows": outcome.rows, "read": _read(outcome)} | topics)
+            days.finish(outcome.manifest())
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -305,13 +262,6 @@ def _made_of(backfill: Backfill, relations: Mapping[str, history.Relation]) -> D
 
 def _time(ms: int | None) -> str | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def _read(outcome: Outcome) -> list[dict[str, object]]:
-    return [
-        {"name": t.name, "rows": t.rows, "refused": t.refused, "reasons": {k: v for k, v in t.reasons.items() if v}}
-        for t in outcome.tallies
-    ]
 
 
 if __name__ == "__main__":

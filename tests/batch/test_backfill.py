@@ -30,6 +30,7 @@ from jobs import backfill, history
 from jobs.backfill import Backfill
 from jobs.cli import main
 from jobs.code_version import code_version
+from jobs.outcome import Outcome
 from jobs.spark_session import session
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.record import SchemaSet
@@ -243,7 +244,7 @@ def small(folder: Path) -> Path:
     return folder
 
 
-def run(spark: SparkSession, wanted: Backfill, out: Path) -> tuple[pa.Table, backfill.Outcome]:
+def run(spark: SparkSession, wanted: Backfill, out: Path) -> tuple[pa.Table, Outcome]:
     out.mkdir()
     outcome = backfill.compute(spark, wanted, out)
     return pq.read_table(out), outcome
