@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -184,8 +184,7 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
         if not outcome.asked:
             pq.write_table(inputs.schema.empty_table(), out / "no-requests.parquet")
         if outcome.whole:
-            topics = {} if outcome.topics is None else {"topics": [asdict(tally) for tally in outcome.topics.tallies]}
-            days.finish({"rows": outcome.rows, "read": outcome.read} | topics)
+            days.finish(outcome.manifest())
     outcome.seconds = time.monotonic() - started
     return outcome
 

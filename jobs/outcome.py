@@ -1,10 +1,11 @@
-"""What a backfill read, and which days it wrote: filled on the way, so that it tells how far an interrupted run came."""
+"""How far a backfill came: what it read, which days it wrote, and how that is told."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jobs.days import spans
 from jobs.history import Tally
@@ -13,7 +14,7 @@ from jobs.topic_history import TopicHistory
 
 @dataclass(kw_only=True)
 class Outcome:
-    """Of one run.
+    """What a backfill read, and which days it wrote.
 
     Attributes:
         topics: What was read of Kafka, if anything was.
@@ -43,6 +44,15 @@ class Outcome:
         """Whether all that was asked for is there."""
         return all(day in self.done for day in self.asked)
 
+    def manifest(self) -> dict[str, Any]:
+        """What the finished folder says of the run."""
+        read = [
+            {"name": t.name, "rows": t.rows, "refused": t.refused, "reasons": {k: v for k, v in t.reasons.items() if v}}
+            for t in self.tallies
+        ]
+        topics = {} if self.topics is None else {"topics": [asdict(tally) for tally in self.topics.tallies]}
+        return {"rows": self.rows, "read": read, **topics}
+
     def lines(self, out: Path, what: str) -> list[str]:
         """For the user."""
         before = f", {self.resumed:,} days of them from before" if self.resumed else ""
@@ -51,12 +61,4 @@ class Outcome:
             *map(str, self.tallies),
             *spans(sorted(self.asked), self.done, self.failed),
             f"{self.rows:,} rows of {what} in {self.seconds:.1f} s{before}: {out}",
-        ]
-
-    @property
-    def read(self) -> list[dict[str, object]]:
-        """The tallies as plain data, for the manifest."""
-        return [
-            {"name": t.name, "rows": t.rows, "refused": t.refused, "reasons": {k: v for k, v in t.reasons.items() if v}}
-            for t in self.tallies
         ]
