@@ -162,6 +162,9 @@ def _configuration(settings: Settings, folder: Path, rest: int, rpc: int) -> Map
         "web.submit.enable": False,
         **NO_LOGIN,
         "io.tmp.dirs": str(folder / "tmp"),
+        # A laptop that does much besides may take longer than the 10 s after which Flink takes its own processes for lost.
+        "pekko.ask.timeout": "60s",
+        "web.timeout": 60_000,
         "taskmanager.numberOfTaskSlots": settings.flink_slots,
         # All sizes by name: the JVM is started without Flink's shell scripts, which would work them out in a JVM of their own.
         "taskmanager.cpu.cores": float(settings.flink_slots),
