@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -41,6 +42,7 @@ def backfill(
     if schemas is not None:
         environ["TIDEMARK_SCHEMAS"] = str(schemas)
     binaries = Path(sys.executable).parent
+    environ["PATH"] = f"{binaries}{os.pathsep}{os.environ['PATH']}"  # spark-submit asks the first python3 where Spark is
     submitted = (binaries / "spark-submit", "--master", f"local[{CORES}]", "--driver-memory", "4g", _ROOT / "jobs" / "backfill.py")
     started = submitted if submit else (binaries / "tidemark", "backfill")
     command = [*started, "--service", service, "--events", events, "--requests", requests, "--out", out]
