@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from features.data_version import KEY
 from infra.settings import Settings
 from jobs import topic_history, topics
 from jobs.cli import main
@@ -122,7 +123,7 @@ def test_history_from_kafka_is_history_from_files(past: Past, monkeypatch: pytes
     assert f"clicks: {CLICKS:,} rows\n" in said
     assert "all events count, as with --as-known: only the archive tells which were late" in said
     manifest = json.loads((out / "_tidemark.json").read_text())
-    assert manifest["as_known"] is True
+    assert manifest[KEY]["options"]["as_known"] is True
     assert [(topic["topic"], topic["rows"], sorted(topic["offsets"])) for topic in manifest["topics"]] == [(TOPIC, CLICKS, ["0", "1"])]
     assert len(list((out / "_tidemark" / "events" / "clicks").iterdir())) > 10
 
