@@ -34,7 +34,7 @@ def main() -> int:
 def _run(name: str, benchmark: Benchmark, *, quick: bool) -> int:
     home = (Settings.load().home / "bench").absolute()
     started = time.monotonic()
-    _tell(f"{name}: {benchmark.title}")
+    _tell(f"{name}: {benchmark.title}{'; here of small inputs' if quick else ''}")
     for peer in benchmark.peers:
         environments.ensure(home / "peers", peer)
     workspace = Workspace(folder=home / name / ("quick" if quick else "full"), quick=quick, peers=home / "peers")
