@@ -192,5 +192,5 @@ def _configuration(settings: Settings, folder: Path, rest: int, rpc: int) -> Map
         "restart-strategy.exponential-delay.reset-backoff-threshold": "2min",
         # One machine: a lost process is noticed, and its replacement used, within seconds.
         "heartbeat.interval": 2_000,
-        "heartbeat.timeout": 12_000,
+        "heartbeat.timeout": 50_000,  # of one that is there and busy; a dead one is noticed by its refused calls, within seconds
     }
