@@ -34,6 +34,7 @@ from jobs.read import messages
 from jobs.topics import ensure
 from schemas.record import SchemaSet
 from tests import shop
+from tests.e2e.command_line import tidemark
 from tests.shop import MINUTE, NOON
 
 pytestmark = pytest.mark.e2e
@@ -53,20 +54,9 @@ class River:
     def parity(self, *arguments: object, code: int) -> tuple[dict[str, Any], str]:
         """Run the command; returns `parity.json` and what it printed."""
         out = self.folder / "report"
-        command = [str(Path(sys.executable).parent / "tidemark"), "parity", *map(str, arguments), "--out", str(out)]
-        environ = os.environ | self.settings.environment()
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == code, done.stdout + done.stderr
+        said = tidemark(self.settings, "parity", *map(str, arguments), "--out", str(out), code=code)
         assert sorted(path.name for path in out.iterdir()) == ["parity.html", "parity.json"]
-        return json.loads((out / "parity.json").read_text()), done.stdout
-
-    def run(self, *arguments: str) -> None:
-        """Run another command of ours, which must succeed."""
-        command = [str(Path(sys.executable).parent / "tidemark"), *arguments]
-        done = subprocess.run(
-            command, env=os.environ | self.settings.environment(), capture_output=True, text=True, timeout=300, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads((out / "parity.json").read_text()), said
 
     def read(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the store says of one request."""
@@ -209,7 +199,7 @@ def test_a_correction_makes_online_what_is_known(river: River) -> None:
     asked = offers("c", 1)[0] | {"user": "ann", "shelf": "low", "event_time": NOON + 6 * MINUTE + user.delay_ms}
     before = river.read(asked)["clicks_5m"]
     around = ("--from", str(NOON), "--until", str(asked["event_time"] + 1))
-    river.run("correct", user.name)
+    tidemark(river.settings, "correct", user.name)
     river.wait_until(lambda: river.read(asked)["clicks_5m"] == before + 1, "the corrected tile did not reach the store")
     river.publish("proof_offers", [asked], end=False)
     river.wait_for_predictions(133)
@@ -230,10 +220,11 @@ def test_history_ahead_of_the_stream_is_there_at_once(river: River) -> None:
     table = pa.Table.from_pylist(rows, schema=shop.schemas().current("click").arrow)
     pq.write_table(table, history / "proof_clicks" / "before.parquet")
     asked = offers("d", 1)[0] | {"user": "ann", "event_time": NOON + MINUTE + user.delay_ms}
-    before = river.read(asked)["clicks_5m"]
-    river.run("bootstrap", user.name, "--events", str(history))
-    whole = before + sum(row["event_time"] >= NOON - 4 * MINUTE for row in rows)
-    river.wait_until(lambda: river.read(asked)["clicks_5m"] == whole, "the tiles of history did not reach the store")
+    counts = ("clicks_5m", "shelf_clicks_5m")
+    before = river.read(asked)
+    tidemark(river.settings, "bootstrap", "--events", str(history))
+    whole = {name: before[name] + sum(row["event_time"] >= NOON - 4 * MINUTE for row in rows) for name in counts}
+    river.wait_until(lambda: {name: river.read(asked)[name] for name in counts} == whole, "the tiles of history did not reach the store")
     river.publish("proof_offers", [asked], end=False)
     river.wait_for_predictions(134)
 
