@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from features.catalog import load
 from features.compiler.plan import Plan
@@ -24,6 +25,7 @@ from inference.online.layout import tiles_fields
 from inference.online.shadow import compare
 from infra import flink
 from infra.settings import Settings
+from jobs.beside import consumer_group
 from jobs.frontier import wait_for
 from jobs.history import parquet_files
 from jobs.parity import archive
@@ -86,6 +88,15 @@ class River:
             last = closing_ms(self.plan, target, newest_ms=NOON + SPAN_MS - 1) if end else NOON + HALF_MS - 1
             publisher.marker(last, final=end)
 
+    def committed(self) -> bool:
+        """Whether Kafka knows how far the job of the source has read each partition."""
+        source = self.plan.sources["change_clicks"]
+        consumer = Consumer({"bootstrap.servers": self.settings.kafka_servers, "group.id": consumer_group(source), "log_level": 0})
+        with closing(consumer):
+            partitions = consumer.list_topics(source.topic, timeout=10).topics[source.topic].partitions
+            places = consumer.committed([TopicPartition(source.topic, partition) for partition in partitions], timeout=10)
+        return all(place.offset >= 0 for place in places)
+
     def wait(self, view: str, until_ms: int) -> None:
         wait_for(lambda: Frontiers(self.client).read([view]), until_ms, timeout_s=PATIENCE_S)
 
@@ -143,6 +154,7 @@ def test_a_changed_view_takes_the_place_of_the_old_one(river: River) -> None:
     assert f"+ view {NEW}: added" in said
     assert re.search(rf"lacks 10m: .*, {lacking} events, \d+ tiles of \d+ bytes; `tidemark bootstrap {NEW}`", said), said
 
+    eventually(river.committed)  # a checkpoint's offsets reach Kafka some seconds after it
     river.tidemark("submit", "features", "--only", NEW)
     river.tidemark("cancel", "materialize-change")
     right = river.definitions.read_text()
@@ -155,6 +167,7 @@ def test_a_changed_view_takes_the_place_of_the_old_one(river: River) -> None:
     river.publish(rows[300:], end=True)
     for view in (OLD, NEW):
         river.wait(view, NOON + SPAN_MS)
+    assert "✗" in river.tidemark("shadow", OLD, NEW, "--points", "8", code=1)  # it has not seen what was before it
 
     archive.wait(settings, sources, SchemaSet.load(shop.SCHEMAS), settings.home / "archive", waiting=lambda _: None)
     river.tidemark("bootstrap", NEW, "--replace", "--until", str(NOON + 25 * MINUTE))
