@@ -22,8 +22,9 @@ from features.compiler import flink, flink_tiles
 from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from infra.settings import Settings
-from jobs import beside, topics
+from jobs import beginning, beside, topics
 from jobs.applied import computes, refuse_other_tiles
+from jobs.beginning import Beginning
 from jobs.beside import consumer_group
 from jobs.gate import Clock, Gate
 from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES
@@ -46,7 +47,14 @@ _TYPES = {
 class Job:
     """The tables, functions and statements of one run."""
 
-    def __init__(self, *, plan: Plan, sources: Sequence[SourcePlan], settings: Settings, beside: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        sources: Sequence[SourcePlan],
+        settings: Settings,
+        beside: bool = False,
+    ) -> None:
         """Take what it is about; nothing is started yet.
 
         Args:
@@ -58,6 +66,7 @@ class Job:
         self._plan = plan
         self._beside = beside
         self._sources = sources
+        self._beginnings = {source.name: Beginning() for source in sources}
         self._settings = settings
         self._schemas = SchemaSet.load(settings.schemas or SHIPPED)
         for source in sources:
@@ -87,13 +96,14 @@ class Job:
         tables.execute_sql(flink.raw_table(source, options=self._raw_options(source)))
         tables.execute_sql(flink.ticks_table(source))
         self._relation(flink.messages(source), self._stream(flink.messages_query(source)), flink.MESSAGE_COLUMNS)
-        clock, gates = Clock(source=source, settings=self._settings, group=self._group(source)), self._settings.parallelism
+        least_ms, gates = self._beginnings[source.name].watermark_ms, self._settings.parallelism
+        clock = Clock(source=source, settings=self._settings, group=self._group(source), least_ms=least_ms)
         tables.create_temporary_function(flink.clock(source), udf(clock, result_type=DataTypes.BIGINT(), func_type="pandas"))
         tables.create_temporary_function(flink.gate(source), self._gate(source, clock if gates == 1 else None))
         checked = self._stream(flink.gate_query(source, gates=gates))
         self._relation(flink.checked(source), checked, flink.checked_columns(source), time="_time", watermark=flink.WATERMARK)
         for size in sizes:
-            beats = self._stream(flink.beats_query(source, size))
+            beats = self._stream(flink.beats_query(source, size, after_ms=least_ms))
             self._relation(flink.beats(source, size), beats, {"_beat": "TIMESTAMP_LTZ(3)"}, time="_beat")
             counted = self._stream(flink.events_query(source, size))
             self._relation(flink.events(source, size), counted, flink.events_columns(source), time="_time")
@@ -111,16 +121,34 @@ class Job:
         tables = self._tables
         letters = {"value.format": "raw", "key.format": "raw", "key.fields": "_key", "value.fields-include": "EXCEPT_KEY"}
         dead, late, archive = (f"{kind}_{source.name}" for kind in ("dead_letters", "late", "archive"))
+        archived = self._beginnings[source.name].archived
         tables.execute_sql(flink.letters_table(dead, options=self._sink(source.dead_letter_topic) | letters))
-        self._write(dead, flink.dead_letter_query(source))
+        self._write(dead, flink.dead_letter_query(source, archived))
         tables.execute_sql(flink.archive_table(archive, source, options=self._archive_options(source)))
-        self._write(archive, flink.archive_query(source))
+        self._write(archive, flink.archive_query(source, archived))
         if views:
             tables.execute_sql(flink.letters_table(late, options=self._sink(source.late_topic) | letters))
-            self._write(late, flink.late_query(source, views))
+            self._write(late, flink.late_query(source, views, archived))
 
     def _group(self, source: SourcePlan) -> str:
         return consumer_group(source, self._plan.views_of(source.name) if self._beside else ())
+
+    def begin(self, declared: Plan) -> None:
+        """Settle where each source is begun with, and tell Kafka.
+
+        Args:
+            declared: All views, also those that other jobs compute.
+
+        Raises:
+            DataError: The archive cannot be read.
+            ServiceError: Kafka or the store does not answer.
+        """
+        for source in self._sources:
+            if _has_state():
+                self._beginnings[source.name] = beginning.resumed(self._settings, source)
+            else:
+                self._beginnings[source.name] = found = beginning.fresh(self._settings, source, declared.views_of(source.name))
+                beginning.commit(self._settings, source, self._group(source), found)
 
     def _gate(self, source: SourcePlan, clock: Clock | None) -> Any:
         fields = [DataTypes.FIELD(name, _TYPES[type_]) for name, type_ in flink.gate_columns(source).items()]
@@ -211,6 +239,12 @@ def chosen(plan: Plan, names: Sequence[str]) -> tuple[SourcePlan, ...]:
     return tuple(plan.sources[name] for name in dict.fromkeys(names) or sorted(plan.sources) if names or plan.views_of(name))
 
 
+def _has_state() -> bool:
+    """Whether this driver was told of a checkpoint to go on from."""
+    environment = StreamExecutionEnvironment.get_execution_environment()._j_stream_execution_environment
+    return bool(environment.getConfiguration().toMap().containsKey("execution.state-recovery.path"))
+
+
 def main(arguments: Sequence[str]) -> int:
     """The driver, run by Flink's client."""
     parser = argparse.ArgumentParser(prog="tidemark submit features")
@@ -225,8 +259,7 @@ def main(arguments: Sequence[str]) -> int:
     job = Job(plan=plan, sources=sources, settings=settings, beside=given.only is not None)
     refuse_other_tiles(settings, views)
     topics.ensure(settings, declared)
-    if given.only:
-        beside.begin_where_the_other_is(settings, plan.views[given.only])
+    job.begin(declared)
     job.submit()
     computes(settings, sources, views, only=given.only)
     return 0

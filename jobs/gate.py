@@ -64,10 +64,18 @@ class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
 class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
     """Where messages lie and the times that they tell → the watermark after each; one instance sees all of a topic."""
 
-    def __init__(self, *, source: SourcePlan, settings: Settings, group: str) -> None:
-        """Keep what the worker needs; nothing is opened yet."""
+    def __init__(self, *, source: SourcePlan, settings: Settings, group: str, least_ms: int) -> None:
+        """Keep what the worker needs; nothing is opened yet.
+
+        Args:
+            source: Whose messages come.
+            settings: Of the broker, and how long silence lasts.
+            group: Under which the job commits what it has read.
+            least_ms: No watermark is before this.
+        """
         self._source = source
         self._group = group
+        self._least_ms = least_ms
         self._idle_ms = settings.idle_timeout_ms
         self._servers = settings.kafka_servers
 
@@ -83,6 +91,7 @@ class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
         nothing = told_ms.isna().to_numpy()
         times = np.where(nothing, NONE, told_ms.where(~nothing, 0)).astype(np.int64)
         reached = patiently(lambda: self._watermarks.advance(place, number, times), log=self._log)
+        reached = np.maximum(reached, self._least_ms)
         # Told once a batch: in a replay each record would move it, and each move goes through every operator and closes tiles one by one.
         reached[:-1] = NONE
         return _nullable(reached)

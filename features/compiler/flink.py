@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from features.compiler.plan import Column, SourcePlan, ViewPlan
-from features.watermarks import TICK
+from features.watermarks import NONE, TICK
 from schemas.types import DataType
 
 OK, BAD = 0, 2  # kinds of the gate (schemas.wire); 1 is a marker
@@ -214,10 +214,11 @@ FROM (
 )"""
 
 
-def beats_query(source: SourcePlan, tile_ms: int) -> str:
-    """The relation `beats` from `checked`: `_beat`, the last millisecond of a tile."""
-    beat = f"TO_TIMESTAMP_LTZ({_floor('(`_stream_ms` + 1)', tile_ms)} - 1, 3)"
-    return f"SELECT {beat} AS `_beat` FROM {quote(checked(source))} WHERE `_stream_ms` IS NOT NULL"
+def beats_query(source: SourcePlan, tile_ms: int, *, after_ms: int = NONE) -> str:
+    """The relation `beats` from `checked`: `_beat`, the last millisecond of a tile; of tiles that ended before `after_ms` none."""
+    beat = f"{_floor('(`_stream_ms` + 1)', tile_ms)} - 1"
+    told = "`_stream_ms` IS NOT NULL" if after_ms == NONE else f"{beat} > {after_ms}"
+    return f"SELECT TO_TIMESTAMP_LTZ({beat}, 3) AS `_beat` FROM {quote(checked(source))} WHERE {told}"
 
 
 def is_late(tile_ms: int) -> str:
@@ -269,8 +270,8 @@ FROM {tumble("signs", "_at", view.tile_ms)}
 GROUP BY `window_start`, `window_end`"""
 
 
-def late_query(source: SourcePlan, views: Iterable[ViewPlan]) -> str:
-    """The events that one or more views do not count, as `letters_table` takes them."""
+def late_query(source: SourcePlan, views: Iterable[ViewPlan], archived: Mapping[int, int]) -> str:
+    """The events that one or more views do not count, as `letters_table` takes them; without those up to the offsets `archived`."""
     behind = {view.name: is_late(view.tile_ms) for view in views}
     names = ", ".join(f"CASE WHEN {late} THEN {text(name)} END" for name, late in behind.items())
     reason = "'late: tile ended at or before the watermark'"
@@ -278,20 +279,20 @@ def late_query(source: SourcePlan, views: Iterable[ViewPlan]) -> str:
     condition = "\n  OR ".join(dict.fromkeys(behind.values()))
     return f"""{_letter(headers)}
 FROM {quote(checked(source))}
-WHERE `_kind` = {OK} AND (
+WHERE `_kind` = {OK}{_behind(archived)} AND (
   {condition}
 )"""
 
 
-def dead_letter_query(source: SourcePlan) -> str:
-    """The messages that the gate refused, as `letters_table` takes them."""
+def dead_letter_query(source: SourcePlan, archived: Mapping[int, int]) -> str:
+    """The messages that the gate refused, as `letters_table` takes them; without those up to the offsets `archived`."""
     return f"""{_letter({"reason": "`_reason`"})}
 FROM {quote(checked(source))}
-WHERE `_kind` = {BAD}"""
+WHERE `_kind` = {BAD}{_behind(archived)}"""
 
 
-def archive_query(source: SourcePlan) -> str:
-    """Every event with its arrival, as `archive_table` takes it."""
+def archive_query(source: SourcePlan, archived: Mapping[int, int]) -> str:
+    """Every event with its arrival, as `archive_table` takes it; without those up to the offsets `archived`."""
     fields = "".join(f"  {quote(name)},\n" for name in source.columns)
     return f"""SELECT
 {fields}  `_watermark_ms`,
@@ -300,7 +301,7 @@ def archive_query(source: SourcePlan) -> str:
   `_offset`,
   DATE_FORMAT({quote(source.event_time)}, 'yyyy-MM-dd') AS `day`
 FROM {quote(checked(source))}
-WHERE `_kind` = {OK}"""
+WHERE `_kind` = {OK}{_behind(archived)}"""
 
 
 def tile_sink_query(view: ViewPlan) -> str:
@@ -423,6 +424,12 @@ def _as_text(column: Column) -> str:
             return quote(column.name)
         case _:
             return f"CAST({quote(column.name)} AS STRING)"
+
+
+def _behind(archived: Mapping[int, int]) -> str:
+    """A condition more: that a message lies behind the offset that its partition is archived to."""
+    cases = "".join(f" WHEN {partition} THEN `_offset` > {offset}" for partition, offset in sorted(archived.items()))
+    return f" AND CASE `_partition`{cases} ELSE TRUE END" if cases else ""
 
 
 def _letter(headers: Mapping[str, str]) -> str:

@@ -103,12 +103,29 @@ def test_the_key_of_a_tile_joins_the_entity_s_values() -> None:
 
 def test_markers_reach_no_sink() -> None:
     views = PLANS[0].views_of("departures")
-    assert "WHERE `_kind` = 2" in flink.dead_letter_query(DEPARTURES)
-    for query in (flink.late_query(DEPARTURES, views), flink.archive_query(DEPARTURES), flink.events_query(DEPARTURES, MINUTE)):
+    assert "WHERE `_kind` = 2" in flink.dead_letter_query(DEPARTURES, {})
+    for query in (flink.late_query(DEPARTURES, views, {}), flink.archive_query(DEPARTURES, {}), flink.events_query(DEPARTURES, MINUTE)):
         assert "WHERE `_kind` = 0" in query
 
 
 def test_a_late_event_names_the_views_that_do_not_count_it() -> None:
-    query = flink.late_query(DEPARTURES, PLANS[0].views_of("departures"))
+    query = flink.late_query(DEPARTURES, PLANS[0].views_of("departures"), {})
     assert "THEN 'carrier_origin_departures' END" in query
     assert "THEN 'origin_departures' END" in query
+
+
+def test_what_is_archived_is_not_written_again() -> None:
+    archived = {1: 41, 0: 7}
+    condition = "AND CASE `_partition` WHEN 0 THEN `_offset` > 7 WHEN 1 THEN `_offset` > 41 ELSE TRUE END"
+    views = PLANS[0].views_of("departures")
+    for query in (
+        flink.late_query(DEPARTURES, views, archived),
+        flink.archive_query(DEPARTURES, archived),
+        flink.dead_letter_query(DEPARTURES, archived),
+    ):
+        assert condition in query
+
+
+def test_no_tile_is_closed_again_that_was_closed_before() -> None:
+    assert "- 1 > 299999" in flink.beats_query(DEPARTURES, MINUTE, after_ms=299_999)
+    assert "WHERE `_stream_ms` IS NOT NULL" in flink.beats_query(DEPARTURES, MINUTE)
