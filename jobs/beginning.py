@@ -6,10 +6,10 @@ them. What is archived already has also been judged already: it goes neither to 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,10 +24,11 @@ from inference.online.serving import served
 from infra.settings import Settings
 from jobs import topics
 from jobs.history import parquet_files
+from jobs.read import messages
 from schemas.errors import DataError, ServiceError
 
-PARTITION, OFFSET = "_partition", "_offset"
-"""Columns of the archive: where an event lay."""
+PARTITION, OFFSET, ARRIVED = "_partition", "_offset", "_arrived"
+"""Columns of the archive: where an event lay, and its record's time."""
 
 _ANSWER_S = 10.0
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -48,36 +49,37 @@ class Beginning:
     watermark_ms: int = NONE
 
 
-def archived(folder: Path) -> dict[int, int]:
-    """Partition → the last offset that the archive of a source holds. Raises DataError where a file cannot be read."""
-    return _offsets(folder, "max")
-
-
 def resumed(settings: Settings, source: SourcePlan) -> Beginning:
-    """Of a job with state, which knows where to go on. Raises DataError where the archive cannot be read."""
-    return Beginning(archived=archived(_archive(settings, source)))
+    """Of a job with state, which knows where to go on.
+
+    Raises:
+        DataError: The archive cannot be read.
+        ServiceError: Kafka does not answer.
+    """
+    return Beginning(archived=_archived(settings, source))
 
 
 def fresh(settings: Settings, source: SourcePlan, views: Iterable[ViewPlan]) -> Beginning:
     """Of a job without state.
 
     Args:
-        settings: Of the store and the archive.
-        source: Which is read.
+        settings: Of Kafka, the store and the archive.
+        source: Which is read; its topic is there.
         views: All views of the source, also those that other jobs compute.
 
     Raises:
         DataError: The archive cannot be read.
-        ServiceError: The store does not answer.
+        ServiceError: Kafka or the store does not answer.
     """
-    folder, names = _archive(settings, source), [view.name for view in views]
-    if not archived(folder):
+    last = _archived(settings, source)
+    if not last:
         return Beginning()
     client = connect(settings.redis_url)
-    return of(folder, source.event_time, Frontiers(client, project=served(client).project).read(names))
+    frontiers = Frontiers(client, project=served(client).project).read([view.name for view in views])
+    return of(_folder(settings, source), source.event_time, frontiers, last)
 
 
-def of(folder: Path, event_time: str, frontiers: Mapping[str, int | None]) -> Beginning:
+def of(folder: Path, event_time: str, frontiers: Mapping[str, int | None], last: Mapping[int, int]) -> Beginning:
     """Where the open tiles begin in an archive.
 
     Args:
@@ -85,17 +87,64 @@ def of(folder: Path, event_time: str, frontiers: Mapping[str, int | None]) -> Be
         event_time: The field of its events' times.
         frontiers: View of the source → up to when the store has all its tiles. Without views, what is not archived is read; where no view
             has a frontier, all that the topic holds.
+        last: Partition → the last offset that is archived.
 
     Raises:
         DataError: The archive cannot be read.
     """
-    last = archived(folder)
     behind = {partition: offset + 1 for partition, offset in last.items()}
     known = [frontier for frontier in frontiers.values() if frontier is not None]
     if not known:
         return Beginning(archived=last, first={} if frontiers else behind)
     open_ms = min(known)
-    return Beginning(archived=last, first=behind | _offsets(folder, "min", event_time, open_ms), watermark_ms=open_ms - 1)
+    again = _rows(folder, [PARTITION, OFFSET], pc.field(event_time).cast(_TIME) >= pa.scalar(open_ms, _TIME))
+    for row in again.group_by(PARTITION).aggregate([(OFFSET, "min")]).to_pylist():
+        if row[PARTITION] in behind:
+            behind[row[PARTITION]] = row[f"{OFFSET}_min"]
+    return Beginning(archived=last, first=behind, watermark_ms=open_ms - 1)
+
+
+def last_of(folder: Path) -> dict[int, tuple[int, frozenset[int]]]:
+    """Partition → the last offset that the archive of a source holds, and the times, ms, of the records that lay there.
+
+    Raises:
+        DataError: The archive cannot be read.
+    """
+    rows = _rows(folder, [PARTITION, OFFSET, ARRIVED])
+    last = {row[PARTITION]: row[f"{OFFSET}_max"] for row in rows.group_by(PARTITION).aggregate([(OFFSET, "max")]).to_pylist()}
+    found = {}
+    for partition, offset in last.items():
+        there = rows.filter((pc.field(PARTITION) == partition) & (pc.field(OFFSET) == offset))
+        found[int(partition)] = (int(offset), frozenset(int(time) for time in there[ARRIVED].to_pylist() if time is not None))
+    return found
+
+
+def _archived(settings: Settings, source: SourcePlan) -> dict[int, int]:
+    """Partition → the last offset that is archived; without partitions that hold another record there: their topic is a new one."""
+    folder = _folder(settings, source)
+    known = last_of(folder)
+    if not known:
+        return {}
+    extents = topics.extents(settings.kafka_servers, [source.topic])[source.topic]
+    last = {partition: offset for partition, (offset, _) in known.items() if offset < extents.get(partition, (0, 0))[1]}
+    open_ = {partition for partition, offset in last.items() if offset >= extents[partition][0]}  # still there, so it can be looked at
+    start = {partition: last[partition] if partition in open_ else end for partition, (_, end) in extents.items()}
+    for message in messages(settings.kafka_servers, source.topic, start=start) if open_ else ():
+        partition = message.partition()
+        if partition in open_:
+            open_.discard(partition)
+            if message.offset() == last[partition] and message.timestamp()[1] not in known[partition][1]:
+                del last[partition]
+        if not open_:
+            break
+    if others := sorted(known.keys() - last.keys()):
+        logging.getLogger("tidemark").warning(
+            "archive %s: what it holds of partitions %s is of another topic than this %s, which is read from its beginning",
+            folder,
+            ", ".join(map(str, others)),
+            source.topic,
+        )
+    return last
 
 
 def commit(settings: Settings, source: SourcePlan, group: str, beginning: Beginning) -> None:
@@ -117,19 +166,15 @@ def commit(settings: Settings, source: SourcePlan, group: str, beginning: Beginn
         consumer.close()
 
 
-def _archive(settings: Settings, source: SourcePlan) -> Path:
+def _folder(settings: Settings, source: SourcePlan) -> Path:
     return settings.home / "archive" / source.name
 
 
-def _offsets(folder: Path, which: Literal["min", "max"], time: str | None = None, since_ms: int = 0) -> dict[int, int]:
-    """Partition → the least or greatest offset, of all events or of those not before a time."""
+def _rows(folder: Path, columns: list[str], wanted: pc.Expression | None = None) -> pa.Table:
     files = [str(path) for path in parquet_files(folder)] if folder.is_dir() else []
     if not files:
-        return {}
-    wanted = None if time is None else pc.field(time).cast(_TIME) >= pa.scalar(since_ms, _TIME)
+        return pa.table({name: pa.array([], pa.int64()) for name in columns})
     try:
-        rows = ds.dataset(files, format="parquet").scanner(columns=[PARTITION, OFFSET], filter=wanted).to_table()
+        return ds.dataset(files, format="parquet").scanner(columns=columns, filter=wanted).to_table()
     except (OSError, ValueError) as fault:
-        raise DataError(f"archive {folder}: cannot be read: {fault}") from fault
-    found = rows.group_by(PARTITION).aggregate([(OFFSET, which)])
-    return {int(row[PARTITION]): int(row[f"{OFFSET}_{which}"]) for row in found.to_pylist()}
+        raise DataError(f"archive {folder}: cannot be read: {str(fault).splitlines()[0]}") from fault

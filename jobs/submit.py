@@ -25,7 +25,10 @@ def submit(
     job: Annotated[str, typer.Argument(help=f"Which: {', '.join(STREAMING)}.")],
     flink_url: _Url = None,
     name: Annotated[str | None, typer.Option(help="Of the job on the cluster; the job's and its arguments' names by default.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start without the state of the newest checkpoint; features reads the events of open tiles again.")] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Start without the state of the newest checkpoint; features reads the events of open tiles again."),
+    ] = False,
     parallelism: Annotated[int | None, typer.Option(min=1, help="Parallel subtasks.")] = None,
 ) -> None:
     """Run a job on the Flink cluster; it resumes from its newest checkpoint. All other arguments go to the job.

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.watermarks import NONE
-from jobs.beginning import Beginning, archived, of
+from jobs.beginning import Beginning, last_of, of
 from schemas.errors import DataError
 from tests.shop import MINUTE, NOON
 
@@ -17,6 +17,7 @@ EVENTS = [  # partition, offset, minutes after noon; each line a file
     [(0, 0, 1), (0, 2, 6), (1, 0, 2)],
     [(0, 3, 4), (0, 5, 11), (1, 4, 3)],
 ]
+LAST = {0: 5, 1: 4}
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
                 "at": pa.array([NOON + minute * MINUTE for *_, minute in rows], pa.timestamp("ms")),
                 "_partition": pa.array([partition for partition, *_ in rows], pa.int32()),
                 "_offset": pa.array([offset for _, offset, _ in rows], pa.int64()),
+                "_arrived": pa.array([NOON + offset for _, offset, _ in rows], pa.int64()),
             }
         )
         day = tmp_path / "day=2013-10-01"
@@ -37,25 +39,26 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_archive_tells_how_far_each_partition_is(folder: Path, tmp_path: Path) -> None:
-    assert archived(folder) == {0: 5, 1: 4}
-    assert archived(tmp_path / "none") == {}
+    assert last_of(folder) == {0: (5, frozenset([NOON + 5])), 1: (4, frozenset([NOON + 4]))}
+    assert last_of(tmp_path / "none") == {}
 
 
 def test_the_first_event_of_an_open_tile_is_read_again(folder: Path) -> None:
     """Of partition 1 nothing is in an open tile: it goes on behind what is archived."""
     for frontier in (NOON + 5 * MINUTE, NOON + 6 * MINUTE):
-        found = of(folder, "at", {"a": NOON + 10 * MINUTE, "b": frontier, "new": None})
+        found = of(folder, "at", {"a": NOON + 10 * MINUTE, "b": frontier, "new": None}, LAST)
         assert found == Beginning(archived={0: 5, 1: 4}, first={0: 2, 1: 5}, watermark_ms=frontier - 1)
-    assert of(folder, "at", {"a": NOON + 10 * MINUTE}).first == {0: 5, 1: 5}
-    assert of(folder, "at", {"a": NOON}).first == {0: 0, 1: 0}
+    assert of(folder, "at", {"a": NOON + 10 * MINUTE}, LAST).first == {0: 5, 1: 5}
+    assert of(folder, "at", {"a": NOON}, LAST).first == {0: 0, 1: 0}
+    assert of(folder, "at", {"a": NOON}, {0: 5}).first == {0: 0}  # what lay in partition 1 is of another topic
 
 
 def test_without_a_frontier_all_is_read_and_without_views_nothing_again(folder: Path) -> None:
-    assert of(folder, "at", {"a": None}) == Beginning(archived={0: 5, 1: 4}, first={}, watermark_ms=NONE)
-    assert of(folder, "at", {}) == Beginning(archived={0: 5, 1: 4}, first={0: 6, 1: 5}, watermark_ms=NONE)
+    assert of(folder, "at", {"a": None}, LAST) == Beginning(archived={0: 5, 1: 4}, first={}, watermark_ms=NONE)
+    assert of(folder, "at", {}, LAST) == Beginning(archived={0: 5, 1: 4}, first={0: 6, 1: 5}, watermark_ms=NONE)
 
 
 def test_an_unreadable_archive_is_named(folder: Path) -> None:
     (folder / "part-2").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=f"archive {folder}: cannot be read: "):
-        archived(folder)
+        last_of(folder)
