@@ -160,9 +160,11 @@ def test_a_read_from_before_the_base_s_end_is_stale_and_knows_nothing_later(clie
 
 def test_an_only_lifetime_view_reads_exactly_from_the_base_s_end_on(client: Client) -> None:
     writer_of(client, ONLY).write(tiles_of(ONLY, numbered(range(100))))
-    served = read(client, [("a", k * TILE_MS + DELAY_MS) for k in (79, 80, 81, 100)], replace(SERVICE, views=(ONLY,)))
-    assert served.table["stale"].to_pylist() == [True, False, False, False]
-    assert served.table["ever_only_sum_i_ever"].to_pylist() == [0, 80, 81, 100]
+    expected = [(79, 0, True), (80, 80, False), (81, 81, False), (100, 100, False)]
+    for batch in (expected, *([row] for row in expected)):  # what else a batch asks for changes nothing
+        served = read(client, [("a", k * TILE_MS + DELAY_MS) for k, _, _ in batch], replace(SERVICE, views=(ONLY,)))
+        assert served.table["ever_only_sum_i_ever"].to_pylist() == [total for _, total, _ in batch]
+        assert served.table["stale"].to_pylist() == [stale for _, _, stale in batch]
 
 
 def test_a_writer_that_dies_before_it_has_merged_what_it_brought_leaves_no_half_counted_tile(
