@@ -141,7 +141,7 @@ def fill(
         task = progress.add_task(f"{view.name}, history", total=count)
         writer = TileWriter(view, client, project=project, slack_ms=slack_ms, ttl_ms=ttl_ms)
         for batch in _batches(view, own):
-            writer.write(batch)
+            writer.write(batch, stand_in=True)
             progress.advance(task, len(batch))
         total += count
     return total

@@ -68,14 +68,15 @@ class TileWriter:
                 )
             self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms)
 
-    def write(self, tiles: pa.Table | pa.RecordBatch) -> int | None:
-        """Store tiles; when this returns they are readable and accounted for.
+    def write(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> int | None:
+        """Store tiles; when this returns they are readable, and the stream's own (revision 0), which closings count, are accounted for.
 
         Args:
             tiles: The view's key columns (no nulls), `tile_start` (timestamp or int64 ms), `revision` (int64) and the tile columns.
+            stand_in: These stand in for the stream's own, and are accounted for whatever their revision.
 
         Returns:
-            The view's frontier in ms; None before its first closing.
+            The view's frontier in ms; None before its first closing, and where no tile is accounted for.
 
         Raises:
             DataError: A tile start is not a multiple of the tile size.
@@ -101,8 +102,8 @@ class TileWriter:
             if self._bases is not None:
                 self._bases.retire([key for ([key], _), due in zip(part, replies, strict=True) if due])
         stored: defaultdict[int, list[bytes]] = defaultdict(list)
-        for key, end in zip(keys, (start + self.view.tile_ms).tolist(), strict=True):
-            stored[end].append(key)
+        for row in np.flatnonzero((revision == 0) | stand_in).tolist():
+            stored[int(start[row]) + self.view.tile_ms].append(keys[row])
         return self._frontiers.stored(self.view.name, stored)
 
     def close(self, tile_end_ms: int, tiles: int) -> int | None:
