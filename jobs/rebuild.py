@@ -29,6 +29,7 @@ from inference.online.store import TileWriter, tile_schema
 from infra import flink
 from infra.settings import Settings
 from jobs import switch, topics
+from jobs.applied import refuse_other_tiles
 from jobs.backlog import Backlog
 from jobs.bootstrap import BEFORE_THE_STREAM, Wanted, staged
 from jobs.closings import Extent, extents
@@ -61,6 +62,7 @@ def command(
         raise SettingError("rebuild: the definitions declare no feature view; there is nothing to do")
     if events is not None and not events.is_dir():
         raise SettingError(f"--events: {events}: no such folder")
+    refuse_other_tiles(settings, plan.views.values())
     topics.ensure(settings, plan)
     client = connect(settings.redis_url)
     now = served(settings, client).generation
