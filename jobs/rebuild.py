@@ -25,7 +25,7 @@ from inference.online import generations
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import project_of
-from inference.online.store import TileWriter, tile_schema
+from inference.online.store import TileWriter, refuse_forgetting, tile_schema
 from infra import flink
 from infra.settings import Settings
 from jobs import switch, topics
@@ -62,6 +62,7 @@ def command(
         raise SettingError("rebuild: the definitions declare no feature view; there is nothing to do")
     if events is not None and not events.is_dir():
         raise SettingError(f"--events: {events}: no such folder")
+    refuse_forgetting(plan.views.values(), settings.online_ttl_ms)
     refuse_other_tiles(settings, plan.views.values())
     topics.ensure(settings, plan)
     client = connect(settings.redis_url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -60,13 +61,8 @@ class TileWriter:
         self._merge = Script("merge_tiles")
         self._frontiers = Frontiers(client, project=project)
         self._constants = (*tiles_fields(view), self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0)
-        self._bases: Bases | None = None
-        if view.has_lifetime:
-            if ttl_ms:
-                raise SettingError(
-                    f"TIDEMARK_ONLINE_TTL: view {view.name!r} has Lifetime features, which would begin anew with each key that is forgotten; unset it"
-                )
-            self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms)
+        refuse_forgetting([view], ttl_ms)
+        self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms) if view.has_lifetime else None
 
     def write(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> int | None:
         """Store tiles; when this returns they are readable, and the stream's own (revision 0), which closings count, are accounted for.
@@ -118,6 +114,15 @@ class TileWriter:
         off = start_ms[start_ms % self.view.tile_ms != 0]
         if len(off):
             raise DataError(f"view {self.view.name!r}: tile_start {off[0]} ms is not a multiple of the tile, {self.view.tile_ms} ms")
+
+
+def refuse_forgetting(views: Iterable[ViewPlan], ttl_ms: int | None) -> None:
+    """Raises SettingError where entities are forgotten after a silence, and a view has `Lifetime` features."""
+    ever = ", ".join(repr(view.name) for view in views if view.has_lifetime)
+    if ttl_ms and ever:
+        raise SettingError(
+            f"TIDEMARK_ONLINE_TTL: view {ever} has Lifetime features, which would begin anew with each key that is forgotten; unset it"
+        )
 
 
 def _canonical(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> pa.Array[Any]:
