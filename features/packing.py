@@ -4,7 +4,7 @@ A packed value is a header (i64 `kept_from`, i64 `newest_end`, 8 bytes `layout`)
 length, i64 tile start, i64 revision, payload. The payload: a null bitmap (least bit first, set = null), then each column in
 order: int64, timestamp and float64 as 8 bytes, boolean as 1, string as u32 length + UTF-8; nulls occupy zeroes. Little endian.
 Of a view with `Lifetime` features the header is followed by u32 length and a block, which `features.base_block` writes: flags as
-u8 and, as one more record, the base: all tiles that start before `kept_from`, merged.
+u8, i64 revision and, as one more record, the base: all tiles that start before `kept_from`, merged.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ HEAD = struct.Struct("<qq8s")
 LENGTH = struct.Struct("<I")
 RECORD = struct.Struct("<Iqq")
 """Of a record, ahead of its payload."""
+BLOCK = struct.Struct("<Bq")
+"""Of a block, ahead of the base."""
 _FORMATS = {DataType.INT64: "<i8", DataType.TIMESTAMP: "<i8", DataType.FLOAT64: "<f8", DataType.BOOLEAN: "u1"}
 
 
@@ -137,7 +139,7 @@ class TileCodec:
         blocks = [self.split(body) for body in bodies]
         lost = kept_from[owners[own]] != NOTHING_DROPPED
         inexact[owners[own]] = [bool(block[0]) if len(block) else dropped for (block, _), dropped in zip(blocks, lost, strict=True)]
-        bases = [(owner, block[1:]) for owner, (block, _) in zip(owners[own].tolist(), blocks, strict=True) if len(block) > 1]
+        bases = [(owner, block[BLOCK.size :]) for owner, (block, _) in zip(owners[own].tolist(), blocks, strict=True) if len(block)]
         tiles = self.read_with_bases(owners[own], [records for _, records in blocks], bases)
         # Tiles that start before `kept_from` are strays: until a writer has merged them, nobody knows whether the base has them.
         wanted = _between(tiles, np.maximum(kept_from, since_ms)[tiles.owner], before_ms)

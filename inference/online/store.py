@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 from features.compiler.plan import ViewPlan
 from features.entries import canonical
 from features.packing import TileCodec
+from features.retirement import HELD, HELD_MS
 from features.values import Int64s, Values
 from inference.online.bases import RETIRE_AT, Bases
 from inference.online.connection import Client, Script
@@ -90,8 +92,8 @@ class TileWriter:
             for column in self.view.tile_columns
         }
         records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
-        retire_at = 0 if self._bases is None else RETIRE_AT
-        merges = [([key], [*self._constants, data, retire_at]) for key, data in _by_key(keys, start, revision, records).items()]
+        retire = (0, 0, 0) if self._bases is None else (RETIRE_AT, HELD, time.time_ns() // 1_000_000 - HELD_MS)
+        merges = [([key], [*self._constants, data, *retire]) for key, data in _by_key(keys, start, revision, records).items()]
         for first in range(0, len(merges), _PIPELINE):
             part = merges[first : first + _PIPELINE]
             replies = self._merge.run(self._client, part)
