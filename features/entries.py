@@ -20,6 +20,9 @@ from features.hyperloglog import REGISTERS, estimate
 from features.values import Bools, Int64s, Values, ranked
 from schemas.types import DataType
 
+_NUMBER = r"-?\d{1,18}"
+_SUB_KEYS = {PartialKind.REGISTERS: "[0-9a-f]{3}", PartialKind.BUCKETS: r"z|[pn]-?\d{1,9}"}
+_VALUES = {DataType.INT64: r"-?\d{1,19}", DataType.FLOAT64: r"-?\d+(\.\d+)?([eE][-+]?\d+)?|-?Infinity|NaN", DataType.BOOLEAN: "true|false"}
 _CHUNK_ENTRIES = 1 << 22  # merged at once: bounds memory, changes no value
 
 
@@ -29,6 +32,15 @@ def canonical(text: str | None) -> str | None:
         return text
     pairs = (entry.split(" ", 1) for entry in text.split(","))
     return ",".join(f"{number} {key}" for key, number in sorted(((key, int(number)) for number, key in pairs), key=_order))
+
+
+def well_formed(partial: Partial, texts: pa.Array[Any]) -> Bools:
+    """Which texts can be read as entries of a partial; null can."""
+    values = _VALUES if partial.kind is PartialKind.LATEST else {}
+    sub_key = _SUB_KEYS.get(partial.kind) or (partial.input and values.get(partial.input.type)) or "[^,]*"
+    entry = f"{_NUMBER} ({sub_key})"
+    good: Any = pc.match_substring_regex(texts, rf"\A({TOO_LARGE}|{entry}(,{entry})*)\z")
+    return np.asarray(pc.fill_null(good, True), dtype=np.bool_)
 
 
 def _order(entry: tuple[str, int]) -> tuple[bytes, int]:

@@ -48,7 +48,7 @@ class PackedValue:
         Raises:
             DataError: It is damaged.
         """
-        value = bytes(packed)
+        value = memoryview(packed)
         if len(value) < HEAD.size:
             raise codec.damaged(f"one is less than its header of {HEAD.size} bytes")
         kept_from, newest_end, layout = HEAD.unpack_from(value)

@@ -4,7 +4,7 @@ A packed value is a header (i64 `kept_from`, i64 `newest_end`, 8 bytes `layout`)
 length, i64 tile start, i64 revision, payload. The payload: a null bitmap (least bit first, set = null), then each column in
 order: int64, timestamp and float64 as 8 bytes, boolean as 1, string as u32 length + UTF-8; nulls occupy zeroes. Little endian.
 Of a view with `Lifetime` features the header is followed by u32 length and a block, which `features.base_block` writes: flags as
-u8 and, as one more record, the base: all tiles that start before `kept_from`, merged.
+u8, i64 revision and, as one more record, the base: all tiles that start before `kept_from`, merged.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ HEAD = struct.Struct("<qq8s")
 LENGTH = struct.Struct("<I")
 RECORD = struct.Struct("<Iqq")
 """Of a record, ahead of its payload."""
+BLOCK = struct.Struct("<Bq")
+"""Of a block, ahead of the base."""
 _FORMATS = {DataType.INT64: "<i8", DataType.TIMESTAMP: "<i8", DataType.FLOAT64: "<f8", DataType.BOOLEAN: "u1"}
 
 
@@ -113,7 +115,7 @@ class TileCodec:
 
         Args:
             packed: k packed values.
-            since_ms: Tiles that start earlier are left out.
+            since_ms: Tiles that start earlier are left out; a base is none of them.
             before_ms: Tiles that start at or after are left out.
 
         Raises:
@@ -137,27 +139,21 @@ class TileCodec:
         blocks = [self.split(body) for body in bodies]
         lost = kept_from[owners[own]] != NOTHING_DROPPED
         inexact[owners[own]] = [bool(block[0]) if len(block) else dropped for (block, _), dropped in zip(blocks, lost, strict=True)]
-        bases = [(owner, block[1:]) for owner, (block, _) in zip(owners[own].tolist(), blocks, strict=True) if len(block) > 1]
-        tiles = self.read_with_bases(owners[own], [records for _, records in blocks], bases, since_ms=since_ms, before_ms=before_ms)
-        return Unpacked(tiles=_without_strays(tiles, kept_from), kept_from_ms=kept_from, inexact=inexact)
+        bases = [(owner, block[BLOCK.size :]) for owner, (block, _) in zip(owners[own].tolist(), blocks, strict=True) if len(block)]
+        tiles = self.read_with_bases(owners[own], [records for _, records in blocks], bases)
+        # Tiles that start before `kept_from` are strays: until a writer has merged them, nobody knows whether the base has them.
+        wanted = _between(tiles, np.maximum(kept_from, since_ms)[tiles.owner], before_ms)
+        return Unpacked(tiles=wanted, kept_from_ms=kept_from, inexact=inexact)
 
     def read(self, owners: Int64s, bodies: Sequence[Packed], since_ms: int = ALL_TIME[0], before_ms: int = ALL_TIME[1]) -> Tiles:
         """Read records, joined for each owner; arguments as of `unpack`."""
         return (self._unpack_varying if self.record is None else self._unpack_fixed)(owners, bodies, since_ms, before_ms)
 
-    def read_with_bases(
-        self,
-        owners: Int64s,
-        bodies: Sequence[Packed],
-        bases: Sequence[tuple[int, Packed]],
-        *,
-        since_ms: int = ALL_TIME[0],
-        before_ms: int = ALL_TIME[1],
-    ) -> Tiles:
-        """As `read`, and the bases of some owners; what follows the record of a base is passed over."""
+    def read_with_bases(self, owners: Int64s, bodies: Sequence[Packed], bases: Sequence[tuple[int, Packed]]) -> Tiles:
+        """As `read` of all time, and the bases of some owners; what follows the record of a base is passed over."""
         apart = int(owners.max(initial=0)) + max((owner for owner, _ in bases), default=0) + 1
         every = np.concatenate([owners, np.array([owner + apart for owner, _ in bases], dtype=np.int64)])
-        tiles = self.read(every, [*bodies, *(self.first(block) for _, block in bases)], since_ms, before_ms)
+        tiles = self.read(every, [*bodies, *(self.first(block) for _, block in bases)])
         base = tiles.owner >= apart
         return Tiles(owner=np.where(base, tiles.owner - apart, tiles.owner), start_ms=tiles.start_ms, columns=tiles.columns, base=base)
 
@@ -265,10 +261,10 @@ class TileCodec:
         )
 
 
-def _without_strays(tiles: Tiles, kept_from_ms: Int64s) -> Tiles:
-    """Without tiles that start before their owner's `kept_from`: until a writer has folded them, nobody knows whether the base has them."""
+def _between(tiles: Tiles, since_ms: Int64s, before_ms: int) -> Tiles:
+    """The bases, which belong to no time, and the tiles that start in `[since, before)`; since: int64[tiles]."""
     assert tiles.base is not None
-    good = tiles.base | (tiles.start_ms >= kept_from_ms[tiles.owner])
+    good = tiles.base | (tiles.start_ms >= since_ms) & (tiles.start_ms < before_ms)
     if good.all():
         return tiles
     columns = {

@@ -4,7 +4,8 @@ packed values ─▶ tiles past retention, and ones that came later still ─▶
 
 Any tile may come again at any time: the ledger knows it. One that the base does not know is added, however old. Of a tile that the base has, the
 stream's and a bootstrap's revisions (0 and below) are the same; a correction (above 0) cannot be taken apart from the others, so it makes the base
-outdated, and begins another one, which takes its place once it has all of the same tiles: as `tidemark bootstrap --replace` brings them.
+outdated. Tiles that come in a revision above 0, in whatever order, become part of another base as well, which takes the first one's place once it has all
+of the same tiles: as `tidemark bootstrap --replace` brings them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ HELD = 1_000
 """While tiles come again, so many are kept longer: one that came again only after it was merged would make the base outdated anew."""
 
 HELD_MS = 24 * 3600 * 1000
-"""How long that lasts after the time of their making, which is their revision."""
+"""How long that lasts after the time of their making, which is their revision. `merge_tiles.lua` goes by both as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +73,9 @@ class Retirement:
         except (ValueError, struct.error) as error:
             raise self.codec.damaged(str(error)) from error
         late = sum(record.start_ms < value.kept_from_ms for record in due)
-        newest = max(block.base.ledger.newest_revision, block.next_revision, *(record.revision for record in due))
-        if block.next is not None or newest > now_ms - HELD_MS:
+        if block.next is not None and not block.outdated and block.next_revision <= now_ms - HELD_MS:
+            block = replace(block, next=None, next_revision=0)  # tiles that were new to the base, and no more of them came again
+        if max(block.newest_revision, *(record.revision for record in due)) > now_ms - HELD_MS:
             due = due[: max(late, len(due) - HELD)]
             if not due:
                 return None
@@ -91,13 +93,14 @@ class Retirement:
         known, revision = key.block.base.ledger.find(numbers)
         corrected = known & (revisions > np.maximum(revision, 0))
         key.current = _Merge.of(key.block.base, due, numbers, revisions, ~known, key.kept_from_ms)
-        following, newest = key.block.next, int(revisions[corrected].max(initial=0))
-        if following is None or newest > key.block.next_revision:
-            if newest == 0:
-                return
+        if np.any(corrected):
+            key.block = replace(key.block, outdated=True)
+        following, key.next_revision = key.block.next, key.block.next_revision
+        newest = int(revisions[corrected | ~known].max(initial=0))
+        if newest > key.next_revision and np.any(key.block.base.ledger.revision != newest):
             following, key.next_revision = _NONE, newest
-        else:
-            key.next_revision = key.block.next_revision
+        if following is None:
+            return
         again = corrected & (revisions == key.next_revision)
         here, had = following.ledger.find(numbers)
         if np.any(again & here & (revisions > had)):  # what it has of them cannot be taken out again either: from the beginning
@@ -120,10 +123,11 @@ class Retirement:
 
     def _value(self, key: _Key) -> bytes:
         assert key.current is not None
-        base, following = key.current.result, None if key.next is None else key.next.result
+        base, following, outdated = key.current.result, None if key.next is None else key.next.result, key.block.outdated
         if following is not None and following.ledger.covers(base.ledger):
-            base, following = following, None
-        block = BaseBlock(base=base, next=following, next_revision=key.next_revision, incomplete=key.block.incomplete)
+            base, following, key.next_revision, outdated = following, None, 0, False
+        incomplete = key.block.incomplete
+        block = BaseBlock(base=base, next=following, next_revision=key.next_revision, incomplete=incomplete, outdated=outdated)
         return replace(key.value, kept_from_ms=key.kept_from_ms, block=block.packed, records=key.kept).packed(self.codec)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from features.compiler.plan import FRONTIER_TOPIC, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
+from features.entries import well_formed
 from inference.online.frontier import Frontiers
 from inference.online.store import TileWriter
 from schemas.avro_columns import Reader, compile_reader
@@ -91,12 +92,18 @@ class Materializer:
         view, reader = self._tiles[topic]
         batch, good, faults = reader.read(bodies, required=(*(key.name for key in view.keys), "tile_start", "revision"))
         starts = batch.column("tile_start").cast(pa.int64()).to_numpy()
-        off = starts % view.tile_ms != 0
-        for index in np.flatnonzero(off).tolist():
+        fit = starts % view.tile_ms == 0
+        for index in np.flatnonzero(~fit).tolist():
             faults[int(good[index])] = f"wrong-tile: tile_start {starts[index]} ms is no multiple of the view's {view.tile_ms} ms"
+        for partial in view.partials:
+            if partial.kind.is_map:
+                readable = well_formed(partial, batch.column(partial.name))
+                for index in np.flatnonzero(~readable).tolist():
+                    faults[int(good[index])] = f'wrong-entries: field "{partial.name}" is not made of {partial.kind} entries'
+                fit &= readable
         _note(faults, rows, reasons)
-        if off.any():
-            batch = batch.filter(pa.array(~off))
+        if not fit.all():
+            batch = batch.filter(pa.array(fit))
         if batch.num_rows:
             self._writers[view.name].write(batch)
         return batch.num_rows

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.changes import OF_THE_STREAM, Record, service_record, tile_differences, view_record
-from features.compiler.plan import ServicePlan, SourcePlan, ViewPlan
+from features.compiler.plan import ServicePlan, ViewPlan
 from infra.settings import Settings
 from jobs import control
 from schemas.errors import SettingError
@@ -65,12 +65,12 @@ def refuse_other_tiles(settings: Settings, views: Iterable[ViewPlan]) -> None:
         raise SettingError("\n".join(problems))
 
 
-def computes(settings: Settings, sources: Sequence[SourcePlan], views: Sequence[ViewPlan], *, only: str | None = None) -> None:
+def computes(settings: Settings, sources: Iterable[str], views: Sequence[ViewPlan], *, only: str | None = None) -> None:
     """Note what a features job was submitted with; `only` names the view of one that runs beside. Raises ServiceError when Kafka does not answer."""
     records: dict[str, Any] = {f"{_VIEW}{view.name}": view_record(view) for view in views}
     for source in sources:
-        own = sorted(view.name for view in views if view.source.name == source.name)
-        records[_COMPUTED + (source.name if only is None else f"{source.name}/{only}")] = own
+        own = sorted(view.name for view in views if view.source.name == source)
+        records[_COMPUTED + (source if only is None else f"{source}/{only}")] = own
     control.publish(settings, records)
 
 

@@ -32,14 +32,19 @@ def only(plan: Plan, view: str) -> Plan:
     return replace(plan, views={view: found}, sources={found.source.name: found.source})
 
 
+def running(settings: Settings) -> set[str]:
+    """The names of the jobs that have not ended. Raises ServiceError when Flink does not answer."""
+    return {job.name for job in flink.Cluster(settings.flink_url).jobs() if job.state not in flink.ENDED}
+
+
 def without_others(plan: Plan, settings: Settings) -> Plan:
     """The plan without the views that have a job of their own running, so that none is computed twice.
 
     Raises:
         ServiceError: Flink does not answer.
     """
-    running = {job.name for job in flink.Cluster(settings.flink_url).jobs() if job.state not in flink.ENDED}
-    others = {name for name in plan.views if beside_name(name) in running}
+    names = running(settings)
+    others = {name for name in plan.views if beside_name(name) in names}
     for name in sorted(others):
         logging.getLogger("tidemark").warning("view %s is computed by job %s, and left out here", name, beside_name(name))
     return replace(plan, views={name: view for name, view in plan.views.items() if name not in others})

@@ -2,15 +2,16 @@
 
 events ─Spark SQL─▶ tiles ─▶ `tidemark.tiles.<view>` ─▶ jobs/materialize: of each tile the highest revision stays
 
-The stream's tiles are revision 0. A bootstrap's are −1 and never replace them; a correction's are the time of its making, and do.
+The stream's tiles are revision 0. A bootstrap's are −1 and never replace them; a correction's are the time of its making, and do: so they are
+made of closed tiles only, which nothing is added to any more.
 """
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -18,7 +19,8 @@ from typing import Annotated, Any
 import pyarrow.parquet as pq
 import typer
 from fastavro import parse_schema, schemaless_writer
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -29,8 +31,12 @@ from features.compiler.spark import late_tiles_query
 from features.compiler.tile_schema import tile_avro_schema
 from infra.settings import Settings
 from jobs import topics
-from jobs.frontier import instant_ms
-from jobs.history import parquet_files
+from jobs.applied import refuse_other_tiles
+from jobs.closings import Extent, extents
+from jobs.frontier import instant_ms, show_ms
+from jobs.history import at_once, parquet_files, refuse
+from jobs.history import events as events_of
+from jobs.parity import archive
 from jobs.parity.history import History
 from jobs.publish import Publisher
 from jobs.spark_session import session
@@ -78,12 +84,12 @@ def bootstrap(
     from_: From = None,
     until: Until = None,
     as_known: Annotated[bool, typer.Option("--as-known", help="Count late events too")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Win over the stream's own tiles, e.g. one that it saw only in part")] = False,
+    replace_: Annotated[bool, typer.Option("--replace", help="Win over the stream's own tiles, e.g. one that it saw only in part")] = False,
 ) -> None:
     """Publish the tiles of history, so that a new view is right from its first day; the stream's own tiles stay."""
     settings = Settings.load()
     wanted = _wanted(settings, views, events, from_, until, as_known=as_known, late_only=False)
-    _publish(settings, wanted, revision=_now_ms() if replace else BEFORE_THE_STREAM)
+    _publish(settings, wanted, revision=_now_ms() if replace_ else BEFORE_THE_STREAM)
 
 
 def correct(
@@ -104,7 +110,7 @@ def staged(spark: SparkSession, wanted: Wanted, folder: Path) -> Iterator[tuple[
     """Make the tiles of each view, as Parquet files in a folder of its own below `folder`.
 
     Raises:
-        SettingError: A folder of events is missing.
+        SettingError: A folder of events is missing, or the workers do not share `folder`.
         DataError: Files that are not Parquet, or lack columns, or have others of wrong types.
     """
     history = History(spark=spark, schemas=wanted.schemas, events=wanted.events, as_known=wanted.as_known)
@@ -114,8 +120,13 @@ def staged(spark: SparkSession, wanted: Wanted, folder: Path) -> Iterator[tuple[
         tiles: DataFrame = history.tiles(view, low_ms, high_ms)
         if wanted.late_only:
             tiles = tiles.join(spark.sql(late_tiles_query(view)), [*(key.name for key in view.keys), "tile_start"], "left_semi")
-        own = folder / view.name
-        tiles.write.parquet(str(own))
+        own, made = folder / view.name, Observation()
+        tiles.observe(made, F.count(F.lit(1)).alias("tiles")).write.parquet(own.absolute().as_uri())
+        found = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
+        if found != made.get["tiles"]:
+            raise SettingError(
+                f"TIDEMARK_HOME: of {made.get['tiles']:,} tiles that Spark wrote to {own} {found:,} are there; it is a folder that all workers share"
+            )
         yield view, own
 
 
@@ -138,29 +149,77 @@ def _message(view: ViewPlan, schema: Any, row: Mapping[str, Any], revision: int)
     return key, out.getvalue(), int(row["tile_start"].timestamp() * 1000) + view.tile_ms
 
 
+def closed(spark: SparkSession, wanted: Wanted, closings: Mapping[str, Extent], *, archived: bool) -> Iterator[Wanted]:
+    """What may win over the stream's own tiles, one view after the other: tiles that the stream has closed and that history has all of.
+
+    Args:
+        spark: A session.
+        wanted: Which tiles are asked for; with an end, history is said to be whole up to it.
+        closings: Of the stream, by view.
+        archived: History is the archive, which has all that was closed.
+
+    Raises:
+        SettingError: A folder of events is missing.
+        DataError: As of `staged`.
+    """
+    for view in wanted.views:
+        if view.name not in closings:
+            print(f"{view.name}: the stream has closed no tile yet, so there is none to win over; nothing was made", flush=True)
+            continue
+        end_ms = closings[view.name].last_ms
+        if wanted.until_ms is None and not archived:
+            relation = events_of(spark, wanted.events, view.source, wanted.schemas.current(view.source.schema))
+            newest = F.max(F.unix_millis(F.col(f"`{view.source.event_time}`"))).alias("ms")
+            (row,) = at_once(refuse(relation.rows, relation.schema).agg(newest))
+            over_ms = end_ms if row.ms is None else row.ms - view.source.lateness_ms + 1
+            end_ms = min(end_ms, over_ms // view.tile_ms * view.tile_ms)
+        end_ms = end_ms if wanted.until_ms is None else min(end_ms, wanted.until_ms)
+        print(f"{view.name}: only tiles that start before {show_ms(end_ms)}; later ones may not be whole yet", flush=True)
+        yield replace(wanted, views=(view,), until_ms=end_ms)
+
+
 def _publish(settings: Settings, wanted: Wanted, *, revision: int) -> None:
-    topics.ensure(settings, load(settings.definitions, settings.schemas))
+    refuse_other_tiles(settings, wanted.views)
+    plan = load(settings.definitions, settings.schemas)
+    topics.ensure(settings, plan)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         scratch = TemporaryDirectory(dir=settings.home, prefix="tiles-")
     except OSError as fault:
         raise SettingError(f"TIDEMARK_HOME: {settings.home} cannot be written: {fault.strerror or fault}") from fault
     with scratch as folder, session("tidemark tiles of history") as spark:
-        for view, own in staged(spark, wanted, Path(folder)):
-            count = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
-            schema = parse(tile_avro_schema(view), name=f"tile_{view.name}")
-            console = Console(stderr=True)
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            with (
-                Publisher(settings.kafka_servers, view.tiles_topic, schema, event_time="tile_start", id_field=None) as publisher,
-                Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
-            ):
-                task = bar.add_task(view.name, total=count)
-                for batch in messages(view, own, revision=revision):
-                    for key, value, time_ms in batch:
-                        publisher.send(value, timestamp_ms=time_ms, key=key)
-                    bar.advance(task, len(batch))
-            print(f"{view.name}: {count:,} tiles of history to topic {view.tiles_topic}, revision {revision}", flush=True)
+        parts: Iterable[Wanted] = [wanted]
+        if revision > 0:
+            closings, archived = extents(settings, plan), wanted.events == settings.home / "archive"
+            if archived and wanted.until_ms is None:
+                sources = {view.source.name: view.source for view in wanted.views}
+                archive.wait(settings, sources.values(), wanted.schemas, wanted.events, waiting=_waits_for)
+            parts = closed(spark, wanted, closings, archived=archived)
+        for part in parts:
+            for view, own in staged(spark, part, Path(folder)):
+                _send(settings, view, own, revision=revision)
+
+
+def _send(settings: Settings, view: ViewPlan, folder: Path, *, revision: int) -> None:
+    """Publish staged tiles."""
+    count = sum(pq.read_metadata(file).num_rows for file in parquet_files(folder))
+    schema = parse(tile_avro_schema(view), name=f"tile_{view.name}")
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        Publisher(settings.kafka_servers, view.tiles_topic, schema, event_time="tile_start", id_field=None) as publisher,
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+    ):
+        task = bar.add_task(view.name, total=count)
+        for batch in messages(view, folder, revision=revision):
+            for key, value, time_ms in batch:
+                publisher.send(value, timestamp_ms=time_ms, key=key)
+            bar.advance(task, len(batch))
+    print(f"{view.name}: {count:,} tiles of history to topic {view.tiles_topic}, revision {revision}", flush=True)
+
+
+def _waits_for(source: str) -> None:
+    print(f"{source}: waiting until the archive has all events", flush=True)
 
 
 def _wanted(

@@ -8,7 +8,7 @@ The gate decodes and tells the time: the watermark that it puts beside each reco
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from pyflink.common import Configuration
@@ -23,7 +23,7 @@ from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from infra.settings import Settings
 from jobs import beginning, beside, topics
-from jobs.applied import computes, refuse_other_tiles
+from jobs.applied import Applied, computes, refuse_other_tiles
 from jobs.beginning import Beginning
 from jobs.beside import consumer_group
 from jobs.gate import Clock, Gate
@@ -245,6 +245,13 @@ def _has_state() -> bool:
     return bool(environment.getConfiguration().toMap().containsKey("execution.state-recovery.path"))
 
 
+def left_out(applied: Applied, sources: Sequence[SourcePlan], running: Set[str]) -> list[str]:
+    """Sources that the job of all sources has no view of any more, and no other job that runs is named after."""
+    known = {name for name in applied.computed if "/" not in name}
+    named = {part for name in running for part in name.split("-")[1:]}
+    return sorted(known - {source.name for source in sources} - named)
+
+
 def main(arguments: Sequence[str]) -> int:
     """The driver, run by Flink's client."""
     parser = argparse.ArgumentParser(prog="tidemark submit features")
@@ -261,5 +268,6 @@ def main(arguments: Sequence[str]) -> int:
     topics.ensure(settings, declared)
     job.begin(declared)
     job.submit()
-    computes(settings, sources, views, only=given.only)
+    idle = () if given.source or given.only else left_out(Applied.read(settings), sources, beside.running(settings))
+    computes(settings, [*(source.name for source in sources), *idle], views, only=given.only)
     return 0

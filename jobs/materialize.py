@@ -18,7 +18,7 @@ from inference.materializer import Materializer
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import project_of
-from inference.online.store import TileWriter
+from inference.online.store import TileWriter, refuse_forgetting
 from infra.settings import Settings
 from jobs import topics
 from jobs.applied import refuse_other_tiles, stores
@@ -66,9 +66,11 @@ def pipeline(settings: Settings, plan: Plan, *, generation: int = 1) -> Pipeline
 
     Raises:
         DefinitionError: There is no view.
+        SettingError: Entities are to be forgotten, and a view has `Lifetime` features.
     """
     if not plan.views:
         raise DefinitionError("materialize: the definitions declare no feature view; there is nothing to do")
+    refuse_forgetting(plan.views.values(), settings.online_ttl_ms)
     views = tuple(plan.views[name] for name in sorted(plan.views))
     return Pipeline(
         name=job_name(generation),

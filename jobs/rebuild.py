@@ -25,10 +25,11 @@ from inference.online import generations
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import project_of
-from inference.online.store import TileWriter, tile_schema
+from inference.online.store import TileWriter, refuse_forgetting, tile_schema
 from infra import flink
 from infra.settings import Settings
 from jobs import switch, topics
+from jobs.applied import refuse_other_tiles
 from jobs.backlog import Backlog
 from jobs.bootstrap import BEFORE_THE_STREAM, Wanted, staged
 from jobs.closings import Extent, extents
@@ -61,6 +62,8 @@ def command(
         raise SettingError("rebuild: the definitions declare no feature view; there is nothing to do")
     if events is not None and not events.is_dir():
         raise SettingError(f"--events: {events}: no such folder")
+    refuse_forgetting(plan.views.values(), settings.online_ttl_ms)
+    refuse_other_tiles(settings, plan.views.values())
     topics.ensure(settings, plan)
     client = connect(settings.redis_url)
     now = served(settings, client).generation
@@ -141,7 +144,7 @@ def fill(
         task = progress.add_task(f"{view.name}, history", total=count)
         writer = TileWriter(view, client, project=project, slack_ms=slack_ms, ttl_ms=ttl_ms)
         for batch in _batches(view, own):
-            writer.write(batch)
+            writer.write(batch, stand_in=True)
             progress.advance(task, len(batch))
         total += count
     return total

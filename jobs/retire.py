@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +15,9 @@ from features.compiler.declarations import did_you_mean
 from inference.online import generations
 from inference.online.connection import connect
 from inference.online.serving import project_of
-from infra import flink
 from infra.settings import Settings
 from jobs.applied import Applied, forget
+from jobs.beside import running
 from jobs.generations import served
 from jobs.submit import beside_name
 from schemas.errors import ServiceError, SettingError
@@ -48,16 +49,37 @@ def command(
 
 def _refuse_running(settings: Settings, applied: Applied, view: str, source: str) -> None:
     """Raises SettingError when a job that was submitted with the view may run."""
-    running = {job.name for job in flink.Cluster(settings.flink_url).jobs() if job.state not in flink.ENDED}
-    stored = any(view in views for views in applied.stored.values())
-    writers = {name for name in running if stored and name.split("-")[0] == "materialize"}
-    if view in applied.computed.get(source, ()):
-        writers |= {name for name in running if name.split("-")[0] == "features" and name.removeprefix("features-") not in applied.views}
-    writers |= {beside_name(view)} & running
-    if writers:
+    with_view = runs_with(applied, running(settings), view=view, source=source)
+    if with_view:
         raise SettingError(
-            f'retire: job {", ".join(sorted(writers))} runs with view "{view}"; cancel it, or submit it anew with definitions without the view'
+            f'retire: job {", ".join(sorted(with_view))} runs with view "{view}"; cancel it, or submit it anew with definitions without the view'
         )
+
+
+def runs_with(applied: Applied, names: Set[str], *, view: str, source: str) -> set[str]:
+    """Of jobs, by name, those that were submitted with a view; one whose name does not say what it is about may have been.
+
+    Args:
+        applied: What each job was submitted with.
+        names: Of the jobs, as `tidemark submit` gives them: the job's, then those of its sources, of its only view, or of its service.
+        view: The view.
+        source: Its source.
+    """
+    sources = {name.partition("/")[0] for name in applied.computed}
+    serving = {name for name, record in applied.services.items() if view in record["description"]["views"]}
+    others: dict[str, Set[str]] = {}  # job → what it may be about without having the view
+    if view in applied.computed.get(source, ()):
+        others["features"] = (sources | applied.views.keys()) - {source}
+    if any(view in views for views in applied.stored.values()):
+        others["materialize"] = set()
+    if serving:
+        others["score"] = applied.services.keys() - serving
+    found = {beside_name(view)} & names
+    for name in names:
+        job, *about = name.split("-")
+        if job in others and not (about and set(about) <= others[job]):
+            found.add(name)
+    return found
 
 
 def _delete_topics(settings: Settings, names: list[str]) -> None:

@@ -9,22 +9,19 @@ from typing import Any
 from inference.online.connection import Client, Script, answering
 from inference.online.layout import frontier_fields, frontier_key, int64_of
 
-_PENDING_TTL_MS = 7 * 24 * 3600 * 1000
-
 
 class Frontiers:
-    """Counts stored tiles against closings and advances in order. Everything may be said again, by anyone, at any time."""
+    """Counts the stream's stored tiles against closings and advances in order. Everything may be said again, by anyone, at any time."""
 
-    def __init__(self, client: Client, *, project: str = "tidemark", pending_ttl_ms: int = _PENDING_TTL_MS) -> None:
-        """Name the server, Feast's project, and how long tiles wait for a closing that never comes."""
+    def __init__(self, client: Client, *, project: str = "tidemark") -> None:
+        """Name the server and Feast's project."""
         self._client = client
         self._project = project
-        self._pending_ttl_ms = pending_ttl_ms
         self._advance = Script("advance_frontier")
         self._raise = Script("raise_frontier")
 
     def stored(self, view: str, tiles: Mapping[int, Sequence[bytes]]) -> int | None:
-        """Say which tiles are readable now: tile end (ms) → entity keys. Returns the frontier."""
+        """Say which tiles are readable now that closings announce: tile end (ms) → entity keys. Returns the frontier."""
         return self._account(view, [(tile_end, -1, keys) for tile_end, keys in sorted(tiles.items())])
 
     def closed(self, view: str, closings: Iterable[tuple[int, int]]) -> int | None:
@@ -42,8 +39,8 @@ class Frontiers:
 
     def _account(self, view: str, calls: Sequence[tuple[int, int, Sequence[bytes]]]) -> int | None:
         tag = f"tidemark:{self._project}:{{{view}}}"  # one slot of a cluster
-        keys = [f"{tag}:frontier", f"{tag}:closings", f"{tag}:announced", f"{tag}:pending:"]
-        replies = self._advance.run(self._client, [(keys, [end, tiles, self._pending_ttl_ms, *members]) for end, tiles, members in calls])
+        keys = [f"{tag}:{part}" for part in ("frontier", "closings", "announced", "pending", "pending:")]
+        replies = self._advance.run(self._client, [(keys, [end, tiles, *members]) for end, tiles, members in calls])
         if not replies or replies[-1] is None:
             return None
         frontier = int(replies[-1])

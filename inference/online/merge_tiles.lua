@@ -3,12 +3,13 @@
 -- KEYS[1] the entity's hash.
 -- ARGV: 1 field of the packed tiles, 2 field of Feast's timestamp, 3 layout, 4 tile size (ms), 5 retention (ms),
 --       6 time to live of the hash (ms, 0: none), 7 records as stored, sorted by start, no start twice,
---       8 how many tiles past retention are left for the base until it is worth while, 0: drop them.
+--       8 how many tiles past retention are left for the base until it is worth while, 0: drop them,
+--       9 how many more while tiles come again, 10 the revision from which on they do.
 -- Returns 1 when tiles are due, else 0.
 -- Numbers are doubles here: exact for times and revisions below 2^53.
 local field, ts_field, layout = ARGV[1], ARGV[2], ARGV[3]
 local tile_ms, retention_ms, ttl_ms, incoming = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local retire_at = tonumber(ARGV[8])
+local retire_at, held, held_from = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local NOTHING_DROPPED = -2 ^ 63
 local HEADER, RECORD = 24, 20
 
@@ -46,6 +47,7 @@ end
 
 local kept_from, newest_end, body = NOTHING_DROPPED, NOTHING_DROPPED, ''
 local base = retire_at > 0 and '\0\0\0\0' or ''
+local newest_revision = 0
 local stored = redis.call('HGET', KEYS[1], field)
 if stored and #stored > 0 then
   local begin = 2
@@ -53,6 +55,7 @@ if stored and #stored > 0 then
   kept_from, newest_end = struct.unpack('<i8i8', stored, begin + 1)
   if string.sub(stored, begin + 17, begin + HEADER) == layout then
     local bytes = retire_at > 0 and 4 + struct.unpack('<I4', stored, begin + HEADER + 1) or 0
+    if bytes > 4 then newest_revision = struct.unpack('<i8', stored, begin + HEADER + 6) end
     base, body = string.sub(stored, begin + HEADER + 1, begin + HEADER + bytes), string.sub(stored, begin + HEADER + bytes + 1)
   else
     kept_from = math.max(kept_from, newest_end) -- the definition has changed: older tiles mean something else
@@ -77,19 +80,24 @@ while offset <= #incoming do
   offset = offset + RECORD + length
 end
 
-local keep, past, due = 1, 0, 0
+local keep, past, strays = 1, 0, 0
 while keep <= #body do
-  local length, start = struct.unpack('<I4i8', body, keep)
+  local length, start, revision = struct.unpack('<I4i8i8', body, keep)
   if start >= math.max(newest_end - retention_ms, retire_at > 0 and kept_from or NOTHING_DROPPED) then break end
   if retire_at > 0 then
     past = past + 1
-    if start < kept_from or past >= retire_at then due = 1; break end
+    if start < kept_from then strays = strays + 1 end
+    newest_revision = math.max(newest_revision, revision)
   else
     kept_from = math.max(kept_from, start + tile_ms)
   end
   keep = keep + RECORD + length
 end
-if retire_at > 0 then keep = 1 end
+local due = 0
+if retire_at > 0 then
+  keep = 1
+  if strays > 0 or past >= retire_at + (newest_revision > held_from and held or 0) then due = 1 end
+end
 
 local value = struct.pack('<i8i8', kept_from, newest_end) .. layout .. base .. string.sub(body, keep)
 redis.call('HSET', KEYS[1], field, '\10' .. varint(#value) .. value, ts_field, timestamp(newest_end))

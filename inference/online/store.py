@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pyarrow as pa
 from features.compiler.plan import ViewPlan
 from features.entries import canonical
 from features.packing import TileCodec
+from features.retirement import HELD, HELD_MS
 from features.values import Int64s, Values
 from inference.online.bases import RETIRE_AT, Bases
 from inference.online.connection import Client, Script
@@ -60,22 +63,18 @@ class TileWriter:
         self._merge = Script("merge_tiles")
         self._frontiers = Frontiers(client, project=project)
         self._constants = (*tiles_fields(view), self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0)
-        self._bases: Bases | None = None
-        if view.has_lifetime:
-            if ttl_ms:
-                raise SettingError(
-                    f"TIDEMARK_ONLINE_TTL: view {view.name!r} has Lifetime features, which would begin anew with each key that is forgotten; unset it"
-                )
-            self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms)
+        refuse_forgetting([view], ttl_ms)
+        self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms) if view.has_lifetime else None
 
-    def write(self, tiles: pa.Table | pa.RecordBatch) -> int | None:
-        """Store tiles; when this returns they are readable and accounted for.
+    def write(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> int | None:
+        """Store tiles; when this returns they are readable, and the stream's own (revision 0), which closings count, are accounted for.
 
         Args:
             tiles: The view's key columns (no nulls), `tile_start` (timestamp or int64 ms), `revision` (int64) and the tile columns.
+            stand_in: These stand in for the stream's own, and are accounted for whatever their revision.
 
         Returns:
-            The view's frontier in ms; None before its first closing.
+            The view's frontier in ms; None before its first closing, and where no tile is accounted for.
 
         Raises:
             DataError: A tile start is not a multiple of the tile size.
@@ -93,16 +92,16 @@ class TileWriter:
             for column in self.view.tile_columns
         }
         records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
-        retire_at = 0 if self._bases is None else RETIRE_AT
-        merges = [([key], [*self._constants, data, retire_at]) for key, data in _by_key(keys, start, revision, records).items()]
+        retire = (0, 0, 0) if self._bases is None else (RETIRE_AT, HELD, time.time_ns() // 1_000_000 - HELD_MS)
+        merges = [([key], [*self._constants, data, *retire]) for key, data in _by_key(keys, start, revision, records).items()]
         for first in range(0, len(merges), _PIPELINE):
             part = merges[first : first + _PIPELINE]
             replies = self._merge.run(self._client, part)
             if self._bases is not None:
                 self._bases.retire([key for ([key], _), due in zip(part, replies, strict=True) if due])
         stored: defaultdict[int, list[bytes]] = defaultdict(list)
-        for key, end in zip(keys, (start + self.view.tile_ms).tolist(), strict=True):
-            stored[end].append(key)
+        for row in np.flatnonzero((revision == 0) | stand_in).tolist():
+            stored[int(start[row]) + self.view.tile_ms].append(keys[row])
         return self._frontiers.stored(self.view.name, stored)
 
     def close(self, tile_end_ms: int, tiles: int) -> int | None:
@@ -117,6 +116,15 @@ class TileWriter:
         off = start_ms[start_ms % self.view.tile_ms != 0]
         if len(off):
             raise DataError(f"view {self.view.name!r}: tile_start {off[0]} ms is not a multiple of the tile, {self.view.tile_ms} ms")
+
+
+def refuse_forgetting(views: Iterable[ViewPlan], ttl_ms: int | None) -> None:
+    """Raises SettingError where entities are forgotten after a silence, and a view has `Lifetime` features."""
+    ever = ", ".join(repr(view.name) for view in views if view.has_lifetime)
+    if ttl_ms and ever:
+        raise SettingError(
+            f"TIDEMARK_ONLINE_TTL: view {ever} has Lifetime features, which would begin anew with each key that is forgotten; unset it"
+        )
 
 
 def _canonical(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> pa.Array[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from features.changes import view_record
 from features.compiler.plan import ViewPlan
 from inference.materializer import Materializer
 from inference.online.connection import Client
 from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
-from jobs.bootstrap import BEFORE_THE_STREAM, Wanted, messages, staged
+from jobs import control
+from jobs.bootstrap import BEFORE_THE_STREAM, Wanted, closed, messages, staged
 from jobs.cli import main
+from jobs.closings import Extent
+from schemas.errors import SettingError
 from tests import shop
 from tests.batch.test_parity import BUY, CLICKS, END, UTC_MS, Click, clicks, client, offers, spark, tiles
 from tests.inference.conftest import valkey
@@ -155,6 +160,73 @@ def test_a_range_is_of_whole_tiles(client: Client, spark: SparkSession, tmp_path
     count = loaded(spark, materializer, tmp_path, rows, revision=BEFORE_THE_STREAM, **wanted)
     inside = [row for row in rows if NOON + MINUTE <= row["event_time"] < NOON + 3 * MINUTE]
     assert count == sum(len(tiles(view, inside)) for view in BUY.views)
+
+
+def closings(end_ms: int) -> dict[str, Extent]:
+    return {view.name: Extent(first_ms=NOON, last_ms=end_ms, tile_ms=view.tile_ms) for view in BUY.views}
+
+
+@pytest.mark.parametrize(
+    ("kept_ms", "closed_ms", "archived", "until_ms", "end_ms"),
+    [
+        (20.5, 20, True, None, 20),  # the archive ends in a tile that is still open
+        (20.5, 20, True, 21, 20),  # whatever is asked for
+        (20.5, 20, True, 10, 10),
+        (20.5, 25, False, None, 20),  # files of elsewhere end in a tile that the stream has closed since
+        (20.01, 25, False, None, 19),  # and some of it may be missing, since events are out of order
+        (20.5, 25, False, 21, 21),  # which the user knows better
+    ],
+)
+def test_only_whole_and_closed_tiles_win_over_the_stream_s_own(
+    spark: SparkSession, tmp_path: Path, kept_ms: float, closed_ms: int, archived: bool, until_ms: int | None, end_ms: int
+) -> None:
+    rows: list[dict[str, Any]] = [row for row in clicks() if row["event_time"] < NOON + kept_ms * MINUTE]
+    rows.append(rows[-1] | {"event_time": int(NOON + kept_ms * MINUTE) - 1})
+    wanted = Wanted(
+        views=BUY.views,
+        schemas=shop.schemas(),
+        events=history(tmp_path, rows),
+        as_known=False,
+        late_only=False,
+        until_ms=None if until_ms is None else NOON + until_ms * MINUTE,
+    )
+    found = [
+        start.as_py()
+        for part in closed(spark, wanted, closings(NOON + closed_ms * MINUTE), archived=archived)
+        for _, own in staged(spark, part, tmp_path)
+        for start in pq.read_table(own).column("tile_start").cast(pa.timestamp("ms")).cast(pa.int64())
+    ]
+    inside = [row for row in rows if row["event_time"] < NOON + end_ms * MINUTE]
+    assert NOON + (end_ms - 1) * MINUTE in found
+    assert len(found) == sum(len(tiles(view, inside)) for view in BUY.views)
+
+
+def test_a_view_that_has_closed_no_tile_has_none_to_win_over(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = Wanted(views=BUY.views[:1], schemas=shop.schemas(), events=history(tmp_path, archived()), as_known=True, late_only=True)
+    assert list(closed(spark, wanted, {}, archived=True)) == []
+    assert capsys.readouterr().out == "user_clicks: the stream has closed no tile yet, so there is none to win over; nothing was made\n"
+
+
+def test_tiles_that_workers_wrote_elsewhere_are_missed(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Wanted(views=BUY.views[:1], schemas=shop.schemas(), events=history(tmp_path, archived()), as_known=True, late_only=False)
+    monkeypatch.setattr("jobs.bootstrap.parquet_files", lambda folder: ())
+    with pytest.raises(SettingError, match=r"TIDEMARK_HOME: of [\d,]+ tiles that Spark wrote to .*user_clicks 0 are there"):
+        list(staged(spark, wanted, tmp_path / "tiles"))
+
+
+@pytest.mark.parametrize("command", [["bootstrap", "user_clicks"], ["bootstrap", "--replace"], ["correct"], ["rebuild"]])
+def test_tiles_of_another_definition_are_refused_before_anything_is_touched(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_DEFINITIONS", str(shop.DEFINITIONS))
+    monkeypatch.setenv("TIDEMARK_SCHEMAS", str(shop.SCHEMAS))
+    before = view_record(replace(BUY.views[0], tile_ms=5 * MINUTE))
+    monkeypatch.setattr(control, "records", lambda settings: {"view/user_clicks": before})
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith('tidemark: view "user_clicks" is not what topic tidemark.tiles.user_clicks holds tiles of: tile: 5m → 1m; ')
 
 
 @pytest.mark.parametrize("command", ["bootstrap", "correct"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -56,11 +57,13 @@ def test_what_is_said_again_after_a_restart_changes_nothing(client: Client) -> N
     assert names(client) == {"frontier"}
 
 
-def test_tiles_without_a_closing_are_forgotten_in_the_end(client: Client) -> None:
-    Frontiers(client, pending_ttl_ms=60_000).stored(VIEW, {TILE_MS: [b"a"]})
+def test_tiles_wait_for_their_closing_however_long_and_leave_nothing_once_a_later_one_has_passed(client: Client) -> None:
+    frontiers = Frontiers(client)
+    frontiers.stored(VIEW, {TILE_MS: [b"a"], 2 * TILE_MS: [b"a"]})
     raw: Any = client
-    (pending,) = raw.keys("tidemark:*pending*")
-    assert 0 < raw.pttl(pending) <= 60_000
+    assert {raw.pttl(key) for key in raw.keys("tidemark:*")} == {-1}
+    assert frontiers.closed(VIEW, [(2 * TILE_MS, 1)]) == 2 * TILE_MS
+    assert names(client) == {"frontier"}
 
 
 def test_very_many_tiles_of_one_end(client: Client) -> None:
@@ -101,6 +104,28 @@ def test_the_writer_accounts_for_its_tiles(client: Client) -> None:
     assert writer.close(BY_KEY.tile_ms, 20) is None
     assert writer.write(one_tile_of_each(BY_KEY, [0])) == BY_KEY.tile_ms
     assert writer.frontier() == BY_KEY.tile_ms
+
+
+@pytest.mark.parametrize("revision", [-1, 1_800_000_000_000])
+def test_a_closing_waits_for_the_stream_s_own_tiles(client: Client, revision: int) -> None:
+    writer = TileWriter(BY_KEY, client)
+    tiles = one_tile_of_each(BY_KEY, [0])
+    other = tiles.set_column(tiles.schema.get_field_index("revision"), "revision", pa.array([revision] * len(tiles)))
+    assert writer.close(BY_KEY.tile_ms, len(tiles)) is None
+    writer.write(other)
+    assert writer.frontier() is None
+    assert names(client) == {"closings", "announced"}
+    writer.write(tiles.slice(1))
+    assert writer.frontier() is None
+    assert writer.write(tiles) == BY_KEY.tile_ms
+
+
+def test_tiles_that_stand_in_for_the_stream_s_are_accounted_for(client: Client) -> None:
+    writer = TileWriter(BY_KEY, client)
+    tiles = one_tile_of_each(BY_KEY, [0])
+    other = tiles.set_column(tiles.schema.get_field_index("revision"), "revision", pa.array([-1] * len(tiles)))
+    writer.close(BY_KEY.tile_ms, len(tiles))
+    assert writer.write(other, stand_in=True) == BY_KEY.tile_ms
 
 
 def test_projects_do_not_mix(client: Client) -> None:

@@ -18,9 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import inference.online.store
+from features.base_block import BaseBlock
 from features.compiler.feast import AS_OF
 from features.compiler.plan import Column, Plan, ViewPlan
 from features.ledger import Ledger
+from features.packed_value import PackedValue
 from features.packing import TileCodec
 from inference.feast_registry import registry
 from inference.online.bases import RETIRE_AT, Bases
@@ -160,9 +162,11 @@ def test_a_read_from_before_the_base_s_end_is_stale_and_knows_nothing_later(clie
 
 def test_an_only_lifetime_view_reads_exactly_from_the_base_s_end_on(client: Client) -> None:
     writer_of(client, ONLY).write(tiles_of(ONLY, numbered(range(100))))
-    served = read(client, [("a", k * TILE_MS + DELAY_MS) for k in (79, 80, 81, 100)], replace(SERVICE, views=(ONLY,)))
-    assert served.table["stale"].to_pylist() == [True, False, False, False]
-    assert served.table["ever_only_sum_i_ever"].to_pylist() == [0, 80, 81, 100]
+    expected = [(79, 0, True), (80, 80, False), (81, 81, False), (100, 100, False)]
+    for batch in (expected, *([row] for row in expected)):  # what else a batch asks for changes nothing
+        served = read(client, [("a", k * TILE_MS + DELAY_MS) for k, _, _ in batch], replace(SERVICE, views=(ONLY,)))
+        assert served.table["ever_only_sum_i_ever"].to_pylist() == [total for _, total, _ in batch]
+        assert served.table["stale"].to_pylist() == [stale for _, _, stale in batch]
 
 
 def test_a_writer_that_dies_before_it_has_merged_what_it_brought_leaves_no_half_counted_tile(
@@ -222,6 +226,64 @@ def test_a_correction_of_a_merged_tile_is_stale_until_all_of_them_came_again(cli
     assert total(client, 260) == (270, False)
     writer.write(tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS))
     assert total(client, 260) == (270, False)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_one_replacement_brings_a_base_right_though_what_it_never_had_comes_first(client: Client, corrected: bool) -> None:
+    writer = writer_of(client)
+    write(writer, tiles_of(NUMBERS, numbered(range(5_000, 5_200))), 50)
+    if corrected:
+        writer.write(tiles_of(NUMBERS, numbered([5_003], each=7), revision=NOW_MS - 1))
+    assert total(client, 5_200) == (200, corrected)
+    write(writer, tiles_of(NUMBERS, numbered(range(5_200)), revision=NOW_MS), 500)
+    assert total(client, 5_200) == (5_200, False)
+    writer.write(tiles_of(NUMBERS, numbered(range(5_200, 7_000))))
+    assert total(client, 7_000) == (7_000, False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_replacement_in_any_order_beside_the_stream_ends_right(client: Client, seed: int) -> None:
+    dice = random.Random(seed)
+    writer = writer_of(client)
+    seen = sorted(dice.sample(range(300), 200))
+    write(writer, shuffled(tiles_of(NUMBERS, numbered(seen)), dice, 5), 20)
+    for number in dice.sample(seen, 3):
+        writer.write(tiles_of(NUMBERS, numbered([number], each=3), revision=NOW_MS - dice.randrange(2, 10**8)))
+    again = shuffled(tiles_of(NUMBERS, numbered(range(300), each=2), revision=NOW_MS), dice, 20)
+    for place in range(0, len(again), 16):
+        writer.write(again.slice(place, 16))
+        writer.write(tiles_of(NUMBERS, numbered([300 + place // 16])))
+    end = 300 + len(range(0, len(again), 16))
+    assert total(client, end) == (600 + end - 300, False)
+
+
+def test_a_correction_that_brings_a_tile_the_base_never_had_makes_nothing_stale(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = writer_of(client)
+    writer.write(tiles_of(NUMBERS, numbered([n for n in range(200) if n not in (3, 5)])))
+    for number in (3, 5):
+        writer.write(tiles_of(NUMBERS, numbered([number]), revision=NOW_MS + number))
+        assert total(client, 200) == (198 + (number == 5) + 1, False)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: (NOW_MS + 25 * 3_600_000) * 1_000_000)
+        writer.write(tiles_of(NUMBERS, numbered(range(200, 400))))
+    assert total(client, 400) == (400, False)
+    value = PackedValue.of(TileCodec(view=NUMBERS), stored(client))
+    assert value is not None
+    assert BaseBlock.of(value.block).next is None  # nothing is kept for a replacement that did not come
+
+
+@pytest.mark.parametrize("age_ms", [0, 25 * 3_600_000])
+def test_a_correction_does_not_let_every_write_read_the_key_back(client: Client, monkeypatch: pytest.MonkeyPatch, age_ms: int) -> None:
+    writer = writer_of(client)
+    writer.write(tiles_of(NUMBERS, numbered(range(200))))
+    writer.write(tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS - age_ms))
+    retired = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Bases, "retire", lambda self, keys, retire=Bases.retire: retired.extend(keys) or retire(self, keys))
+        for number in range(200, 700):
+            writer.write(tiles_of(NUMBERS, numbered([number])))
+    assert len(retired) <= 500 // RETIRE_AT
+    assert total(client, 700) == (700, True)
 
 
 def test_a_changed_definition_is_stale_since_the_base_was_of_another(client: Client) -> None:

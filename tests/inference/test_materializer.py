@@ -7,14 +7,19 @@ from itertools import permutations
 import pyarrow as pa
 import pytest
 
-from features.compiler.plan import FRONTIER_TOPIC
+from features.compiler.maps import TOO_LARGE
+from features.compiler.plan import FRONTIER_TOPIC, Partial, PartialKind
+from features.compiler.tile_schema import tile_avro_schema
 from inference.materializer import Materializer
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
 from schemas.errors import ServiceError
+from schemas.types import DataType
 from tests import shop
+from tests.inference.example import WORDS, tiles_of
+from tests.kernel.test_kernel_is_the_oracle import event
 from tests.shop import MINUTE, NOON
 
 PLAN = shop.plan()
@@ -120,6 +125,36 @@ def test_what_cannot_be_read_is_refused_and_the_rest_is_written(client: Client) 
     assert [reason and reason.split(":")[0] for reason in stored.reasons] == list(codes)
     assert (stored.tiles, stored.closings) == (1, 1)
     assert Frontiers(client).read([USER.name])[USER.name] == NOON + MINUTE
+
+
+def damaged(partial: Partial) -> str:
+    """Entries that no reader can make anything of."""
+    match partial.kind:
+        case PartialKind.REGISTERS:
+            return "1 abc,2 xyz"
+        case PartialKind.BUCKETS:
+            return "1 p3,2 q4"
+        case PartialKind.LATEST if partial.input is not None and partial.input.type is not DataType.STRING:
+            return f"{NOON} 1.5.2"
+    return "3 a,b"
+
+
+def test_entries_that_cannot_be_read_are_refused_one_by_one(client: Client) -> None:
+    row, *_ = tiles_of(
+        WORDS, [event(0, i=1, x=-2.5, word="a,b\\"), event(1, i=-7, word=""), event(2, i=0, x=1e300, word="é\n")]
+    ).to_pylist()
+    job = Materializer(views=(WORDS,), writers={WORDS.name: TileWriter(WORDS, client)}, frontiers=Frontiers(client), schemas=shop.schemas())
+    maps = [partial for partial in WORDS.partials if partial.kind.is_map]
+    assert {partial.kind for partial in maps} == {kind for kind in PartialKind if kind.is_map}
+    rows = [row, row | {partial.name: TOO_LARGE for partial in maps}, row | {partial.name: None for partial in maps}]
+    rows += [row | {partial.name: text} for partial in maps for text in (damaged(partial), "a", "", "x y", "1 ,", f"{10**20} a")]
+    bodies = [shop.plain(tile_avro_schema(WORDS), each) for each in rows]
+    stored = job.write([WORDS.tiles_topic] * len(bodies), bodies)
+    assert stored.tiles == 3
+    assert stored.reasons[:3] == [None] * 3
+    for number, partial in enumerate(maps):
+        said = f'wrong-entries: field "{partial.name}" is not made of {partial.kind} entries'
+        assert stored.reasons[3 + 6 * number : 9 + 6 * number] == [said] * 6
 
 
 def test_an_unreachable_store_is_a_clear_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from features.compiler.plan import ViewPlan
+from features.packed_value import PackedValue
 from features.packing import NOTHING_DROPPED, TileCodec
 from features.tiles import Tiles
 from features.values import Values
@@ -89,3 +91,19 @@ def test_another_definitions_tiles_are_not_read_as_this_ones() -> None:
 def test_a_new_window_over_the_same_partials_reads_the_same_tiles() -> None:
     wider = tuple(replace(feature, window_ms=(feature.window_ms or 0) * 2) for feature in NUMBERS.features)
     assert TileCodec(view=replace(NUMBERS, features=wider, delay_ms=0)).layout == TileCodec(view=NUMBERS).layout
+
+
+def test_a_packed_value_is_taken_apart_in_time_that_grows_with_its_records() -> None:
+    codec = TileCodec(view=replace(NUMBERS, features=tuple(replace(feature, window_ms=None) for feature in NUMBERS.features)))
+    (one,) = build_tiles(codec.view, [event(0, i=1)])
+    record = bytes(codec.records(packed(codec.view, [one])))
+    took = []
+    for count in (2_000, 20_000):
+        whole = codec.value([record] * count, newest_end_ms=0)
+        began = time.perf_counter()
+        value = PackedValue.of(codec, whole)
+        took.append(time.perf_counter() - began)
+        assert value is not None
+        assert len(value.records) == count
+        assert value.packed(codec) == whole
+    assert took[1] < 40 * took[0]  # ten times as many records; it was a hundred
