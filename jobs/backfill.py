@@ -256,7 +256,8 @@ def _made_of(backfill: Backfill, relations: Mapping[str, history.Relation]) -> D
     }
     if backfill.scoring is not None:
         options["model_version"] = backfill.scoring.version
-    return DataVersion.of(backfill.service, options=options, files=content.hashed(relations), code=code_version())
+    schemas = {name: relation.schema for name, relation in relations.items()}
+    return DataVersion.of(backfill.service, schemas=schemas, options=options, files=content.hashed(relations), code=code_version())
 
 
 if __name__ == "__main__":
