@@ -30,7 +30,7 @@ from features.compiler.tile_schema import tile_avro_schema
 from infra.settings import Settings
 from jobs import topics
 from jobs.frontier import instant_ms
-from jobs.history import parquet_files
+from jobs.history import parquet_files, to_write
 from jobs.parity.history import History
 from jobs.publish import Publisher
 from jobs.spark_session import session
@@ -115,7 +115,7 @@ def staged(spark: SparkSession, wanted: Wanted, folder: Path) -> Iterator[tuple[
         if wanted.late_only:
             tiles = tiles.join(spark.sql(late_tiles_query(view)), [*(key.name for key in view.keys), "tile_start"], "left_semi")
         own = folder / view.name
-        tiles.write.parquet(str(own))
+        tiles.write.parquet(to_write(own))
         yield view, own
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -179,6 +181,16 @@ class Census:
         days: Day since the epoch in UTC → rows that are not refused.
     """
 
+def to_write(path: Path) -> str:
+    """A path as Spark's writers take it, with its scheme: on a cluster, one without may be HDFS's."""
+    return f"file://{path.absolute()}"
+
+
+def to_read(path: Path) -> str:
+    """As `to_write`, for Spark's readers, which take `run[1]` and `{a}` for patterns."""
+    return re.sub(r"[\\*?{}\[\]]", r"\\\g<0>", to_write(path))
+
+
     tally: Tally
     days: Mapping[int, int]
 
@@ -306,8 +318,7 @@ def _physical(column: Any, type_: DataType) -> _Physical | None:
 
 def _read_alike(spark: SparkSession, files: list[Path], layout: Layout, schema: Schema, placed: bool) -> DataFrame:
     stored = T.StructType([T.StructField(name, physical.read) for name, physical in layout if physical is not None])
-    # With its scheme: on a cluster, a path without one may be HDFS's.
-    frame = spark.read.schema(stored).parquet(*(f"file://{path}" for path in files))
+    frame = spark.read.schema(stored).parquet(*map(to_read, files))
     fields = {field.name: field for field in schema.fields}
     columns = [_portable(name, physical, fields.get(name)) for name, physical in layout]
     place = [F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(POSITION)] if placed else []

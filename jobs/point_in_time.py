@@ -198,7 +198,7 @@ def _tiles(
     if view.has_lifetime:
         chunk = _chunk(F.col(AS_OF), chunks)
         asked = lifetime.marks(view, rows, chunk, chunk * F.lit(chunks.length_ms) + F.lit(chunks.start_ms))
-        before = lifetime.before_range(spark, inputs.bases.get(view.name), range_)
+        before = inputs.bases[view.name].before(range_) if view.name in inputs.bases else None
         leaving = tiles.withColumn(LEAVES, open_ + F.lit(view.longest_window_ms))
         tiles = lifetime.at_marks(view, leaving, before, asked, with_tiles=True)
         is_base = _column(MARK).isNotNull()
