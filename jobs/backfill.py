@@ -16,7 +16,6 @@ from typing import Annotated, Any
 if __name__ == "__main__" and sys.path and sys.path[0] == str(Path(__file__).parent):
     sys.path[0] = str(Path(__file__).parent.parent)  # a script finds its own folder first; ours is the project
 
-import pyarrow.parquet as pq
 import typer
 from pyspark.sql import SparkSession
 
@@ -181,10 +180,8 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
         for range_ in pending:
             _compute_range(spark, inputs, range_, days, outcome, backfill.group_rows)
             outcome.seconds = time.monotonic() - started
-        if not outcome.asked:
-            pq.write_table(inputs.schema.empty_table(), out / "no-requests.parquet")
         if outcome.whole:
-            days.finish(outcome.manifest())
+            days.finish(outcome.manifest(), inputs.schema)
     outcome.seconds = time.monotonic() - started
     return outcome
 
