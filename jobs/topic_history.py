@@ -24,9 +24,6 @@ from jobs.topic_reader import Slice, TopicReader
 from schemas.errors import SettingError
 from schemas.record import SchemaSet
 
-KAFKA = Path("kafka")
-"""What `--events` says for it; a folder of this name is `./kafka`."""
-
 _EVENTS, _READING, _TOPICS = "events", "reading", "topics.json"
 _ANSWER_S = 10.0
 _SLICES_PER_CORE = 2
