@@ -146,7 +146,7 @@ def check(view: ViewPlan, table: pa.Table, events: list[dict[str, Any]], asked: 
         )
         for question in EVER_QUESTIONS:
             if question.name in own:
-                assert_same(question, columns[question.name][number], said[question.name], inputs_of(question, events))
+                assert_same(question, columns[question.name][number], said[question.name], inputs_of(question, events, key, as_of))
 
 
 def test_every_aggregation_since_ever_is_the_oracle(spark: SparkSession, tmp_path: Path) -> None:
