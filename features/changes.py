@@ -13,6 +13,7 @@ from typing import Any
 from features.compiler.plan import Plan, ServicePlan, ViewPlan, describe_service, describe_view
 from features.durations import show
 from features.packing import TileCodec
+from schemas.record import Schema
 
 Record = Mapping[str, Any]
 
@@ -108,6 +109,15 @@ def view_record(view: ViewPlan) -> dict[str, Any]:
     }
 
 
+def schema_record(schema: Schema) -> dict[str, Any]:
+    """What of a schema changes the values that are read from files: of each field its type, its default, and what is refused."""
+    return {
+        field.name: {"type": str(field.type), "nullable": field.nullable, "non_finite": field.non_finite_allowed}
+        | ({} if field.default is None else {"default": field.default})
+        for field in schema.fields
+    }
+
+
 def service_record(service: ServicePlan) -> dict[str, Any]:
     """What is kept of a service that is applied."""
     return {"description": describe_service(service), "fingerprint": service.fingerprint}
@@ -154,6 +164,11 @@ def view_differences(before: Record, after: Record) -> list[str]:
         *_named(old["partials"], new["partials"], "tile column"),
         *_named(old["features"], new["features"], "feature"),
     ]
+
+
+def schema_differences(old: Record, new: Record) -> list[str]:
+    """What two records of a schema differ in, each in a line."""
+    return [*_named(old, new, "field")]
 
 
 def service_differences(old: Record, new: Record) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from features.changes import service_differences, view_differences
+from features.changes import schema_differences, service_differences, view_differences
 from features.data_version import DataFile, DataVersion
 
 _NAMED = 5
@@ -39,6 +39,9 @@ def _definitions(before: DataVersion, after: DataVersion) -> Iterator[str]:
             yield from (f"view {name}: {_line(each)}" for each in view_differences(views[name], newer[name]))
         else:
             yield f"{'+' if name in newer else '−'} view {name}"
+    schemas, latest = (each.definitions.get("schemas", {}) for each in (before, after))
+    for name in sorted(schemas.keys() & latest.keys()):
+        yield from (f"{name}: {each}" for each in schema_differences(schemas[name], latest[name]))
 
 
 _OF_VIEWS = ("views", "features")

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
-from features.changes import service_record, view_record
+from features.changes import schema_record, service_record, view_record
 from features.compiler.plan import ServicePlan
 from schemas.errors import DataError
+from schemas.record import Schema
 
 KEY = "data_version"
 """Under which a manifest keeps it, and a prediction its digest."""
@@ -60,9 +61,9 @@ class DataVersion:
     Attributes:
         service: The feature service.
         service_version: Fingerprint of its definitions.
-        definitions: `service` and `views`, as `features.changes` records them.
+        definitions: `service`, `views`, and by relation `schemas`, as `features.changes` records them.
         options: How it was computed: plain values by name.
-        files: What was read: relation (`requests`, or a source) → its files by name.
+        files: What was read: relation (`--requests`, or a source) → its files by name.
         code: Which code computed.
     """
 
@@ -75,10 +76,28 @@ class DataVersion:
 
     @classmethod
     def of(
-        cls, service: ServicePlan, *, options: Mapping[str, Any], files: Mapping[str, tuple[DataFile, ...]], code: CodeVersion
+        cls,
+        service: ServicePlan,
+        *,
+        schemas: Mapping[str, Schema],
+        options: Mapping[str, Any],
+        files: Mapping[str, tuple[DataFile, ...]],
+        code: CodeVersion,
     ) -> DataVersion:
-        """The data version of a service's values."""
-        described = {"service": service_record(service), "views": {view.name: view_record(view) for view in service.views}}
+        """The data version of a service's values.
+
+        Args:
+            service: The service.
+            schemas: By relation, as which its files were read.
+            options: How they were computed.
+            files: By relation.
+            code: That computed them.
+        """
+        described = {
+            "service": service_record(service),
+            "views": {view.name: view_record(view) for view in service.views},
+            "schemas": {name: schema_record(schema) for name, schema in schemas.items()},
+        }
         return cls(
             service=service.name,
             service_version=service.fingerprint,

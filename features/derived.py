@@ -50,9 +50,12 @@ class DerivedFeature:
         return self.compute([_doubles(columns[name]) for name in self.inputs])
 
     def compute(self, inputs: list[Doubles]) -> pa.Array[Any]:
-        """As `evaluate`, from float64 arrays of one length."""
+        """As `evaluate`, from float64 arrays of one length, which the function may not change."""
+        given = [values.view() for values in inputs]
+        for values in given:
+            values.flags.writeable = False
         with np.errstate(all="ignore"):
-            values = np.asarray(_compiled(self.function, self.source, self.modules)(*inputs), dtype=np.float64)
+            values = np.asarray(_compiled(self.function, self.source, self.modules)(*given), dtype=np.float64)
         if values.shape != inputs[0].shape:
             raise ValueError(f"it returned shape {values.shape} for inputs of shape {inputs[0].shape}; one number for each row is allowed")
         found: pa.Array[Any] = pa.array(values + 0.0, type=pa.float64(), mask=~np.isfinite(values))
@@ -92,18 +95,26 @@ def _modules(function: types.FunctionType) -> tuple[tuple[str, str], ...] | str:
     if function.__code__.co_freevars:
         return f"uses {', '.join(function.__code__.co_freevars)} of the function around it; allowed are its parameters and modules"
     found = {}
-    for name in sorted(_globals(function.__code__)):
+    refused = [name for name in _named(function.__code__, "IMPORT_NAME") if not _is_allowed(name)]
+    for name in _named(function.__code__, "LOAD_GLOBAL", "LOAD_NAME"):
         value = function.__globals__.get(name)
-        if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] in ("numpy", "math"):
+        if isinstance(value, types.ModuleType) and _is_allowed(value.__name__):
             found[name] = value.__name__
         elif name in function.__globals__ or name not in _BUILTINS:
-            return f'uses "{name}"; allowed are its parameters, numpy, math and plain builtins ({", ".join(sorted(_BUILTINS))})'
+            refused.append(name)
+    if refused:
+        return f'uses "{refused[0]}"; allowed are its parameters, numpy, math and plain builtins ({", ".join(sorted(_BUILTINS))})'
     return tuple(found.items())
 
 
-def _globals(code: types.CodeType) -> set[str]:
-    own = {str(each.argval) for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return own.union(*(_globals(const) for const in code.co_consts if isinstance(const, types.CodeType)))
+def _is_allowed(module: str) -> bool:
+    return module.partition(".")[0] in ("numpy", "math")
+
+
+def _named(code: types.CodeType, *operations: str) -> list[str]:
+    """The names that its instructions of a kind have, and those of the functions within it, in order."""
+    own = {str(each.argval) for each in dis.get_instructions(code) if each.opname in operations}
+    return sorted(own.union(*(_named(const, *operations) for const in code.co_consts if isinstance(const, types.CodeType))))
 
 
 def _strip(body: ast.FunctionDef) -> None:
@@ -122,7 +133,7 @@ def _fault(feature: DerivedFeature) -> str | None:
         together = feature.compute(inputs)
         alone = [feature.compute([values[row : row + 1] for values in inputs])[0] for row in range(len(_SAMPLE))]
     except Exception as error:  # a team's function may raise anything
-        return f"fails on a sample of doubles: {type(error).__name__}: {error}"
+        return f"fails on a sample of doubles, which it may not change: {type(error).__name__}: {error}"
     if together.to_pylist() != [value.as_py() for value in alone]:
         return "gives a row another value when other rows are beside it; use element-wise operations only"
     return None

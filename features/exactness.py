@@ -32,13 +32,14 @@ class Rule(StrEnum):
 
 
 def feature_rules(service: ServicePlan) -> dict[str, Rule]:
-    """The rule of every feature, in the order of the feature vector: those that add doubles, or are derived from such, may differ by their order."""
+    """The rule of every feature, in the order of the feature vector: those that add doubles may differ by their order.
+
+    A derived one may not, beside the same function of the same values: what it makes of a last bit of its inputs has no bound.
+    """
     rules = {feature.name: Rule.BITS for feature in service.request_features}
     for view in service.views:
         rules |= view_rules(view)
-    for derived in service.derived:
-        rules[derived.name] = _rule(any(rules[name] is Rule.SUMMATION for name in derived.inputs))
-    return rules
+    return rules | dict.fromkeys((derived.name for derived in service.derived), Rule.BITS)
 
 
 def view_rules(view: ViewPlan) -> dict[str, Rule]:
@@ -63,8 +64,13 @@ def _rule(sums: bool) -> Rule:
     return Rule.SUMMATION if sums else Rule.BITS
 
 
-def differences(one: pa.ChunkedArray[Any], other: pa.ChunkedArray[Any]) -> Floats:
+def differences(one: pa.ChunkedArray[Any], other: pa.ChunkedArray[Any], *, nan_equal: bool = False) -> Floats:
     """How far the values of two columns of one type lie apart, row by row.
+
+    Args:
+        one: n values.
+        other: n values.
+        nan_equal: NaN is equal to NaN, as in what was given and not computed.
 
     Returns:
         float64[n], |a − b| / max(|a|, |b|): 0 for the same bits, and for null beside null; infinite for null beside a value, for NaN
@@ -74,7 +80,10 @@ def differences(one: pa.ChunkedArray[Any], other: pa.ChunkedArray[Any]) -> Float
     null_a, null_b = (np.asarray(side.is_null().to_pylist(), dtype=bool) for side in (one, other))
     kind = one.type
     if pa.types.is_floating(kind):
-        apart = _of_doubles(_doubles(one), _doubles(other))
+        a, b = _doubles(one), _doubles(other)
+        apart = _of_doubles(a, b)
+        if nan_equal:
+            apart[np.isnan(a) & np.isnan(b)] = 0.0
     else:
         apart = _of_values(one.to_pylist(), other.to_pylist(), sized=bool(pa.types.is_integer(kind)))
     apart[null_a & null_b] = 0.0

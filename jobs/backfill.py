@@ -16,7 +16,6 @@ from typing import Annotated, Any
 if __name__ == "__main__" and sys.path and sys.path[0] == str(Path(__file__).parent):
     sys.path[0] = str(Path(__file__).parent.parent)  # a script finds its own folder first; ours is the project
 
-import pyarrow.parquet as pq
 import typer
 from pyspark.sql import SparkSession
 
@@ -34,7 +33,6 @@ from jobs.outcome import Outcome
 from jobs.point_in_time import REQUESTS, Inputs
 from jobs.spark_session import FAULTS, is_gone, reason, session
 from jobs.splits import DAY_MS, Range, ranges
-from jobs.topic_history import KAFKA
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
 
@@ -49,7 +47,7 @@ class Backfill:
     Attributes:
         service: The feature service.
         schemas: Of its sources.
-        events: Folder with one folder of Parquet files per source.
+        events: Folder with one folder of Parquet files per source; None: the sources' topics.
         requests: Parquet file of requests, or a folder of them.
         as_known: Count late events too, instead of what was served.
         label: Add the column `label`: what then happened, null where unknown.
@@ -61,7 +59,7 @@ class Backfill:
 
     service: ServicePlan
     schemas: SchemaSet
-    events: Path
+    events: Path | None
     requests: Path
     as_known: bool = False
     label: bool = False
@@ -81,15 +79,22 @@ class Backfill:
         return tuple(sources.values())
 
     def __post_init__(self) -> None:
-        """Refuse a label that the service does not have."""
+        """Refuse a label that the service does not have, and no time at all."""
         if self.label and self.service.label is None:
             raise SettingError(f'--label: the service "{self.service.name}" has no label=')
+        if self.from_ms is not None and self.until_ms is not None and self.from_ms >= self.until_ms:
+            raise SettingError(
+                f"--from: {show_ms(self.from_ms)} is not before --until {show_ms(self.until_ms)}; allowed is an earlier time"
+            )
 
 
 def command(
     service: Annotated[str, typer.Option(help="A feature service of the definitions")],
     events: Annotated[
-        Path, typer.Option(help="Folder with one folder per source, named as the source, of Parquet files; or kafka: the sources' topics")
+        str,
+        typer.Option(
+            help="Folder with one folder per source, named as the source, of Parquet files; or kafka: the sources' topics, where ./kafka is a folder"
+        ),
     ],
     requests: Annotated[Path, typer.Option(help="Parquet file of requests, or a folder of them: the fields of the request schema")],
     out: Annotated[Path, typer.Option(help="Folder to write, a file per day: request columns, features, frontier, stale")],
@@ -104,7 +109,7 @@ def command(
     backfill = Backfill(
         service=service_named(service, load(settings.definitions, settings.schemas)),
         schemas=SchemaSet.load(settings.schemas or SHIPPED),
-        events=events,
+        events=events_of(events),
         requests=requests,
         as_known=as_known,
         label=label,
@@ -116,18 +121,23 @@ def command(
     return run_and_tell(backfill, out, settings, overwrite=overwrite)
 
 
+def events_of(said: str) -> Path | None:
+    """What `--events` says: a folder; None: `kafka`, the sources' topics. A folder of that name is `./kafka`."""
+    return None if said == "kafka" else Path(said)
+
+
 def run_and_tell(backfill: Backfill, out: Path, settings: Settings, *, overwrite: bool) -> int:
     """Compute and write, print what was done; the exit code. Raises what `run` does."""
     outcome = Outcome()
     try:
-        run(backfill, out, overwrite=overwrite, outcome=outcome, kafka=settings if backfill.events == KAFKA else None)
+        run(backfill, out, overwrite=overwrite, outcome=outcome, kafka=settings)
     finally:
-        if outcome.asked:  # also when it is interrupted, or Spark is gone
+        if outcome.tallies:  # also when it is interrupted, or Spark is gone
             print("\n".join(outcome.lines(out, "features" if backfill.scoring is None else "predictions")), flush=True)
     return 0 if outcome.whole else 1
 
 
-def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome, kafka: Settings | None = None) -> Outcome:
+def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome, kafka: Settings) -> Outcome:
     """Compute and write, in a session of its own; see `compute`.
 
     Args:
@@ -135,7 +145,7 @@ def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome, kaf
         out: The folder to write.
         overwrite: Begin it anew, if it is one of ours.
         outcome: Filled on the way, so that it tells how far an interrupted run came.
-        kafka: Where the sources' topics are, if these are the events, instead of a folder; all count then, as known.
+        kafka: Where the sources' topics are, if these are the events; all count then, as known.
 
     Raises:
         SettingError: A folder that is missing or not writable, or one that holds something else.
@@ -144,7 +154,7 @@ def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome, kaf
     """
     claim(out)
     with session(f"tidemark backfill {backfill.service.name}") as spark:
-        if kafka is None:
+        if backfill.events is not None:
             return compute(spark, backfill, out, overwrite=overwrite, outcome=outcome)
         with topic_history.copied(spark, out, backfill.sources, backfill.schemas, kafka, overwrite=overwrite) as outcome.topics:
             backfill = replace(backfill, events=outcome.topics.folder, as_known=True)
@@ -181,10 +191,8 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
         for range_ in pending:
             _compute_range(spark, inputs, range_, days, outcome, backfill.group_rows)
             outcome.seconds = time.monotonic() - started
-        if not outcome.asked:
-            pq.write_table(inputs.schema.empty_table(), out / "no-requests.parquet")
         if outcome.whole:
-            days.finish(outcome.manifest())
+            days.finish(outcome.manifest(), inputs.schema)
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -206,6 +214,7 @@ def _failed(spark: SparkSession, error: Exception, days: list[int], outcome: Out
 
 def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, history.Relation]:
     """The requests and every source that a view or the label reads."""
+    assert backfill.events is not None, "topics are copied into a folder first"
     asked = history.requests(spark, backfill.requests, backfill.schemas.current(backfill.service.request.schema))
     known = {
         source.name: history.events(spark, backfill.events, source, backfill.schemas.current(source.schema)) for source in backfill.sources
@@ -256,7 +265,8 @@ def _made_of(backfill: Backfill, relations: Mapping[str, history.Relation]) -> D
     }
     if backfill.scoring is not None:
         options["model_version"] = backfill.scoring.version
-    return DataVersion.of(backfill.service, options=options, files=content.hashed(relations), code=code_version())
+    schemas = {name: relation.schema for name, relation in relations.items()}
+    return DataVersion.of(backfill.service, schemas=schemas, options=options, files=content.hashed(relations), code=code_version())
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from jobs import topics
 from jobs.applied import refuse_other_tiles
 from jobs.closings import Extent, extents
 from jobs.frontier import instant_ms, show_ms
-from jobs.history import at_once, parquet_files, refuse
+from jobs.history import at_once, parquet_files, refuse, to_write
 from jobs.history import events as events_of
 from jobs.parity import archive
 from jobs.parity.history import History
@@ -121,7 +121,7 @@ def staged(spark: SparkSession, wanted: Wanted, folder: Path) -> Iterator[tuple[
         if wanted.late_only:
             tiles = tiles.join(spark.sql(late_tiles_query(view)), [*(key.name for key in view.keys), "tile_start"], "left_semi")
         own, made = folder / view.name, Observation()
-        tiles.observe(made, F.count(F.lit(1)).alias("tiles")).write.parquet(own.absolute().as_uri())
+        tiles.observe(made, F.count(F.lit(1)).alias("tiles")).write.parquet(to_write(own))
         found = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
         if found != made.get["tiles"]:
             raise SettingError(

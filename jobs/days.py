@@ -17,6 +17,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from features.data_changes import changes
 from features.data_version import KEY, DataVersion
 from jobs.day_writer import Written
@@ -61,32 +64,36 @@ class Days:
             SettingError: It cannot be written, is somebody else's, is written by another process, or was made of something else.
             DataError: What it says of itself is damaged.
         """
-        state = folder / STATE
-        try:
-            claim(folder)
-            with locked(folder, state / "lock"):
-                days = cls(folder=folder, made_of=made_of)
+        claim(folder)
+        with locked(folder, folder / STATE / "lock"):
+            days = cls(folder=folder, made_of=made_of)
+            with writing(folder):
                 days._begin(overwrite)
-                try:
-                    yield days
-                finally:
-                    shutil.rmtree(days.scratch, ignore_errors=True)
-        except OSError as fault:
-            raise SettingError(f"--out: {folder} cannot be written: {fault.strerror or fault}") from fault
+            try:
+                yield days
+            finally:
+                shutil.rmtree(days.scratch, ignore_errors=True)
 
     def _begin(self, overwrite: bool) -> None:
         known = self.folder / STATE / MADE_OF
-        if overwrite and known.exists():
+        if overwrite:
             (self.folder / WHOLE).unlink(missing_ok=True)
-            known.unlink()  # first: without it the folder is nobody's, and what is left is not taken for done
-            for path in [*self.folder.glob("*.parquet"), *(self.folder / STATE).glob("*.json")]:
+            known.unlink(missing_ok=True)  # before the days: without it nobody knows what they are made of
+            for path in self._left():
                 path.unlink()
         if known.exists():
             self._refuse_another(DataVersion.parse(_read(known), known))
+        elif self._left():
+            raise SettingError(
+                f"--out: {self.folder} has days of an --overwrite that was stopped; say --overwrite again, or name another folder"
+            )
         else:
             write_json(known, {KEY: self.made_of.json()})
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(exist_ok=True)  # a worker of a run that was killed may still be writing there, under names of its own
+
+    def _left(self) -> list[Path]:
+        return [*self.folder.glob("*.parquet"), *(self.folder / STATE).glob("*.json")]
 
     def _refuse_another(self, before: DataVersion) -> None:
         if changed := changes(before, self.made_of):
@@ -98,9 +105,9 @@ class Days:
         """The days that are there: day since the epoch → rows."""
         found = {}
         for path in (self.folder / STATE).glob("????-??-??.json"):
-            said = json.loads(path.read_text())
+            said = _read(path)
             file = self.folder / said["file"]
-            if file.is_file() and file.stat().st_size == said["bytes"]:
+            if said[KEY] == self.made_of.digest and file.is_file() and file.stat().st_size == said["bytes"]:
                 found[(date.fromisoformat(path.stem) - _EPOCH).days] = int(said["rows"])
         return found
 
@@ -109,22 +116,31 @@ class Days:
 
         Raises:
             DataError: It has other rows than were counted: the inputs change while they are read.
+            SettingError: It cannot be written.
         """
         if written.rows != expected:
             raise DataError(
                 f"{name(written.day)}: {expected:,} requests were counted and {written.rows:,} computed; do not change the inputs"
             )
         file = self.folder / f"{name(written.day)}.parquet"
-        (self.scratch / written.file).replace(file)
-        _sync(self.folder)
         manifest = {"file": file.name, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
-        write_json(self.folder / STATE / f"{name(written.day)}.json", manifest | {KEY: self.made_of.digest})
+        with writing(self.folder):
+            (self.scratch / written.file).replace(file)
+            _sync(self.folder)
+            write_json(self.folder / STATE / f"{name(written.day)}.json", manifest | {KEY: self.made_of.digest})
 
-    def finish(self, manifest: Mapping[str, Any]) -> None:
-        """Say that all that was asked for is there."""
-        files = [json.loads(path.read_text()) for path in sorted((self.folder / STATE).glob("????-??-??.json"))]
-        days = [{key: f[key] for key in ("file", "rows", "bytes", "sha256")} for f in files]
-        write_json(self.folder / WHOLE, {KEY: self.made_of.json(), **manifest, "days": days})
+    def finish(self, manifest: Mapping[str, Any], schema: pa.Schema) -> None:
+        """Say that all that was asked for is there; where that is nothing, with a file that only has the columns.
+
+        Raises:
+            SettingError: It cannot be written.
+        """
+        with writing(self.folder):
+            files = [_read(path) for path in sorted((self.folder / STATE).glob("????-??-??.json"))]
+            days = [{key: f[key] for key in ("file", "rows", "bytes", "sha256")} for f in files]
+            if not days:
+                pq.write_table(schema.empty_table(), self.folder / "no-requests.parquet")
+            write_json(self.folder / WHOLE, {KEY: self.made_of.json(), **manifest, "days": days})
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
@@ -151,11 +167,25 @@ def claim(folder: Path) -> None:
     """Refuse a folder that holds something else.
 
     Raises:
-        SettingError: It does.
+        SettingError: It does, or nobody may look.
     """
-    inside = [path.name for path in folder.iterdir()] if folder.is_dir() else [] if not folder.exists() else [folder.name]
-    if inside and not (folder / STATE).is_dir():
-        raise SettingError(f"--out: {folder} is not empty and was not written by this command; name another folder")
+    with writing(folder):
+        inside = [path.name for path in folder.iterdir()] if folder.is_dir() else [] if not folder.exists() else [folder.name]
+        if inside and not (folder / STATE).is_dir():
+            raise SettingError(f"--out: {folder} is not empty and was not written by this command; name another folder")
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Around what touches the files of a folder to write, and nothing else: what engines raise is no fault of the folder.
+
+    Raises:
+        SettingError: The folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as fault:
+        raise SettingError(f"--out: {folder} cannot be written: {fault.strerror or fault}") from fault
 
 
 @contextmanager
@@ -165,11 +195,9 @@ def locked(folder: Path, lock: Path) -> Iterator[None]:
     Raises:
         SettingError: Another one is writing it, or this one cannot.
     """
-    try:
+    with writing(folder):
         lock.parent.mkdir(parents=True, exist_ok=True)
         stream = lock.open("w")
-    except OSError as fault:
-        raise SettingError(f"--out: {folder} cannot be written: {fault.strerror or fault}") from fault
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

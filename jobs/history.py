@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -94,16 +97,19 @@ def events(spark: SparkSession, folder: Path, source: SourcePlan, schema: Schema
     """The events of one source: every Parquet file below the folder named as the source.
 
     Raises:
-        SettingError: There is no such folder.
+        SettingError: There is no such folder, or none that may be looked into.
         DataError: A file is not Parquet, or lacks a column, or has one of another type.
     """
-    if not folder.is_dir():
-        raise SettingError(f"--events: {folder} is not a folder; it holds one folder per source, e.g. {folder / source.name}")
     own = folder / source.name
-    if not own.is_dir():
-        inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
-        near = did_you_mean(source.name, inside) if inside else "there are none"
-        raise SettingError(f'--events: {folder} has no folder "{source.name}"; {near}. It holds one folder per source, named as the source')
+    with _looking("--events", folder):
+        if not folder.is_dir():
+            raise SettingError(f"--events: {folder} is not a folder; it holds one folder per source, e.g. {own}")
+        if not own.is_dir():
+            inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
+            near = did_you_mean(source.name, inside) if inside else "there are none"
+            raise SettingError(
+                f'--events: {folder} has no folder "{source.name}"; {near}. It holds one folder per source, named as the source'
+            )
     return read(spark, own, parquet_files(own), schema, placed=False)
 
 
@@ -111,26 +117,46 @@ def requests(spark: SparkSession, path: Path, schema: Schema) -> Relation:
     """The requests in a Parquet file, or in all below a folder.
 
     Raises:
-        SettingError: There is nothing at the path.
+        SettingError: There is nothing at the path, or it may not be looked at.
         DataError: A file is not Parquet, or lacks a column, or has one of another type.
     """
-    if not path.exists():
-        raise SettingError(f"--requests: {path} does not exist; it is a Parquet file of requests, or a folder of them")
-    files = parquet_files(path) if path.is_dir() else (path,)
+    with _looking("--requests", path):
+        if not path.exists():
+            raise SettingError(f"--requests: {path} does not exist; it is a Parquet file of requests, or a folder of them")
+        folder = path if path.is_dir() else path.parent
+    files = (path,) if folder != path else parquet_files(path)
     if not files:
         raise SettingError(f"--requests: {path} holds no Parquet file")
-    return read(spark, path if path.is_dir() else path.parent, files, schema, placed=True)
+    return read(spark, folder, files, schema, placed=True)
+
+
+@contextmanager
+def _looking(option: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise SettingError(f"{option}: {path} cannot be read: {fault.strerror or fault}") from None
 
 
 def parquet_files(folder: Path) -> tuple[Path, ...]:
-    """The Parquet files below a folder, by path: `*.parquet`, and `part-*` as engines write them; hidden and unfinished ones left out."""
+    """The Parquet files below a folder, by path: `*.parquet`, and `part-*` as engines write them; hidden and unfinished ones left out.
+
+    Raises:
+        DataError: A folder below it may not be looked into: what is missing would not be noticed.
+    """
     found = []
-    for path in folder.rglob("*"):
-        if any(part.startswith((".", "_")) for part in path.relative_to(folder).parts) or not path.is_file():
-            continue
-        if path.suffix == ".parquet" or path.name.startswith("part-"):
-            found.append(path)
+    try:
+        for parent, folders, names in os.walk(folder, onerror=_missed):
+            folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+            paths = [Path(parent) / name for name in names if not name.startswith((".", "_"))]
+            found += [path for path in paths if (path.suffix == ".parquet" or path.name.startswith("part-")) and path.is_file()]
+    except OSError as fault:
+        raise DataError(f"{fault.filename}: cannot be read: {fault.strerror or fault}") from None
     return tuple(sorted(found))
+
+
+def _missed(fault: OSError) -> None:
+    raise fault
 
 
 def read(spark: SparkSession, folder: Path, files: Iterable[Path], schema: Schema, *, placed: bool) -> Relation:
@@ -153,6 +179,16 @@ def read(spark: SparkSession, folder: Path, files: Iterable[Path], schema: Schem
     parts = [_read_alike(spark, paths, layout, schema, placed) for layout, paths in groups.items()]
     rows = reduce(DataFrame.unionByName, parts) if parts else _none(spark, schema)
     return Relation(schema=schema, rows=rows, files=tuple(found))
+
+
+def to_write(path: Path) -> str:
+    """A path as Spark's writers take it, with its scheme: on a cluster, one without may be HDFS's."""
+    return f"file://{path.absolute()}"
+
+
+def to_read(path: Path) -> str:
+    """As `to_write`, for Spark's readers, which take `run[1]` and `{a}` for patterns."""
+    return re.sub(r"[\\*?{}\[\]]", r"\\\g<0>", to_write(path))
 
 
 def between(rows: DataFrame, time: str, low_ms: int | None, high_ms: int | None) -> DataFrame:
@@ -306,8 +342,7 @@ def _physical(column: Any, type_: DataType) -> _Physical | None:
 
 def _read_alike(spark: SparkSession, files: list[Path], layout: Layout, schema: Schema, placed: bool) -> DataFrame:
     stored = T.StructType([T.StructField(name, physical.read) for name, physical in layout if physical is not None])
-    # With its scheme: on a cluster, a path without one may be HDFS's.
-    frame = spark.read.schema(stored).parquet(*(f"file://{path}" for path in files))
+    frame = spark.read.schema(stored).parquet(*map(to_read, files))
     fields = {field.name: field for field in schema.fields}
     columns = [_portable(name, physical, fields.get(name)) for name, physical in layout]
     place = [F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(POSITION)] if placed else []

@@ -34,9 +34,15 @@ _FIRST = -(1 << 62)
 
 @dataclass(frozen=True, kw_only=True)
 class RangeBases:
-    """The bases of one view's keys as each of several ranges begins: start of the range in ms → folder of Parquet files."""
+    """The bases of one view's keys as each of several ranges begins.
 
-    folders: Mapping[int, str]
+    Attributes:
+        marks: Start of a range in ms → its mark; of a range that nothing was before, none.
+        rows: The bases of all marks, as Spark finds them where it wrote them.
+    """
+
+    marks: Mapping[int, int]
+    rows: DataFrame
 
     @classmethod
     def make(
@@ -50,8 +56,8 @@ class RangeBases:
         ranges: Sequence[Range],
         folder: Path,
         as_known: bool,
-    ) -> RangeBases:
-        """Compute them, in one pass over the history before the last range; nothing where no range has any before it.
+    ) -> RangeBases | None:
+        """Compute them, in one pass over the history before the last range; None where no range has any before it.
 
         Args:
             spark: The session.
@@ -66,7 +72,7 @@ class RangeBases:
         reach_ms = view.longest_window_ms + view.delay_ms
         later = [range_ for range_ in ranges if oldest_day * DAY_MS + reach_ms <= range_.start_ms]
         if not later:
-            return cls(folders={})
+            return None
         last_ms = later[-1].start_ms
         history.between(events, view.source.event_time, None, last_ms).createOrReplaceTempView(view.source.name)
         leaves = F.unix_millis(_column(TILE_START)) + F.lit(view.tile_ms + reach_ms)
@@ -74,14 +80,18 @@ class RangeBases:
         starts = F.array(*(F.lit(range_.start_ms) for range_ in later))
         begun = F.size(F.filter(starts, lambda start: start <= F.col(AS_OF)))  # a day between two ranges, done before, counts to the first
         asked = marks(view, requests.where(begun > 0), begun - 1, F.element_at(starts, begun))
-        at_marks(view, tiles, None, asked).write.partitionBy(MARK).parquet(str(folder))
-        # Named "%23mark=0" and so on; a range whose keys have nothing before it has none.
-        found = {int(path.name.rpartition("=")[2]): str(path) for path in folder.glob("*=*")}
-        return cls(folders={later[number].start_ms: path for number, path in found.items()})
+        at_marks(view, tiles, None, asked).write.partitionBy(MARK).parquet(history.to_write(folder))
+        rows = spark.read.schema(_sql(view)).parquet(history.to_read(folder))
+        return cls(marks={range_.start_ms: number for number, range_ in enumerate(later)}, rows=rows)
+
+    def before(self, range_: Range) -> DataFrame | None:
+        """The bases as a range begins; None where nothing was before."""
+        mark = self.marks.get(range_.start_ms)
+        return None if mark is None else self.rows.where(_column(MARK) == mark).drop(MARK)
 
 
 def bases(spark: SparkSession, inputs: Inputs, ranges: Sequence[Range], folder: Path) -> dict[str, RangeBases]:
-    """For each view with `Lifetime` features the bases as each range begins.
+    """For each view with `Lifetime` features the bases as each range begins; of a view without any before, nothing.
 
     Args:
         spark: The session.
@@ -97,7 +107,7 @@ def bases(spark: SparkSession, inputs: Inputs, ranges: Sequence[Range], folder: 
         partitions = max(spark.sparkContext.defaultParallelism, -(-sum(days.values()) // ROWS_PER_PARTITION))
         spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
         as_of = F.unix_millis(_column(inputs.service.request.event_time)).alias(AS_OF)
-        found[view.name] = RangeBases.make(
+        made = RangeBases.make(
             spark,
             view,
             events=inputs.events[view.source.name],
@@ -107,13 +117,9 @@ def bases(spark: SparkSession, inputs: Inputs, ranges: Sequence[Range], folder: 
             folder=folder / view.name,
             as_known=inputs.as_known,
         )
+        if made is not None:
+            found[view.name] = made
     return found
-
-
-def before_range(spark: SparkSession, bases: RangeBases | None, range_: Range) -> DataFrame | None:
-    """The bases as a range begins; None where nothing was before."""
-    own = None if bases is None else bases.folders.get(range_.start_ms)
-    return None if own is None else spark.read.parquet(own)
 
 
 def marks(view: ViewPlan, requests: DataFrame, piece: Column, begins: Column) -> DataFrame:

@@ -18,7 +18,7 @@ class Outcome:
 
     Attributes:
         topics: What was read of Kafka, if anything was.
-        tallies: Rows read and refused, by relation.
+        tallies: Rows read and refused, by relation, the requests first.
         asked: Day since the epoch → its requests.
         done: Day → rows, of those that are there.
         failed: Day → why it is not.
@@ -55,10 +55,12 @@ class Outcome:
 
     def lines(self, out: Path, what: str) -> list[str]:
         """For the user."""
+        none = ["no requests of these times"] if self.tallies and not self.tallies[0].rows else []
         before = f", {self.resumed:,} days of them from before" if self.resumed else ""
         return [
             *(self.topics.lines() if self.topics is not None else ()),
             *map(str, self.tallies),
+            *none,
             *spans(sorted(self.asked), self.done, self.failed),
             f"{self.rows:,} rows of {what} in {self.seconds:.1f} s{before}: {out}",
         ]

@@ -97,8 +97,10 @@ def compute(spark: SparkSession, inputs: Inputs, range_: Range, folder: Path, *,
     rows = _rows(inputs, range_)
     writer = DayWriter(folder=str(folder), schema=inputs.schema, derived=inputs.service.derived, scoring=inputs.scoring)
     whole = whole_days(range_, inputs.days[REQUESTS], tiles, limit=group_rows, cores=cores)
-    if whole is not None:
-        spark.conf.set("spark.sql.shuffle.partitions", str(_partitions(inputs, range_, cores)))
+    spark.conf.set("spark.sql.shuffle.partitions", str(_partitions(inputs, range_, cores)))
+    if not views:
+        files = _in_days(rows, writer)
+    elif whole is not None:
         files = _by_days(spark, inputs, range_, rows, whole, writer)
     else:
         files = _by_keys_and_time(spark, inputs, range_, rows, writer, group_rows)
@@ -112,8 +114,8 @@ def _partitions(inputs: Inputs, range_: Range, cores: int) -> int:
     return max(cores, -(-rows // ROWS_PER_PARTITION))
 
 
-REQUESTS = "requests"
-"""The requests' name among the relations."""
+REQUESTS = "--requests"
+"""The requests' name among the relations: as the user names them, and as no source can be called."""
 
 
 def _rows(inputs: Inputs, range_: Range) -> DataFrame:
@@ -143,8 +145,8 @@ def happened(label: LabelPlan, events: DataFrame) -> DataFrame:
 
 def _by_days(spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame, chunks: Chunks, writer: DayWriter) -> DataFrame:
     """Groups of whole days, all views at once: what comes out of a group is finished."""
-    tiles = _union(
-        [_tiles(spark, inputs, range_, rows, number, chunks) for number in range(len(inputs.service.views))], spark, inputs.lanes
+    tiles = reduce(
+        DataFrame.unionByName, [_tiles(spark, inputs, range_, rows, number, chunks) for number in range(len(inputs.service.views))]
     )
     asked = rows.withColumn(_GROUP, _chunk(F.col(AS_OF), chunks))
     work = partial(fold_and_write, inputs.lanes, writer)
@@ -172,12 +174,16 @@ def _by_keys_and_time(spark: SparkSession, inputs: Inputs, range_: Range, rows: 
     features = [feature for view in views for feature in view.features]
     types = f"`{FILE}` STRING, `{POSITION}` BIGINT, " + ", ".join(f"`{f.name}` {f.type.spark}" for f in features)
     work = partial(fold_each, lanes, (FILE, POSITION))
-    grouped = reduce(DataFrame.unionByName, asked).groupBy(_GROUP).cogroup(_union(tiles, spark, lanes).groupBy(_GROUP))
+    grouped = reduce(DataFrame.unionByName, asked).groupBy(_GROUP).cogroup(reduce(DataFrame.unionByName, tiles).groupBy(_GROUP))
     values = (
         grouped.applyInArrow(work, types).groupBy(FILE, POSITION).agg(*(F.any_value(_column(f.name), True).alias(f.name) for f in features))
     )
-    whole = rows.join(values, [FILE, POSITION]).repartition(F.col(f"`{DAY}`")).sortWithinPartitions(DAY, FILE, POSITION)
-    return whole.mapInArrow(writer.write, _WRITTEN_SQL)
+    return _in_days(rows.join(values, [FILE, POSITION]), writer)
+
+
+def _in_days(rows: DataFrame, writer: DayWriter) -> DataFrame:
+    """Finished rows, streamed into the files of their days."""
+    return rows.repartition(F.col(f"`{DAY}`")).sortWithinPartitions(DAY, FILE, POSITION).mapInArrow(writer.write, _WRITTEN_SQL)
 
 
 def _tiles(
@@ -198,7 +204,7 @@ def _tiles(
     if view.has_lifetime:
         chunk = _chunk(F.col(AS_OF), chunks)
         asked = lifetime.marks(view, rows, chunk, chunk * F.lit(chunks.length_ms) + F.lit(chunks.start_ms))
-        before = lifetime.before_range(spark, inputs.bases.get(view.name), range_)
+        before = inputs.bases[view.name].before(range_) if view.name in inputs.bases else None
         leaving = tiles.withColumn(LEAVES, open_ + F.lit(view.longest_window_ms))
         tiles = lifetime.at_marks(view, leaving, before, asked, with_tiles=True)
         is_base = _column(MARK).isNotNull()
@@ -273,12 +279,6 @@ def _widened(rows: DataFrame, types: Mapping[str, DataType]) -> DataFrame:
     """With every lane, those that are not its own null."""
     missing = [F.lit(None).cast(type_.spark).alias(lane) for lane, type_ in types.items() if lane not in rows.columns]
     return rows.select("*", *missing)
-
-
-def _union(tiles: list[DataFrame], spark: SparkSession, lanes: Lanes) -> DataFrame:
-    if tiles:
-        return reduce(DataFrame.unionByName, tiles)
-    return spark.createDataFrame([], f"`{_GROUP}` INT, `{VIEW}` INT, `{TILE_START}` TIMESTAMP")
 
 
 def _column(name: str) -> Column:

@@ -18,7 +18,7 @@ from features.catalog import load
 from inference.batch import BatchScorer
 from inference.model import load_for
 from infra.settings import Settings
-from jobs.backfill import Backfill, run_and_tell
+from jobs.backfill import Backfill, events_of, run_and_tell
 from jobs.features_read import service_named
 from jobs.frontier import instant_ms
 from schemas.record import SHIPPED, SchemaSet
@@ -27,7 +27,10 @@ from schemas.record import SHIPPED, SchemaSet
 def command(
     service: Annotated[str, typer.Argument(help="A feature service of the definitions")],
     events: Annotated[
-        Path, typer.Option(help="Folder with one folder per source, named as the source, of Parquet files; or kafka: the sources' topics")
+        str,
+        typer.Option(
+            help="Folder with one folder per source, named as the source, of Parquet files; or kafka: the sources' topics, where ./kafka is a folder"
+        ),
     ],
     requests: Annotated[Path, typer.Option(help="Parquet file of requests, or a folder of them: the fields of the request schema")],
     model: Annotated[Path, typer.Option(help="Folder of the model, which Spark's workers see as well")],
@@ -44,7 +47,7 @@ def command(
     backfill = Backfill(
         service=plan,
         schemas=SchemaSet.load(settings.schemas or SHIPPED),
-        events=events,
+        events=events_of(events),
         requests=requests,
         as_known=as_known,
         scoring=BatchScorer(service=plan, model=folder, version=load_for(plan, folder).version),

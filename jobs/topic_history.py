@@ -19,13 +19,10 @@ from pyspark.sql import Row, SparkSession
 from features.compiler.plan import SourcePlan
 from infra.settings import Settings
 from jobs import history, topics
-from jobs.days import MADE_OF, STATE, locked, write_json
+from jobs.days import MADE_OF, STATE, locked, write_json, writing
 from jobs.topic_reader import Slice, TopicReader
 from schemas.errors import SettingError
 from schemas.record import SchemaSet
-
-KAFKA = Path("kafka")
-"""What `--events` says for it; a folder of this name is `./kafka`."""
 
 _EVENTS, _READING, _TOPICS = "events", "reading", "topics.json"
 _ANSWER_S = 10.0
@@ -115,14 +112,12 @@ def copied(
     state = out.absolute() / STATE
     wanted = {source.name: source for source in sources}
     with locked(out, state / f"{_EVENTS}.lock"):
-        try:
-            if overwrite or not (state / _EVENTS).exists():
-                if not overwrite and (state / MADE_OF).exists():
-                    raise SettingError(f"--out: {out} was begun with other inputs; name another folder, or begin anew with --overwrite")
-                _copy(spark, state, wanted, schemas, settings)
+        if overwrite or not (state / _EVENTS).exists():
+            if not overwrite and (state / MADE_OF).exists():
+                raise SettingError(f"--out: {out} was begun with other inputs; name another folder, or begin anew with --overwrite")
+            _copy(spark, state, wanted, schemas, settings)
+        with writing(out):
             found = _found(state / _EVENTS)
-        except OSError as fault:
-            raise SettingError(f"--out: {out} cannot be written: {fault.strerror or fault}") from fault
         if missing := wanted.keys() - {tally.source for tally in found.tallies}:
             lacks = ", ".join(sorted(missing))
             raise SettingError(f"--out: {out} was begun without {lacks}; name another folder, or begin anew with --overwrite")
@@ -136,10 +131,13 @@ def _found(folder: Path) -> TopicHistory:
 
 def _copy(spark: SparkSession, state: Path, sources: Mapping[str, SourcePlan], schemas: SchemaSet, settings: Settings) -> None:
     """Read the topics; the folder appears, or is replaced, when all of them are in it."""
-    reading, fresh = state / _READING, state / f"{_EVENTS}.new"
-    for folder in (reading, fresh):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(exist_ok=True)
+    out, reading, fresh = state.parent, state / _READING, state / f"{_EVENTS}.new"
+    with writing(out):
+        for folder in (reading, fresh):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(exist_ok=True)
+        for name in sources:
+            (fresh / name).mkdir()
     extents = topics.extents(settings.kafka_servers, [source.topic for source in sources.values()])
     slices = _slices(sources.values(), extents, spark.sparkContext.defaultParallelism)
     tallies = {
@@ -148,18 +146,18 @@ def _copy(spark: SparkSession, state: Path, sources: Mapping[str, SourcePlan], s
         )
         for name, source in sources.items()
     }
-    for name in sources:
-        (fresh / name).mkdir()
     reader = TopicReader(slices=slices, sources=sources, schemas=schemas, settings=settings, folder=str(reading))
     for told in _read(spark, reader):
         piece = slices[told.slice]
         tallies[piece.source].add(told.records, told.rows, told.markers, json.loads(told.refused))
         if told.file is not None:
-            (reading / told.file).replace(fresh / piece.source / f"{piece.partition:05}-{piece.first:019}.parquet")
+            with writing(out):
+                (reading / told.file).replace(fresh / piece.source / f"{piece.partition:05}-{piece.first:019}.parquet")
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(fresh / _TOPICS, {"made_at": made_at, "topics": [asdict(tally) for tally in tallies.values()]})
-    shutil.rmtree(state / _EVENTS, ignore_errors=True)
-    fresh.replace(state / _EVENTS)
+    with writing(out):
+        write_json(fresh / _TOPICS, {"made_at": made_at, "topics": [asdict(tally) for tally in tallies.values()]})
+        shutil.rmtree(state / _EVENTS, ignore_errors=True)
+        fresh.replace(state / _EVENTS)
     shutil.rmtree(reading, ignore_errors=True)  # with what attempts have left of which nobody was told
 
 

@@ -42,17 +42,22 @@ def answers(
 ) -> dict[str, Any]:
     """The value of every question for one entity as of one time; events in any order."""
     boundary = (as_of_ms - delay_ms) // tile_ms * tile_ms
-    result = {}
-    for question in questions:
-        seen = []
-        for event in events:
-            inside = event[time] < boundary and (question.window_ms is None or boundary - question.window_ms <= event[time])
-            wanted = question.aggregation == "Share" or question.where is None or question.where(event) is True
-            filled = question.value is None or question.value(event) is not None
-            if belongs(event) and inside and wanted and filled:
-                seen.append(event)
-        result[question.name] = aggregate(question, seen, time)
-    return result
+    return {
+        question.name: aggregate(question, counted(question, [event for event in events if belongs(event)], time, boundary), time)
+        for question in questions
+    }
+
+
+def counted(question: Question, events: Sequence[Event], time: str, boundary: int) -> list[Event]:
+    """Those of an entity's events that a question is about, of a window that ends at a boundary."""
+    seen = []
+    for event in events:
+        inside = event[time] < boundary and (question.window_ms is None or boundary - question.window_ms <= event[time])
+        wanted = question.aggregation == "Share" or question.where is None or question.where(event) is True
+        filled = question.value is None or question.value(event) is not None
+        if inside and wanted and filled:
+            seen.append(event)
+    return seen
 
 
 def aggregate(question: Question, events: Sequence[Event], time: str) -> Any:

@@ -284,7 +284,7 @@ def describe_view(view: ViewPlan) -> dict[str, object]:
         "source": view.source.name,
         "topic": view.source.topic,
         "event_time": view.source.event_time,
-        "id": view.source.id,
+        "id": None if view.source.dedupe_ms is None else view.source.id,  # by which repeats are known, where they are dropped
         "tile_ms": view.tile_ms,
         "delay_ms": view.delay_ms,
         "where": None if view.where is None else view.where.text,

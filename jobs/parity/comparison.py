@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan, SourcePlan
@@ -92,10 +93,11 @@ def compare(
     columns, wrong = compare_columns(
         feature_rules(service),
         served,
-        again,
+        _derived_again(service, served, again),
         names=[names[row] for row in use],
         at_ms=at_ms[use],
         key=list(source.columns),
+        given=[feature.name for feature in service.request_features],
         examples=examples,
     )
     if timeline is not None:
@@ -122,6 +124,7 @@ def compare_columns(
     names: Sequence[str],
     at_ms: Counts,
     key: Sequence[str],
+    given: Sequence[str] = (),
     examples: int = EXAMPLES,
 ) -> tuple[tuple[ColumnParity, ...], NDArray[np.bool_]]:
     """Compare two tables of the same rows, column by column.
@@ -133,6 +136,7 @@ def compare_columns(
         names: Of each row, for examples.
         at_ms: int64[n], when each row is, for examples.
         key: The columns of `online` that an example carries.
+        given: Columns that are made of what was given alone, where NaN may stand for NaN.
         examples: How many to keep of each column.
 
     Returns:
@@ -142,7 +146,7 @@ def compare_columns(
     found = []
     for name, rule in rules.items():
         one, other = online[name], history[name]
-        apart = differences(one, other)
+        apart = differences(one, other, nan_equal=name in given)
         over = np.flatnonzero(apart > rule.allowed)
         wrong[over] = True
         first = sorted(over.tolist(), key=lambda row: (at_ms[row], names[row]))[:examples]
@@ -189,16 +193,31 @@ def _copies(service: ServicePlan, predictions: pa.Table, ids: NDArray[Any], stal
     later, earlier = (np.array(rows, dtype=np.int64) for rows in zip(*again, strict=True))
     one, other = predictions.take(later), predictions.take(earlier)
     same = _same_request(service.request, one, other)
+    given = {feature.name for feature in service.request_features}
+    other = _derived_again(service, one, other)
     for name, rule in feature_rules(service).items():
-        same &= differences(one[name], other[name]) <= rule.allowed
+        same &= differences(one[name], other[name], nan_equal=name in given) <= rule.allowed
     return found, int(same.sum()), later[~same]
 
 
 def _same_request(source: SourcePlan, one: pa.Table, other: pa.Table) -> NDArray[np.bool_]:
     same = np.ones(len(one), dtype=bool)
     for name in source.columns:
-        same &= differences(one[name], other[name]) == 0.0
+        same &= differences(one[name], other[name], nan_equal=True) == 0.0
     return same
+
+
+def _derived_again(service: ServicePlan, served: pa.Table, again: pa.Table) -> pa.Table:
+    """The second side with derived features of the first side's inputs, wherever its own are the function of its own.
+
+    Inputs may differ by their order of summation, and a difference of them, or a threshold, makes anything of that.
+    """
+    for derived in service.derived:
+        own = again[derived.name]
+        mine, theirs = (pa.chunked_array([derived.evaluate({name: side[name] for name in derived.inputs})]) for side in (served, again))
+        column = pc.if_else(pa.array(differences(own, theirs) == 0.0), mine, own)
+        again = again.set_column(again.column_names.index(derived.name), derived.name, column)
+    return again
 
 
 def _unbacked(service: ServicePlan, predictions: pa.Table, at_ms: Counts, stale: NDArray[np.bool_]) -> tuple[Rows, Floats]:

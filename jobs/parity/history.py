@@ -48,12 +48,12 @@ class History:
         """
         identity = F.col(f"`{id_field(service)}`")
         order = Window.partitionBy(identity).orderBy(F.col(f"`{ORDER}`"))
-        exact = self.spark.read.parquet(str(predictions)).where(~F.col(STALE)).withColumn("#copy", F.row_number().over(order))
+        exact = self.spark.read.parquet(history.to_read(predictions)).where(~F.col(STALE)).withColumn("#copy", F.row_number().over(order))
         asked = exact.where(F.col("`#copy`") == 1)
         if sample is not None:
             asked = asked.orderBy(F.sha2(identity.cast("string"), 256)).limit(sample)
         requests = out.with_name(f"{out.name}-requests")
-        asked.select(*(F.col(f"`{name}`") for name in service.request.columns)).write.parquet(str(requests))
+        asked.select(*(F.col(f"`{name}`") for name in service.request.columns)).write.parquet(history.to_write(requests))
         out.mkdir()
         wanted = backfill.Backfill(service=service, schemas=self.schemas, events=self.events, requests=requests, as_known=self.as_known)
         outcome = backfill.compute(self.spark, wanted, out)
@@ -77,6 +77,6 @@ def into_buckets(spark: SparkSession, folders: list[Path], identity: str, rows: 
     buckets = -(-max(rows, 1) // _ROWS_PER_BUCKET)
     bucket = F.pmod(F.xxhash64(F.col(f"`{identity}`")), F.lit(buckets)).cast("int").alias(BUCKET)
     for folder in folders:
-        frame = spark.read.parquet(str(folder)).select("*", bucket)
-        frame.repartition(buckets, BUCKET).write.partitionBy(BUCKET).parquet(str(folder.with_name(f"{folder.name}-buckets")))
+        frame = spark.read.parquet(history.to_read(folder)).select("*", bucket)
+        frame.repartition(buckets, BUCKET).write.partitionBy(BUCKET).parquet(history.to_write(folder.with_name(f"{folder.name}-buckets")))
     return buckets

@@ -20,7 +20,7 @@ from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
-from jobs.history import parquet_files
+from jobs.history import parquet_files, to_read, to_write
 from jobs.parity import archive, staging
 from jobs.parity.comparison import EXAMPLES, compare_columns
 from jobs.parity.findings import Case, Cases, Parity, Timeline
@@ -112,7 +112,7 @@ def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = 
             online = online_tiles(running, settings, view, work / "topic", from_ms=low, until_ms=high)
         with stages("comparing"):
             pairs = work / "pairs"
-            paired(view, online.frame, past.tiles(view, low, high)).write.parquet(str(pairs))
+            paired(view, online.frame, past.tiles(view, low, high)).write.parquet(to_write(pairs))
             parity = compare_pairs(view, pairs, repeats=online.repeats, examples=question.examples)
     if not parity.rows and not parity.missing.count:
         raise DataError(f"parity: view {view.name} has no tiles of these times, online or in {folder}; nothing can be compared")
@@ -145,7 +145,7 @@ def online_tiles(
     stage = Stage(folder=folder, schema=schema, time=TILE_START, from_ms=from_ms, until_ms=until_ms)
     staging.tiles_of_topic(stage, settings, view, keys=keys)
     place = [F.col(f"`{column.name}`") for column in view.keys] + [F.col(TILE_START)]
-    every = spark.read.parquet(str(folder))
+    every = spark.read.parquet(to_read(folder))
     newest = Window.partitionBy(*place).orderBy(F.col(REVISION).desc(), F.col(f"`{ORDER}`").desc())
     winners = every.withColumn("#rank", F.row_number().over(newest)).where(F.col("`#rank`") == 1).drop("#rank", ORDER)
     distinct = every.select(*place, REVISION).distinct().count() if keys is None else stage.rows

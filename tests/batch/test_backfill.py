@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -10,6 +11,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from features.compiler.spark import WATERMARK, tile_query
 from features.data_version import DataFile, DataVersion
 from features.derived import DerivedFeature, derived_feature
 from features.offline import AS_OF, ROW, Folder
+from infra.settings import Settings
 from jobs import backfill, history
 from jobs.backfill import Backfill
 from jobs.cli import main
@@ -284,7 +287,7 @@ def test_the_output_is_request_columns_features_frontier_stale_in_the_order_of_t
     assert (at_one["dest_arrivals_3h"], at_one["aircraft_last_arr_delay_12h"]) == (2, 20.0)
     assert (at_noon["origin_departures_1h"], at_noon["origin_dep_delay_mean_1h"], at_noon["aircraft_last_arr_delay_12h"]) == (0, None, None)
     assert {tally.name: (tally.rows, tally.refused) for tally in outcome.tallies} == {
-        "requests": (2, 0),
+        "--requests": (2, 0),
         "departures": (6, 0),
         "arrivals": (2, 0),
     }
@@ -342,7 +345,7 @@ def test_bad_rows_are_left_out_and_told(spark: SparkSession, plan: Plan, tmp_pat
     assert table["request_id"].to_pylist() == ["r2", "r1"]
     assert table["origin_departures_1h"].to_pylist() == [7, 0]
     said = [str(tally) for tally in outcome.tallies]
-    assert said[0] == "requests: 3 rows, 1 refused (origin is null: 1)"
+    assert said[0] == "--requests: 3 rows, 1 refused (origin is null: 1)"
     assert said[1] == "departures: 11 rows, 4 refused (event_time is null: 1, origin is null: 1, dep_delay is not finite: 2)"
 
 
@@ -482,6 +485,60 @@ def several_days(folder: Path) -> None:
     written(folder / "requests.parquet", sorted(asked, key=lambda row: row["event_time"] // 86_400_000))
 
 
+def test_names_that_are_patterns_are_only_names(spark: SparkSession, plan: Plan, tmp_path: Path) -> None:
+    folder = small(tmp_path / "run[1] {a,b} *?")
+    table, _ = run(spark, backfill_of(folder, plan), folder / "out")
+    assert table["origin_departures_1h"].to_pylist() == [6, 0]
+
+
+def test_a_source_called_requests_is_not_the_requests(spark: SparkSession, plan: Plan, tmp_path: Path) -> None:
+    expected, _ = run(spark, backfill_of(small(tmp_path), plan, label=True), tmp_path / "expected")
+    (tmp_path / "events" / "departures").rename(tmp_path / "events" / "requests")
+    wanted = backfill_of(tmp_path, plan, label=True)
+    views = [
+        replace(view, source=replace(view.source, name="requests")) if view.source.name == "departures" else view
+        for view in wanted.service.views
+    ]
+    table, outcome = run(spark, replace(wanted, service=replace(wanted.service, views=tuple(views))), tmp_path / "out")
+    assert table.equals(expected)
+    assert [(tally.name, tally.rows) for tally in outcome.tallies] == [("--requests", 2), ("requests", 6), ("arrivals", 2)]
+    manifest = json.loads((tmp_path / "out" / backfill.MANIFEST).read_text())
+    assert {name: len(files) for name, files in DataVersion.parse(manifest, tmp_path).files.items()} == {
+        "--requests": 1,
+        "requests": 1,
+        "arrivals": 1,
+    }
+
+
+def of_requests_only(wanted: Backfill) -> Backfill:
+    return replace(wanted, service=replace(wanted.service, views=()))
+
+
+@pytest.mark.parametrize("group_rows", [1, 10**9])
+def test_a_service_without_views_needs_no_groups(spark: SparkSession, plan: Plan, tmp_path: Path, group_rows: int) -> None:
+    several_days(tmp_path)
+    table, outcome = run(spark, of_requests_only(backfill_of(tmp_path, plan, label=True, group_rows=group_rows)), tmp_path / "out")
+    asked = pq.read_table(tmp_path / "requests.parquet")
+    assert (outcome.whole, table["request_id"].to_pylist()) == (True, asked["request_id"].to_pylist())
+    assert table["label"].null_count < len(table) == len(asked)
+
+
+def test_where_nothing_can_be_computed_it_is_told_why(
+    spark: SparkSession, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(backfill, "session", lambda _: nullcontext(spark))
+
+    def told(name: str, **options: Any) -> list[str]:
+        wanted = of_requests_only(backfill_of(tmp_path, plan, **options))
+        assert backfill.run_and_tell(wanted, tmp_path / name, Settings(), overwrite=False) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if not line.startswith("0 rows of features in ")]
+
+    small(tmp_path)
+    assert told("later", from_ms=NOON_MS + 9 * HOUR_MS) == ["--requests: 0 rows", "no requests of these times"]
+    written(tmp_path / "requests.parquet", [request(n, NOON_MS, origin=None) for n in range(2)], types={"origin": pa.string()})
+    assert told("refused") == ["--requests: 2 rows, 2 refused (origin is null: 2)"]
+
+
 def test_a_source_without_files_has_no_events(spark: SparkSession, plan: Plan, tmp_path: Path) -> None:
     small(tmp_path)
     (tmp_path / "events" / "arrivals" / "a.parquet").unlink()
@@ -539,3 +596,17 @@ def test_rows_of_many_files_keep_the_order_of_their_paths(spark: SparkSession, t
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     assert [str(path.relative_to(tmp_path)) for path in history.parquet_files(tmp_path)] == ["a/part-7", "b.parquet"]
+
+
+def test_a_folder_that_may_not_be_looked_into_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    look = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "closed":  # as for anyone but root
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match=r"closed: cannot be read: Permission denied$"):
+        history.parquet_files(tmp_path)

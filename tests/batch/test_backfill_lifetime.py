@@ -146,7 +146,7 @@ def check(view: ViewPlan, table: pa.Table, events: list[dict[str, Any]], asked: 
         )
         for question in EVER_QUESTIONS:
             if question.name in own:
-                assert_same(question, columns[question.name][number], said[question.name], inputs_of(question, events))
+                assert_same(question, columns[question.name][number], said[question.name], inputs_of(question, events, key, as_of))
 
 
 def test_every_aggregation_since_ever_is_the_oracle(spark: SparkSession, tmp_path: Path) -> None:
@@ -183,3 +183,19 @@ def test_where_the_past_cannot_be_merged_no_day_is_written(spark: SparkSession, 
     monkeypatch.setattr(lifetime, "tile_query", lambda view, as_known: "SELECT * FROM nowhere")
     outcome = backfill.compute(spark, wanted(tmp_path, BOTH, range_rows=1), tmp_path / "out")
     assert (outcome.whole, outcome.done, len(outcome.failed)) == (False, {}, 3)
+
+
+def test_where_the_cluster_keeps_its_files_elsewhere_the_past_still_counts(spark: SparkSession, tmp_path: Path) -> None:
+    """As with HDFS for the default file system: a path without a scheme is another place to Spark than to Python."""
+    events, asked = given(tmp_path)
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    before = hadoop.get("fs.defaultFS")
+    (tmp_path / "elsewhere").mkdir()
+    hadoop.set(f"fs.viewfs.mounttable.elsewhere.link./{tmp_path.parts[1]}", (tmp_path / "elsewhere").as_uri())
+    hadoop.set("fs.defaultFS", "viewfs://elsewhere/")
+    try:
+        backfill.compute(spark, wanted(tmp_path, BOTH, range_rows=1), tmp_path / "out")
+    finally:
+        hadoop.set("fs.defaultFS", before)
+    check(BOTH, pq.read_table(tmp_path / "out"), events, asked)
+    assert not list((tmp_path / "elsewhere").iterdir())

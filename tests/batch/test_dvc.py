@@ -93,7 +93,7 @@ def test_dvc_makes_the_same_model_again_and_nothing_twice(project: Path, tmp_pat
     model = load(project / "model")
     assert capsys.readouterr().out == f"data version {model.data_version}: the same\n"
     files = json.loads((project / "model" / "manifest.json").read_text())["data_version"]["files"]
-    assert {name: len(found) for name, found in files.items()} == {"requests": 13, "departures": 13, "arrivals": 13}
+    assert {name: len(found) for name, found in files.items()} == {"--requests": 13, "departures": 13, "arrivals": 13}
 
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=project, check=True, capture_output=True, text=True, timeout=60).stdout
     assert changed.split() == ["??", "dvc.lock"]

@@ -57,7 +57,7 @@ def stated(folder: Path, service: ServicePlan = SERVICE) -> Path:
     """With the manifest of what is in it."""
     file = DataFile(name="2013.parquet", bytes=1, rows=1, sha256="0" * 64)
     version = DataVersion.of(
-        service, options={"label": True}, files={"departures": (file,)}, code=CodeVersion(release="0", sources_sha256="1" * 64)
+        service, schemas={}, options={"label": True}, files={"departures": (file,)}, code=CodeVersion(release="0", sources_sha256="1" * 64)
     )
     days = [{"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in sorted(folder.glob("*.parquet"))]
     (folder / WHOLE).write_text(json.dumps({KEY: version.json(), "days": days}))

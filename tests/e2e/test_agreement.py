@@ -32,7 +32,7 @@ from tests.e2e.readings import naive
 from tests.e2e.readings.agreement import LANES, Agreement, apart, row_of, table, without_figures_seen
 from tests.e2e.readings.questions import LEVELS, PLACES
 from tests.e2e.readings.run import FOLDER, Run, last_boundary, milliseconds, tile_records
-from tests.oracle import answers
+from tests.oracle import aggregate, counted
 
 pytestmark = pytest.mark.e2e
 
@@ -110,7 +110,7 @@ def computed(run: Run, service: ServicePlan, asked: pa.Table, spark: SparkSessio
 
 
 def expected(run: Run, service: ServicePlan, asked: pa.Table) -> list[tuple[dict[str, Any], dict[str, Sequence[Mapping[str, Any]]]]]:
-    """For every question the oracle's answers, and per view the events of its key."""
+    """For every question the oracle's answers, and the events that each is made of."""
     found: list[tuple[dict[str, Any], dict[str, Sequence[Mapping[str, Any]]]]] = [({}, {}) for _ in range(asked.num_rows)]
     for view, asks in zip(service.views, (LEVELS, PLACES), strict=True):
         keys = tuple(key.name for key in view.keys)
@@ -124,17 +124,11 @@ def expected(run: Run, service: ServicePlan, asked: pa.Table) -> list[tuple[dict
             by_key[key] += readings
         for row, request in enumerate(asked.to_pylist()):
             own = by_key.get(tuple(request[name] for name in keys), [])
-            said = answers(
-                asks,
-                own,
-                time="event_time",
-                belongs=lambda _: True,
-                as_of_ms=milliseconds(request["event_time"]),
-                tile_ms=view.tile_ms,
-                delay_ms=view.delay_ms,
-            )
-            found[row][0].update(said)
-            found[row][1].update({question.name: own for question in asks})
+            boundary = (milliseconds(request["event_time"]) - view.delay_ms) // view.tile_ms * view.tile_ms
+            for question in asks:
+                events = counted(question, own, "event_time", boundary)
+                found[row][0][question.name] = aggregate(question, events, "event_time")
+                found[row][1][question.name] = events
     return found
 
 

@@ -104,6 +104,17 @@ def test_a_sources_lateness_and_horizon_are_told(tmp_path: Path) -> None:
     assert any(line.startswith("dedupe: ") and line.endswith(" → 2h") for line in change.differences)
 
 
+def test_whether_repeats_count_changes_the_tiles_and_for_how_long_they_are_known_does_not(tmp_path: Path) -> None:
+    view = compiled(tmp_path / "old", v=VIEW).views["v"]
+    assert (view.source.id, view.source.dedupe_ms) == ("id", HOUR_MS)
+    longer, counting = (replace(view, source=replace(view.source, dedupe_ms=dedupe)) for dedupe in (2 * HOUR_MS, None))
+    assert longer.fingerprint == view.fingerprint != counting.fingerprint
+    assert tile_differences(view_record(view), longer) == ()
+    assert tile_differences(view_record(view), counting) == ("id: id → none",)
+    unnamed = replace(counting, source=replace(counting.source, id=None))
+    assert unnamed.fingerprint == counting.fingerprint
+
+
 def test_views_and_services_come_and_go(tmp_path: Path) -> None:
     other = VIEW.replace("v = ", "w = ").replace("[v]", "[w]").replace("s = ", "t = ").replace("_1h", "_60m")
     changed = found(tmp_path, other)

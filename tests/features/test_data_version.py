@@ -14,16 +14,24 @@ from features.compiler.plan import ServicePlan
 from features.data_changes import changes
 from features.data_version import KEY, CodeVersion, DataFile, DataVersion
 from features.derived import derived_feature
+from schemas import record
 from schemas.errors import DataError
+from schemas.record import Schema, SchemaSet
 
 SERVICE = load(None, None).services["flight_delay"]
+DEPARTURE = SchemaSet.load(record.SHIPPED).current("departure")
 CODE = CodeVersion(release="0.1.0", sources_sha256="ab" * 32, commit="c0ffee")
 SEPTEMBER, OCTOBER = (DataFile(name=f"2013-{month}.parquet", bytes=9, rows=1_000 * month, sha256=f"{month:064}") for month in (9, 10))
 FILES = {"requests": (OCTOBER,), "departures": (SEPTEMBER, OCTOBER)}
 
 
 def version(service: ServicePlan = SERVICE, **given: Any) -> DataVersion:
-    defaults: dict[str, Any] = {"options": {"as_known": False, "from": None}, "files": FILES, "code": CODE}
+    defaults: dict[str, Any] = {
+        "schemas": {"departures": DEPARTURE},
+        "options": {"as_known": False, "from": None},
+        "files": FILES,
+        "code": CODE,
+    }
     return DataVersion.of(service, **(defaults | given))
 
 
@@ -40,6 +48,11 @@ def without_a_horizon(name: str) -> ServicePlan:
     """Repeats count again, though no tile looks other."""
     view = next(view for view in SERVICE.views if view.name == name)
     return in_view(name, source=replace(view.source, dedupe_ms=None))
+
+
+def with_field(name: str, **changed: Any) -> dict[str, Schema]:
+    fields = tuple(replace(field, **changed) if field.name == name else field for field in DEPARTURE.fields)
+    return {"departures": replace(DEPARTURE, fields=fields)}
 
 
 def with_a_wider_window() -> ServicePlan:
@@ -88,7 +101,18 @@ SHIPPED = version()
             ],
         ),
         (lambda: version(in_view("aircraft_arrivals", tile_ms=1)), ["view aircraft_arrivals: tile: 5m → 1ms"]),
-        (lambda: version(without_a_horizon("aircraft_arrivals")), ["view aircraft_arrivals: dedupe: 1h → none"]),
+        (
+            lambda: version(without_a_horizon("aircraft_arrivals")),
+            ["view aircraft_arrivals: id: flight_id → none", "view aircraft_arrivals: dedupe: 1h → none"],
+        ),
+        (
+            lambda: version(schemas=with_field("dep_delay", has_default=True, default=1.0)),
+            ["departures: ~ field dep_delay, default: none → 1.0"],
+        ),
+        (
+            lambda: version(schemas=with_field("dep_delay", non_finite_allowed=True)),
+            ["departures: ~ field dep_delay, non_finite: False → True"],
+        ),
         (lambda: version(replace(SERVICE, views=SERVICE.views[:-1])), ["− view aircraft_arrivals"]),
         (
             lambda: version(replace(SERVICE, label=None)),

@@ -50,6 +50,32 @@ def broken(part: Any) -> Any:
     return part + "a"
 
 
+def filled(part: Any) -> Any:
+    part[np.isnan(part)] = 0.0
+    return part
+
+
+def importing(part: Any) -> Any:
+    import random
+
+    return part + random.random() * 0
+
+
+def importing_within(part: Any) -> Any:
+    def inner(x: Any) -> Any:
+        from os import path
+
+        return x * len(path.sep)
+
+    return inner(part)
+
+
+def importing_numpy(part: Any) -> Any:
+    from numpy import log1p
+
+    return log1p(np.abs(part))
+
+
 def defaulted(part: Any, whole: Any = 1) -> Any:
     return part * whole
 
@@ -65,6 +91,10 @@ def test_nulls_come_as_nan_and_what_is_not_finite_leaves_as_null() -> None:
     assert read(ratio).evaluate(columns).to_pylist() == [0.5, None, None, None, 0.0]
     assert read(ratio).evaluate({name: column[:0] for name, column in columns.items()}).to_pylist() == []
     assert read(curve).evaluate({"part": pa.array([True]), "whole": pa.array([1])}).to_pylist() == [math.log1p(1) * math.pi + 1]
+
+
+def test_numpy_may_be_imported_by_the_function_itself() -> None:
+    assert read(importing_numpy).evaluate({"part": pa.array([1.0])}).to_pylist() == [np.log1p(1.0)]
 
 
 def test_it_is_the_same_in_another_process_and_in_pieces() -> None:
@@ -92,6 +122,9 @@ def test_its_text_is_its_version_and_comments_are_not() -> None:
         (scaled, 'uses "SCALE"; allowed are its parameters, numpy, math and plain builtins'),
         (hashing, 'uses "hash"'),
         (broken, "fails on a sample of doubles"),
+        (filled, "fails on a sample of doubles, which it may not change: ValueError: assignment destination is read-only"),
+        (importing, 'uses "random"; allowed are its parameters, numpy, math and plain builtins'),
+        (importing_within, 'uses "os"; allowed are its parameters, numpy, math and plain builtins'),
         (defaulted, "takes other parameters than plain names"),
         (lambda part: part, "is a lambda; write a def"),
         (np.log, "must be a function of features, got ufunc"),

@@ -25,6 +25,7 @@ from tests import shop
 README = Path(__file__).parent.parent.parent / "README.md"
 VERSION = DataVersion.of(
     shop.plan().services["buy"],
+    schemas={},
     options={"as_known": False},
     files={"clicks": (DataFile(name="a.parquet", bytes=1, rows=7, sha256="0" * 64),)},
     code=CodeVersion(release="0.1.0", sources_sha256="a" * 64),
@@ -85,9 +86,10 @@ def test_the_readme_shows_what_is_printed(tmp_path: Path, capsys: pytest.Capture
     )
     august = DataFile(name="2013-08.parquet", bytes=1, rows=28_841, sha256=f"{8:064}")
     july_again = replace(july[1], rows=28_293, sha256="7" * 64)
-    before = DataVersion.of(service, options={"as_known": False}, files={"departures": july}, code=VERSION.code)
+    before = DataVersion.of(service, schemas={}, options={"as_known": False}, files={"departures": july}, code=VERSION.code)
     after = DataVersion.of(
         replace(service, views=(wider, *service.views[1:])),
+        schemas={},
         options={"as_known": True},
         files={"departures": (july[0], july_again, august)},
         code=replace(VERSION.code, sources_sha256="b" * 64),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 
 from features.kernel import fold, fold_counting
 from features.values import Int64s
+from tests.e2e.readings.agreement import apart
 from tests.kernel.example import DELAY_MS, PER_OCTAVE, QUESTIONS, TILE_MS, VIEW, WINDOWS_MS, as_tiles, build_tiles
-from tests.oracle import Question, answers, exact_sum
+from tests.oracle import Question, aggregate, answers, counted, exact_sum
 
 KEYS = ("a", "b", "silent")
 OWNERS = {key: number for number, key in enumerate(KEYS)}
@@ -98,12 +100,13 @@ def check(events: Sequence[Mapping[str, Any]], rows: Sequence[tuple[str, int]]) 
     for (key, as_of), got in zip(rows, served(events, rows), strict=True):
         expected = expected_of(events, key, as_of)
         for question in QUESTIONS:
-            assert_same(question, got[question.name], expected[question.name], inputs_of(question, events))
+            assert_same(question, got[question.name], expected[question.name], inputs_of(question, events, key, as_of))
 
 
-def inputs_of(question: Question, events: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The numbers that a question is about: what is added is as exact as their size lets it be."""
-    found = [] if question.value is None else [question.value(event) for event in events]
+def inputs_of(question: Question, events: Sequence[Mapping[str, Any]], key: str | None, as_of: int) -> list[float]:
+    """The numbers that an answer is made of: what is added is as exact as their size lets it be."""
+    own = counted(question, [event for event in events if event["key"] == key], "t", (as_of - DELAY_MS) // TILE_MS * TILE_MS)
+    found = [] if question.value is None else [question.value(event) for event in own]
     return [value for value in found if isinstance(value, int | float)]
 
 
@@ -140,7 +143,21 @@ def test_huge_numbers_equal_the_oracle_where_a_double_can_hold_them(history: tup
                 assert value is None or value >= 0, f"{question.name}: {value}"  # infinite, never NaN
                 assert (value is None) == (expected[question.name] is None)
             else:
-                assert_same(question, got[question.name], expected[question.name], inputs_of(question, events))
+                assert_same(question, got[question.name], expected[question.name], inputs_of(question, events, key, as_of))
+
+
+def test_what_is_outside_a_window_makes_no_difference_smaller() -> None:
+    question = Question(name="level_sum", aggregation="Sum", window_ms=TILE_MS, value=itemgetter("x"), where=lambda row: row["flag"])
+    events = [
+        event(0, x=1.0, flag=True),
+        event(0, x=1e9, flag=False),
+        event(0, flag=True),
+        *(event(TILE_MS * n, x=1e9, flag=True) for n in (-1, 1)),
+    ]
+    own = counted(question, events, "t", TILE_MS)
+    assert (own, aggregate(question, own, "t")) == (events[:1], 1.0)
+    assert apart(question, 1.1, 1.0, own) == pytest.approx(0.1)
+    assert apart(question, 1.1, 1.0, events[:1] + events[3:]) < 1e-9
 
 
 @pytest.mark.parametrize("window", WINDOWS_MS)

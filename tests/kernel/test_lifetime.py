@@ -77,7 +77,7 @@ def check(tiles: Tiles, events: Sequence[Row], rows: Sequence[tuple[str, int]]) 
             delay_ms=DELAY_MS,
         )
         for question in EVER_QUESTIONS:
-            assert_same(question, columns[question.name][number], said[question.name], inputs_of(question, events))
+            assert_same(question, columns[question.name][number], said[question.name], inputs_of(question, events, key, as_of))
 
 
 @settings(max_examples=60, deadline=None)

@@ -54,7 +54,14 @@ def row_of(question: Question) -> tuple[str, float]:
 
 
 def apart(question: Question, got: Any, expected: Any, counted: Sequence[Mapping[str, Any]]) -> float:
-    """The relative difference of two values; 0 for the same, infinite for different ones that have no distance."""
+    """The relative difference of two values; 0 for the same, infinite for different ones that have no distance.
+
+    Args:
+        question: What was asked.
+        got: What a lane says.
+        expected: What the oracle says.
+        counted: The events that the answer is made of, and no others: of sums and means the difference is relative to the size of what is added.
+    """
     if (got is None) != (expected is None) or isinstance(got, bool) != isinstance(expected, bool):
         return math.inf
     if got == expected:
@@ -63,7 +70,7 @@ def apart(question: Question, got: Any, expected: Any, counted: Sequence[Mapping
         return math.inf
     size = abs(expected)
     if question.aggregation in ("Sum", "Mean") and question.value is not None:
-        seen = [abs(value) for event in counted if (value := question.value(event)) is not None]
+        seen = [abs(question.value(event)) for event in counted]
         size = float(exact_sum(seen)) / (len(seen) if question.aggregation == "Mean" else 1)
     return abs(got - expected) / size if size else math.inf
 

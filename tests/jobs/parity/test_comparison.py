@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.compiler.plan import Finish, Partial, PartialKind, ServicePlan, SourcePlan, ViewPlan, WindowFeature
+from features.compiler.plan import Finish, Partial, PartialKind, RequestFeature, ServicePlan, SourcePlan, ViewPlan, WindowFeature
+from features.derived import DerivedFeature, derived_feature
+from features.expression import parse
 from jobs.parity.comparison import DUE, compare, sample_rank
 from jobs.parity.findings import SIZES, Case, Cases, Parity, Timeline, sizes
 from jobs.parity.report import SIZE_NAMES
@@ -121,6 +124,54 @@ def test_a_planted_difference_is_found(column: str, values: list[Any]) -> None:
 def test_nan_is_equal_to_nothing() -> None:
     nan = _table(mean=[None, math.nan, 4.0])
     assert _different(_compare(nan, nan)) == {"mean": 1}
+
+
+def test_a_request_with_a_number_that_is_none_is_the_same_request() -> None:
+    source = replace(SOURCE, columns={**SOURCE.columns, "size": DataType.FLOAT64})
+    given = RequestFeature(name="size", expression=parse("size", source.columns, source.nullable, where="test"))
+    service = replace(SERVICE, request=source, request_features=(given,))
+
+    def sized(*sizes: float) -> pa.Table:
+        return _table().append_column("size", pa.array(sizes, pa.float64()))
+
+    nan = sized(math.nan, 1.0, 2.0)
+    parity = compare(service, pa.concat_tables([nan, nan]), nan, requests=nan)
+    assert (parity.extra.count, parity.repeats, parity.compared, parity.allowed) == (0, 3, 21, True)
+    for other in (sized(1.0, 1.0, 2.0), sized(math.inf, 1.0, 2.0)):
+        parity = compare(service, nan, other, requests=nan)
+        assert [case.note for case in parity.extra.first] == ["another request under the same id"]
+
+
+def above(sum: Any, mean: Any) -> Any:
+    return np.where(sum - mean > 0, 1.0, sum - mean)
+
+
+def derived_of(table: pa.Table, **changed: list[Any]) -> pa.Table:
+    values = ABOVE.evaluate({name: table[name] for name in ABOVE.inputs}).to_pylist()
+    return table.append_column("above", pa.array(changed.get("above", values), pa.float64()))
+
+
+_above = derived_feature("above", above)
+assert isinstance(_above, DerivedFeature)
+ABOVE = _above
+
+
+def test_a_derived_feature_is_the_function_of_what_was_served_to_the_bit() -> None:
+    """A threshold, and a difference that cancels, of two sums that differ in their last bit only."""
+    service = replace(SERVICE, derived=(ABOVE,))
+    served, again = (derived_of(_table(sum=[0.0, value, 4.0], mean=[None, 0.1 + 0.2, 4.0 - 1e-15])) for value in (0.3, 0.1 + 0.2))
+    assert served["above"].to_pylist() != again["above"].to_pylist()
+    parity = compare(service, pa.concat_tables([served, again]), again, requests=served)
+    assert (parity.different, parity.repeats, parity.extra.count, parity.allowed) == (0, 3, 0, True)
+
+    wrong = [None, math.nextafter(served["above"][1].as_py(), 1), 0.0]
+    for one, other in ((wrong, None), (None, wrong)):
+        planted = [
+            table if values is None else derived_of(table.drop_columns(["above"]), above=values)
+            for table, values in ((served, one), (again, other))
+        ]
+        parity = compare(service, planted[0], planted[1], requests=served)
+        assert {column.name: column.different for column in parity.columns if column.different} == {"above": 2}
 
 
 def test_sums_may_differ_by_their_order_of_summation() -> None:
