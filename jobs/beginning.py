@@ -74,34 +74,36 @@ def fresh(settings: Settings, source: SourcePlan, views: Iterable[ViewPlan]) -> 
     last = _archived(settings, source)
     if not last:
         return Beginning()
-    client = connect(settings.redis_url)
-    frontiers = Frontiers(client, project=served(client).project).read([view.name for view in views])
-    return of(_folder(settings, source), source.event_time, frontiers, last)
+    tiles_ms, client = {view.name: view.tile_ms for view in views}, connect(settings.redis_url)
+    frontiers = Frontiers(client, project=served(client).project).read(list(tiles_ms))
+    reached = {name: (frontier, tiles_ms[name]) for name, frontier in frontiers.items()}
+    return of(_folder(settings, source), source.event_time, reached, last)
 
 
-def of(folder: Path, event_time: str, frontiers: Mapping[str, int | None], last: Mapping[int, int]) -> Beginning:
+def of(folder: Path, event_time: str, reached: Mapping[str, tuple[int | None, int]], last: Mapping[int, int]) -> Beginning:
     """Where the open tiles begin in an archive.
 
     Args:
         folder: The archive of a source.
         event_time: The field of its events' times.
-        frontiers: View of the source → up to when the store has all its tiles. Without views, what is not archived is read; where no view
-            has a frontier, all that the topic holds.
+        reached: View of the source → up to when the store has all its tiles, and their size. Without views, what is not archived is read;
+            where no view has a frontier, all that the topic holds.
         last: Partition → the last offset that is archived.
 
     Raises:
         DataError: The archive cannot be read.
     """
     behind = {partition: offset + 1 for partition, offset in last.items()}
-    known = [frontier for frontier in frontiers.values() if frontier is not None]
+    known = [frontier for frontier, _ in reached.values() if frontier is not None]
     if not known:
-        return Beginning(archived=last, first={} if frontiers else behind)
-    open_ms = min(known)
+        return Beginning(archived=last, first={} if reached else behind)
+    closed_ms = min(known)
+    open_ms = min(closed_ms // tile_ms * tile_ms for _, tile_ms in reached.values())  # in a larger tile than those that were closed, too
     again = _rows(folder, [PARTITION, OFFSET], pc.field(event_time).cast(_TIME) >= pa.scalar(open_ms, _TIME))
     for row in again.group_by(PARTITION).aggregate([(OFFSET, "min")]).to_pylist():
         if row[PARTITION] in behind:
             behind[row[PARTITION]] = row[f"{OFFSET}_min"]
-    return Beginning(archived=last, first=behind, watermark_ms=open_ms - 1)
+    return Beginning(archived=last, first=behind, watermark_ms=closed_ms - 1)
 
 
 def last_of(folder: Path) -> dict[int, tuple[int, frozenset[int]]]:

@@ -45,17 +45,23 @@ def test_the_archive_tells_how_far_each_partition_is(folder: Path, tmp_path: Pat
 
 def test_the_first_event_of_an_open_tile_is_read_again(folder: Path) -> None:
     """Of partition 1 nothing is in an open tile: it goes on behind what is archived."""
-    for frontier in (NOON + 5 * MINUTE, NOON + 6 * MINUTE):
-        found = of(folder, "at", {"a": NOON + 10 * MINUTE, "b": frontier, "new": None}, LAST)
-        assert found == Beginning(archived={0: 5, 1: 4}, first={0: 2, 1: 5}, watermark_ms=frontier - 1)
-    assert of(folder, "at", {"a": NOON + 10 * MINUTE}, LAST).first == {0: 5, 1: 5}
-    assert of(folder, "at", {"a": NOON}, LAST).first == {0: 0, 1: 0}
-    assert of(folder, "at", {"a": NOON}, {0: 5}).first == {0: 0}  # what lay in partition 1 is of another topic
+    for closed in (5, 6):
+        views = {"a": (NOON + 10 * MINUTE, MINUTE), "b": (NOON + closed * MINUTE, MINUTE), "new": (None, MINUTE)}
+        assert of(folder, "at", views, LAST) == Beginning(archived=LAST, first={0: 2, 1: 5}, watermark_ms=NOON + closed * MINUTE - 1)
+    assert of(folder, "at", {"a": (NOON + 10 * MINUTE, MINUTE)}, LAST).first == {0: 5, 1: 5}
+    assert of(folder, "at", {"a": (NOON, MINUTE)}, LAST).first == {0: 0, 1: 0}
+    assert of(folder, "at", {"a": (NOON, MINUTE)}, {0: 5}).first == {0: 0}  # what lay in partition 1 is of another topic
+
+
+def test_a_new_view_begins_with_a_whole_tile_however_large(folder: Path) -> None:
+    found = of(folder, "at", {"a": (NOON + 7 * MINUTE, MINUTE), "new": (None, 5 * MINUTE)}, LAST)
+    assert found == Beginning(archived=LAST, first={0: 2, 1: 5}, watermark_ms=NOON + 7 * MINUTE - 1)
+    assert of(folder, "at", {"a": (NOON + 7 * MINUTE, MINUTE), "new": (None, 60 * MINUTE)}, LAST).first == {0: 0, 1: 0}
 
 
 def test_without_a_frontier_all_is_read_and_without_views_nothing_again(folder: Path) -> None:
-    assert of(folder, "at", {"a": None}, LAST) == Beginning(archived={0: 5, 1: 4}, first={}, watermark_ms=NONE)
-    assert of(folder, "at", {}, LAST) == Beginning(archived={0: 5, 1: 4}, first={0: 6, 1: 5}, watermark_ms=NONE)
+    assert of(folder, "at", {"a": (None, MINUTE)}, LAST) == Beginning(archived=LAST, first={}, watermark_ms=NONE)
+    assert of(folder, "at", {}, LAST) == Beginning(archived=LAST, first={0: 6, 1: 5}, watermark_ms=NONE)
 
 
 def test_an_unreadable_archive_is_named(folder: Path) -> None:
