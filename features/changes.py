@@ -197,7 +197,9 @@ def _view(name: str, before: Record | None, after: ViewPlan | None, services: tu
     if not of_tiles and not others:
         return None
     kept_ms = before["longest_window_ms"] + slack_ms
-    lacks = (longest_ms, 0) if of_tiles else (longest_ms, kept_ms) if longest_ms > kept_ms else None
+    longer = (
+        (after.longest_window_ms, kept_ms) if after.longest_window_ms > kept_ms else None
+    )  # whatever was before is in the bases of `Lifetime`
     return ViewChange(
         name=name,
         kind=Kind.CHANGED,
@@ -205,7 +207,7 @@ def _view(name: str, before: Record | None, after: ViewPlan | None, services: tu
         breaking=bool(of_tiles),
         differences=(*of_tiles, *others),
         stream=bool(stream),
-        lacks_ms=lacks,
+        lacks_ms=(longest_ms, 0) if of_tiles else longer,
         services=services,
     )
 

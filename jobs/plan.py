@@ -165,7 +165,9 @@ def _history(change: ViewChange, size: HistorySize | None) -> str:
         return f"{span}; there are no events of its source to count (--events)"
     counted = "" if size.sampled == size.events else f", by the newest {size.sampled:,} events"
     rest = f" and {', '.join(size.unmeasured)}" if size.unmeasured else ""
+    # What the store once dropped, or merged, counts as dropped for good: only another generation of it keeps more.
+    remedy = f"bootstrap {change.name}" if change.breaking or change.kind is Kind.ADDED else "rebuild --switch"
     return (
         f"{span}: {show_ms(size.from_ms)} to {show_ms(size.until_ms)}, {show(size.until_ms - size.from_ms)}, {size.events:,} events, "
-        f"{size.tiles:,} tiles of {size.bytes:,} bytes{rest}{counted}; `tidemark bootstrap {change.name}`"
+        f"{size.tiles:,} tiles of {size.bytes:,} bytes{rest}{counted}; `tidemark {remedy}`"
     )

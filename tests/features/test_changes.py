@@ -139,3 +139,20 @@ def test_a_first_feature_without_a_window_is_breaking_and_lacks_everything_there
     (tmp_path / "again").mkdir()
     again = compiled(tmp_path / "again", v=ever)
     assert not changes(*applied(again), again, slack_ms=0).any
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lacks_ms"),
+    [
+        ("tile=minute", "tile=minute, delay=3 * minute", None),
+        ('Sum("amount").over(hour)', 'Sum("amount").over(2 * hour)', None),
+        ('Sum("amount").over(hour)', 'Sum("amount").over(5 * hour)', (5 * HOUR_MS, 2 * HOUR_MS)),
+        ("})", '    "spent_ever": Lifetime(Sum("amount")),\n})', None),  # the base has all of it
+    ],
+)
+def test_beside_features_without_a_window_a_kept_view_lacks_what_its_windows_do(
+    tmp_path: Path, old: str, new: str, lacks_ms: tuple[int, int] | None
+) -> None:
+    ever = VIEW.replace("Count().over(hour)", "Lifetime(Count())")
+    change = only(found(tmp_path, ever.replace(old, new, 1), before=ever))
+    assert (change.breaking, change.lacks_ms) == (False, lacks_ms)
