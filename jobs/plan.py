@@ -13,7 +13,7 @@ import typer
 from features.catalog import load
 from features.changes import ALL_HISTORY_MS, Changes, Kind, ServiceChange, ViewChange, changes
 from features.compiler.feast import FRONTIER, TILES
-from features.compiler.plan import Plan
+from features.compiler.plan import Plan, tiles_topic
 from features.durations import show
 from infra.settings import Settings
 from jobs.applied import Applied
@@ -115,7 +115,7 @@ def text(planned: Planned) -> list[str]:
 
 def _touched(change: ViewChange, applied: Applied) -> dict[str, str]:
     """Flink state, topics and store fields that a change of a view concerns."""
-    topic = f"tidemark.tiles.{change.name}"
+    topic = tiles_topic(change.name)
     fields = f"{TILES.format(view=change.name)}, {FRONTIER.format(view=change.name)}"
     state = f"features job of source {change.source}: "
     match change.kind:

@@ -16,7 +16,7 @@ from inference.online.connection import Client, connect, hmget_many
 from inference.online.frontier import Frontiers
 from inference.online.layout import split_key
 from inference.online.reader import OnlineReader
-from inference.online.serving import KEY, Serving, generation_of, project_of, serve, served
+from inference.online.serving import KEY, Serving, project_of, serve, served
 from inference.online.store import TileWriter
 from schemas.errors import DataError
 from tests.inference.example import BY_KEY, SERVICE, VIEWS, WORDS, requests_of, rows_table, tiles_of
@@ -61,7 +61,6 @@ def test_the_record_with_the_higher_number_is_in_force(client: Client) -> None:
 
 def test_a_generation_is_a_feast_project() -> None:
     assert [project_of(number) for number in (1, 2, 10)] == ["tidemark", "tidemark_g2", "tidemark_g10"]
-    assert [generation_of(name) for name in ("tidemark", "tidemark_g10", "tidemark_g1x", "my_tidemark")] == [1, 10, None, None]
 
 
 def test_a_batch_is_of_one_generation_while_they_are_switched_and_removed(client: Client, valkey: str) -> None:
