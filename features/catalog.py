@@ -18,7 +18,7 @@ from types import ModuleType
 import schemas as schemas_package
 from features.compiler.analyse import analyse
 from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean
-from features.compiler.plan import Plan
+from features.compiler.plan import Plan, ViewPlan
 from features.vocabulary import Entity, FeatureService, FeatureView, Source
 from schemas.errors import DefinitionError, SettingError
 from schemas.record import SchemaSet
@@ -55,6 +55,14 @@ def load(definitions: Path | None, schemas: Path | None) -> Plan:
             f"definitions: {shown(folder)} declares no feature view; assign a FeatureView to a variable in a .py file of it"
         )
     return analyse(found, schema_set, problems)
+
+
+def view_named(plan: Plan, name: str, *, where: str = "") -> ViewPlan:
+    """A feature view of the plan; `where` begins the refusal. Raises SettingError when there is none of the name."""
+    if name not in plan.views:
+        near = did_you_mean(name, sorted(plan.views)) if plan.views else "there are none"
+        raise SettingError(f'{where}no feature view is named "{name}"; {near}')
+    return plan.views[name]
 
 
 @dataclass(frozen=True, kw_only=True)

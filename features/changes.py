@@ -59,11 +59,6 @@ class ViewChange:
     lacks_ms: tuple[int, int] | None = None
     services: tuple[str, ...] = ()
 
-    @property
-    def new_state(self) -> bool:
-        """Whether the features job of the source has other operators, and so cannot go on with its state."""
-        return self.breaking or self.kind is not Kind.CHANGED
-
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceChange:
@@ -185,27 +180,22 @@ def _view(name: str, before: Record | None, after: ViewPlan | None, services: tu
     longest_ms = ALL_HISTORY_MS if after.has_lifetime else after.longest_window_ms
     if before is None:
         return ViewChange(name=name, kind=Kind.ADDED, source=after.source.name, breaking=False, lacks_ms=(longest_ms, 0), services=services)
-    of_tiles = tile_differences(before, after)
-    now = view_record(after)
-    old, new = before["description"], now["description"]
-    stream = [*_values({name: before[name] for name in OF_THE_STREAM}, {name: now[name] for name in OF_THE_STREAM}, ignored=())]
-    others = [
-        *_values(old, new, ignored=(*_PARTS, *((key for key in new if key not in ("entity", "delay_ms")) if of_tiles else ()))),
-        *stream,
-        *_named(old["features"], new["features"], "feature"),
-    ]
+    of_tiles, now = tile_differences(before, after), view_record(after)
+    others = [line for line in view_differences(before, now) if line not in of_tiles]
     if not of_tiles and not others:
         return None
     kept_ms = before["longest_window_ms"] + slack_ms
-    lacks = (longest_ms, 0) if of_tiles else (longest_ms, kept_ms) if longest_ms > kept_ms else None
+    longer = (
+        (after.longest_window_ms, kept_ms) if after.longest_window_ms > kept_ms else None
+    )  # whatever was before is in the bases of `Lifetime`
     return ViewChange(
         name=name,
         kind=Kind.CHANGED,
         source=after.source.name,
         breaking=bool(of_tiles),
         differences=(*of_tiles, *others),
-        stream=bool(stream),
-        lacks_ms=lacks,
+        stream=any(before[name] != now[name] for name in OF_THE_STREAM),
+        lacks_ms=(longest_ms, 0) if of_tiles else longer,
         services=services,
     )
 

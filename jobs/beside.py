@@ -6,12 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from features.compiler.declarations import did_you_mean
+from features.catalog import view_named
 from features.compiler.plan import Plan, SourcePlan, ViewPlan
 from infra import flink
 from infra.settings import Settings
 from jobs.submit import beside_name
-from schemas.errors import SettingError
 
 
 def consumer_group(source: SourcePlan, only: Sequence[ViewPlan] = ()) -> str:
@@ -25,10 +24,7 @@ def only(plan: Plan, view: str) -> Plan:
     Raises:
         SettingError: There is no such view.
     """
-    if view not in plan.views:
-        near = did_you_mean(view, sorted(plan.views)) if plan.views else "there are none"
-        raise SettingError(f'--only: no feature view is named "{view}"; {near}')
-    found = plan.views[view]
+    found = view_named(plan, view, where="--only: ")
     return replace(plan, views={view: found}, sources={found.source.name: found.source})
 
 

@@ -24,9 +24,8 @@ from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documen
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from features.catalog import load
-from features.compiler.declarations import did_you_mean
-from features.compiler.plan import Plan, ViewPlan
+from features.catalog import load, view_named
+from features.compiler.plan import ViewPlan
 from features.compiler.spark import late_tiles_query
 from features.compiler.tile_schema import tile_avro_schema
 from infra.settings import Settings
@@ -234,7 +233,7 @@ def _wanted(
 ) -> Wanted:
     plan = load(settings.definitions, settings.schemas)
     return Wanted(
-        views=tuple(_view_named(name, plan) for name in (views or sorted(plan.views))),
+        views=tuple(view_named(plan, name) for name in (views or sorted(plan.views))),
         schemas=SchemaSet.load(settings.schemas or SHIPPED),
         events=settings.home / "archive" if events is None else events,
         as_known=as_known,
@@ -242,13 +241,6 @@ def _wanted(
         from_ms=None if from_ is None else instant_ms(from_),
         until_ms=None if until is None else instant_ms(until),
     )
-
-
-def _view_named(name: str, plan: Plan) -> ViewPlan:
-    if name not in plan.views:
-        near = did_you_mean(name, sorted(plan.views)) if plan.views else "there are none"
-        raise SettingError(f'no feature view is named "{name}"; {near}')
-    return plan.views[name]
 
 
 def _now_ms() -> int:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from features.catalog import load
+from features.catalog import load, view_named
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import served
@@ -32,10 +32,8 @@ def command(
     """Say up to when views are readable online, or wait until they are that far."""
     target = None if wait is None else instant_ms(wait)
     settings = Settings.load()
-    views = load(settings.definitions, settings.schemas).views
-    if view is not None and view not in views:
-        raise SettingError(f'frontier: no feature view is named "{view}"; there are {", ".join(sorted(views))}')
-    names = sorted(views) if view is None else [view]
+    plan = load(settings.definitions, settings.schemas)
+    names = sorted(plan.views) if view is None else [view_named(plan, view, where="frontier: ").name]
     redis = connect(settings.redis_url)
     frontiers = Frontiers(redis, project=served(redis).project)
     now = frontiers.read(names) if target is None else wait_for(lambda: frontiers.read(names), target, timeout_s=timeout)

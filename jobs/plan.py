@@ -13,7 +13,7 @@ import typer
 from features.catalog import load
 from features.changes import ALL_HISTORY_MS, Changes, Kind, ServiceChange, ViewChange, changes
 from features.compiler.feast import FRONTIER, TILES
-from features.compiler.plan import Plan
+from features.compiler.plan import Plan, tiles_topic
 from features.durations import show
 from infra.settings import Settings
 from jobs.applied import Applied
@@ -115,7 +115,7 @@ def text(planned: Planned) -> list[str]:
 
 def _touched(change: ViewChange, applied: Applied) -> dict[str, str]:
     """Flink state, topics and store fields that a change of a view concerns."""
-    topic = f"tidemark.tiles.{change.name}"
+    topic = tiles_topic(change.name)
     fields = f"{TILES.format(view=change.name)}, {FRONTIER.format(view=change.name)}"
     state = f"features job of source {change.source}: "
     match change.kind:
@@ -165,7 +165,9 @@ def _history(change: ViewChange, size: HistorySize | None) -> str:
         return f"{span}; there are no events of its source to count (--events)"
     counted = "" if size.sampled == size.events else f", by the newest {size.sampled:,} events"
     rest = f" and {', '.join(size.unmeasured)}" if size.unmeasured else ""
+    # What the store once dropped, or merged, counts as dropped for good: only another generation of it keeps more.
+    remedy = f"bootstrap {change.name}" if change.breaking or change.kind is Kind.ADDED else "rebuild --switch"
     return (
         f"{span}: {show_ms(size.from_ms)} to {show_ms(size.until_ms)}, {show(size.until_ms - size.from_ms)}, {size.events:,} events, "
-        f"{size.tiles:,} tiles of {size.bytes:,} bytes{rest}{counted}; `tidemark bootstrap {change.name}`"
+        f"{size.tiles:,} tiles of {size.bytes:,} bytes{rest}{counted}; `tidemark {remedy}`"
     )

@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from fastavro import parse_schema, schemaless_reader
 
 from features import catalog
-from features.compiler.plan import FRONTIER_TOPIC, Plan
+from features.compiler.plan import FRONTIER_TOPIC, Plan, tiles_topic
 from features.compiler.tile_schema import tile_avro_schema
 from infra.settings import Settings
 from jobs.frontier import instant_ms
@@ -32,7 +32,7 @@ from schemas.wire import SINGLE_OBJECT, read_object
 _ANSWER_S = 10.0
 _POLL_S = 0.2
 _SILENCE_S = 30.0
-_TILES = "tidemark.tiles."
+_TILES = tiles_topic("")
 
 Record = dict[str, Any]
 

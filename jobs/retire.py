@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from features.catalog import load
 from features.changes import tile_differences
 from features.compiler.declarations import did_you_mean
+from features.compiler.plan import tiles_topic
 from inference.online import generations
 from inference.online.connection import connect
 from inference.online.serving import project_of
@@ -40,7 +41,7 @@ def command(
     client = connect(settings.redis_url)
     generation = served(settings, client).generation
     _refuse_running(settings, applied, view, str(record["description"]["source"]))
-    topic = f"tidemark.tiles.{view}"
+    topic = tiles_topic(view)
     _delete_topics(settings, [topic, f"{topic}.dlq"])
     keys = sum(generations.remove_view(client, project_of(each), view) for each in {generation, *map(int, applied.stored)})
     forget(settings, view)

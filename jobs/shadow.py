@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from features.catalog import load
-from features.compiler.declarations import did_you_mean
-from features.compiler.plan import Plan, ViewPlan
+from features.catalog import load, view_named
+from features.compiler.plan import ViewPlan
 from features.exactness import view_rules
 from inference.online.connection import connect
 from inference.online.serving import served
@@ -18,7 +17,7 @@ from inference.online.shadow import Compared, compare
 from infra.settings import Settings
 from jobs.check import aligned
 from jobs.frontier import show_ms
-from schemas.errors import DataError, SettingError
+from schemas.errors import DataError
 
 
 def command(
@@ -29,7 +28,7 @@ def command(
     """Compare the features that mean the same in two views, for every entity of the online store. Exit code 1 where a value differs."""
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
-    one, two = _view_named(view, plan), _view_named(other, plan)
+    one, two = (view_named(plan, name, where="shadow: ") for name in (view, other))
     client = connect(settings.redis_url)
     found: list[Compared] = []
     console = Console(stderr=True)
@@ -61,10 +60,3 @@ def _show(one: ViewPlan, other: ViewPlan, found: list[Compared]) -> None:
         alone = [feature.name for feature in view.features if feature.name not in names]
         if alone:
             print(f"only {view.name} has {', '.join(alone)}")
-
-
-def _view_named(name: str, plan: Plan) -> ViewPlan:
-    if name not in plan.views:
-        near = did_you_mean(name, sorted(plan.views)) if plan.views else "there are none"
-        raise SettingError(f'shadow: no feature view is named "{name}"; {near}')
-    return plan.views[name]

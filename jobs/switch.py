@@ -22,6 +22,7 @@ from inference.online.serving import project_of
 from infra import flink
 from infra.settings import Settings
 from jobs.applied import forget_generation
+from jobs.backlog import Backlog
 from jobs.check import aligned
 from jobs.frontier import show_ms
 from jobs.generations import job_name, serve, served
@@ -111,6 +112,7 @@ def prove(settings: Settings, client: Client, views: Sequence[ViewPlan], first: 
         second=project_of(second),
         slack_ms=settings.tile_slack_ms,
         leaves=settings.online_ttl_ms is not None,
+        whole=not Backlog(settings.kafka_servers, [view.tiles_topic for view in views], f"tidemark.{job_name(second)}").truncated,
     )
     with _spinner() as tell:
         found = Comparison()
@@ -127,9 +129,11 @@ def show(proof: Proof, first: int, second: int) -> None:
         rows.append((view, f"{found.tiles.get(view, 0):,}", f"{found.differences.get(view, 0):,}", show_ms(one), show_ms(other)))
     print(aligned(rows))
     if found.newer:
-        print(f"{found.newer:,} tiles end after the frontier of one of both, or are about to be dropped, and were not compared")
+        print(f"{found.newer:,} tiles end after the frontier of one of both, or one of both drops them, and were not compared")
     if found.stale_layouts:
         print(f"{found.stale_layouts:,} values of generation {first} are another definition's, and were not compared")
+    if found.stale_bases:
+        print(f"{found.stale_bases:,} keys of generation {first} have stale Lifetime features, which were not compared")
     if found.returned:
         print(f"{found.returned:,} entities that had left generation {first} (TIDEMARK_ONLINE_TTL) are in generation {second} again")
     for example in found.examples:
@@ -152,20 +156,24 @@ def _settled(both: Generations, found: Comparison) -> Comparison:
     if len(differing) == len(found.differing):
         return found
     again = last(both.compare(differing)) if differing else Comparison()
-    again.tiles, again.newer, again.stale_layouts, again.returned = found.tiles, found.newer, found.stale_layouts, found.returned
+    for name in ("tiles", "newer", "stale_layouts", "stale_bases", "returned"):
+        setattr(again, name, getattr(found, name))
     return again
 
 
 def _text(example: Difference, first: int, second: int) -> str:
-    where = f"{example.view} of {example.entity}"
-    if example.start_ms is None:
-        return f"{where}: one of both has dropped older tiles, which the other never had; give `tidemark rebuild` --events"
-    where = f"{where}, tile {show_ms(example.start_ms)}"
+    where = f"{example.view} of {example.entity}{', all time' if example.start_ms is None else f', tile {show_ms(example.start_ms)}'}"
     match example.what:
         case "missing":
             return f"{where}: generation {first} has it, {second} has not"
         case "extra":
             return f"{where}: generation {second} has it, {first} has not"
+        case "reach":
+            return f"{where}: one of both has dropped older tiles, which the other never had; give `tidemark rebuild` --events"
+        case "stale":
+            return f"{where}: Lifetime features are stale in generation {second} alone; see `tidemark bootstrap --replace`"
+        case "layout":
+            return f"{where}: generation {second} holds tiles of another definition; see `tidemark plan`"
     values = ", ".join(f"{name} {one!r} and {other!r}" for name, (one, other) in example.columns.items())
     return f"{where}: {values}"
 

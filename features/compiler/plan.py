@@ -149,6 +149,11 @@ class SourcePlan:
         return f"{self.topic}.late"
 
 
+def tiles_topic(view: str) -> str:
+    """The topic of a view's tiles."""
+    return f"tidemark.tiles.{view}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ViewPlan:
     """A feature view: one source, one entity, one tile size, one delay.
@@ -190,7 +195,7 @@ class ViewPlan:
     @property
     def tiles_topic(self) -> str:
         """The durable log of this view's tiles; key = entity key."""
-        return f"tidemark.tiles.{self.name}"
+        return tiles_topic(self.name)
 
     def boundary_ms(self, as_of_ms: NDArray[np.int64]) -> NDArray[np.int64]:
         """The end `b` of every window as of the given times (int64 ms since the epoch, negative ones too)."""

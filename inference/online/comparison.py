@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow as pa
 from features.compiler.plan import ViewPlan
 from features.exactness import differences, tile_rules, view_rules
 from features.kernel import fold
-from features.packing import ALL_TIME, NOTHING_DROPPED, TileCodec
+from features.packing import ALL_TIME, HEAD, NOTHING_DROPPED, RECORD, TileCodec
 from inference.online.connection import Client, answering, hmget_many
 from inference.online.frontier import Frontiers
 from inference.online.generations import entities
@@ -21,7 +21,6 @@ from inference.online.layout import key_values, packed_of, tiles_fields
 
 EXAMPLES = 5
 _BATCH = 500  # entities compared in one round trip
-_HEADER, _RECORD = struct.Struct("<qq8s"), struct.Struct("<Iqq")
 _NO_TILES: Mapping[int, bytes] = {}
 
 
@@ -32,8 +31,9 @@ class Difference:
     Attributes:
         view: Whose.
         entity: Its keys, as text.
-        start_ms: Of the tile; None: all older tiles, of which one of the two says that it has them, or which are merged.
-        what: `missing` in the second, `extra` in it, `different`, or `reach`.
+        start_ms: Of the tile; None: of all older tiles.
+        what: `missing` in the second, `extra` in it, or `different`, as the tiles that are merged can be too. Of older tiles: `reach`, where one of both
+            says that it has them; and of the second only: `stale`, where its base is not exact, and `layout`, where it holds another definition's.
         columns: Of a different one: name → both values.
     """
 
@@ -52,6 +52,7 @@ class Comparison:
         tiles: View → tiles that are the same in both.
         newer: Tiles that only one of them could have yet, which were not compared.
         stale_layouts: Values that another definition of their view has left in the first.
+        stale_bases: Bases of the first that are not exact, which were not compared.
         returned: Entities that only the second has, where entities leave the store after a silence.
         differences: How many, by view.
         examples: The first of them.
@@ -61,6 +62,7 @@ class Comparison:
     tiles: dict[str, int] = field(default_factory=dict)
     newer: int = 0
     stale_layouts: int = 0
+    stale_bases: int = 0
     returned: int = 0
     differences: dict[str, int] = field(default_factory=dict)
     examples: list[Difference] = field(default_factory=list)
@@ -93,6 +95,7 @@ class Generations:
         second: Of the other.
         slack_ms: How much longer than the longest window tiles are kept.
         leaves: Whether entities leave the store after a silence: those of the first may have, and nobody can tell.
+        whole: Whether the second was given all tiles that there ever were, and so may reach further back, as with a longer window.
     """
 
     client: Client
@@ -101,6 +104,7 @@ class Generations:
     second: str
     slack_ms: int
     leaves: bool = False
+    whole: bool = True
 
     def compare(self, only: Iterable[bytes] | None = None) -> Iterator[Comparison]:
         """Compare all entities, or some.
@@ -114,11 +118,19 @@ class Generations:
         """
         names = [view.name for view in self.views]
         frontiers = [Frontiers(self.client, project=project).read(names) for project in (self.first, self.second)]
-        settled = {name: min(_reached(each[name]) for each in frontiers) for name in names}
+        sides = [
+            _View(
+                codec=TileCodec(view=view),
+                slack_ms=self.slack_ms,
+                settled_ms=min(_reached(each[view.name]) for each in frontiers),
+                whole=self.whole,
+            )
+            for view in self.views
+        ]
         found = Comparison(tiles=dict.fromkeys(names, 0))
         for batch in self._all(found) if only is None else [list(only)]:
             for first in range(0, len(batch), _BATCH):
-                self._compare(batch[first : first + _BATCH], settled, found)
+                self._compare(batch[first : first + _BATCH], sides, found)
                 yield found
         yield found
 
@@ -136,59 +148,113 @@ class Generations:
             else:
                 yield alone
 
-    def _compare(self, batch: Sequence[bytes], settled: Mapping[str, int], found: Comparison) -> None:
+    def _compare(self, batch: Sequence[bytes], views: Sequence[_View], found: Comparison) -> None:
         fields = [tiles_fields(view)[0] for view in self.views]
         sides = [([entity + project.encode() for entity in batch], fields) for project in (self.first, self.second)]
         one, other = hmget_many(self.client, sides)
         for entity, before, after in zip(batch, one, other, strict=True):
-            for view, left, right in zip(self.views, before, after, strict=True):
+            for view, left, right in zip(views, before, after, strict=True):
                 if left is not None or right is not None:
-                    values = _Pair(view=view, entity=entity, slack_ms=self.slack_ms, settled_ms=settled[view.name])
-                    values.compare(packed_of(left), packed_of(right), found)
+                    view.compare(entity, packed_of(left), packed_of(right), found)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Pair:
-    """The packed tiles of one entity in both."""
+class _View:
+    """Compares the packed tiles of one entity after the other.
 
-    view: ViewPlan
-    entity: bytes
+    Attributes:
+        settled_ms: The frontier of both.
+    """
+
+    codec: TileCodec
     slack_ms: int
     settled_ms: int
+    whole: bool
 
-    def compare(self, left: memoryview | None, right: memoryview | None, found: Comparison) -> None:
-        codec = TileCodec(view=self.view)
-        if left is not None and bytes(left[16:24]) != codec.layout:
+    def compare(self, entity: bytes, left: memoryview | None, right: memoryview | None, found: Comparison) -> None:
+        view = self.codec.view
+        if self._of_another(left):
             found.stale_layouts += 1
             return
-        kept_a, newest_a, tiles_a = _parse(codec, left)
-        kept_b, newest_b, tiles_b = _parse(codec, right)
-        floor = max(newest_a, newest_b) - self.view.longest_window_ms - self.slack_ms
-        if self.view.has_lifetime:
+        if self._of_another(right):
+            self._note(found, entity, None, "layout")
+            return
+        kept_a, newest_a, tiles_a = _parse(self.codec, left)
+        kept_b, newest_b, tiles_b = _parse(self.codec, right)
+        floor = max(newest_a, newest_b) - view.longest_window_ms - self.slack_ms
+        further = self.whole and kept_a - view.tile_ms in tiles_b  # what the first dropped last, the second still has
+        if view.has_lifetime:
             floor = max(floor, kept_a, kept_b)
-            if NOTHING_DROPPED < floor <= self.settled_ms and (columns := _before(codec, (left, right), floor)):
-                self._note(found, None, "different", columns)
+            if NOTHING_DROPPED < floor <= self.settled_ms:
+                self._compare_merged(entity, (left, right), floor, found)
+        elif further:
+            floor = max(floor, kept_a)
         unlike = []
         for start in sorted(tiles_a.keys() | tiles_b.keys()):
-            if start < floor or start + self.view.tile_ms > self.settled_ms:
+            if start < floor or start + view.tile_ms > self.settled_ms:
                 found.newer += 1
             elif start not in tiles_b or start not in tiles_a:
-                self._note(found, start, "extra" if start in tiles_b else "missing")
-            elif tiles_a[start][8:] == tiles_b[start][8:]:
-                found.tiles[self.view.name] += 1
+                self._note(found, entity, start, "extra" if start in tiles_b else "missing")
+            elif tiles_a[start] == tiles_b[start]:
+                found.tiles[view.name] += 1
             else:
                 unlike.append(start)
         for start in unlike:
-            if columns := _apart(codec, start, tiles_a[start], tiles_b[start]):
-                self._note(found, start, "different", columns)
+            if columns := self._apart(start, tiles_a[start], tiles_b[start]):
+                self._note(found, entity, start, "different", columns)
             else:
-                found.tiles[self.view.name] += 1
-        if newest_a == newest_b and kept_a != kept_b and not self.view.has_lifetime:
-            self._note(found, None, "reach")
+                found.tiles[view.name] += 1
+        if newest_a == newest_b and kept_a != kept_b and not view.has_lifetime and not further:
+            self._note(found, entity, None, "reach")
 
-    def _note(self, found: Comparison, start_ms: int | None, what: str, columns: Mapping[str, tuple[object, object]] | None = None) -> None:
-        name = "|".join(map(str, key_values(self.entity).values()))
-        found.add(Difference(view=self.view.name, entity=name, start_ms=start_ms, what=what, columns=columns or {}), self.entity)
+    def _of_another(self, value: memoryview | None) -> bool:
+        return value is not None and HEAD.unpack_from(value)[2] != self.codec.layout
+
+    def _note(
+        self, found: Comparison, entity: bytes, start_ms: int | None, what: str, columns: Mapping[str, tuple[object, object]] | None = None
+    ) -> None:
+        name = "|".join(map(str, key_values(entity).values()))
+        found.add(Difference(view=self.codec.view.name, entity=name, start_ms=start_ms, what=what, columns=columns or {}), entity)
+
+    def _compare_merged(self, entity: bytes, values: Sequence[memoryview | None], end_ms: int, found: Comparison) -> None:
+        """The `Lifetime` features as of a time that both sides' bases have passed: of what was merged, and of what is yet to be."""
+        read = self.codec.unpack(values)
+        if read.inexact[0]:
+            found.stale_bases += 1
+            return
+        folded = fold(self.codec.view, read.tiles, owner=np.arange(2), boundary_ms=np.full(2, end_ms))
+        columns = {}
+        for name, allowed in self._allowed_merged.items():
+            column = folded[name]
+            if np.any(differences(*(pa.chunked_array([column.slice(side, 1)]) for side in (0, 1))) > allowed):
+                columns[name] = (column[0].as_py(), column[1].as_py())
+        if columns:
+            self._note(found, entity, None, "different", columns)
+        elif read.inexact[1]:
+            self._note(found, entity, None, "stale")
+
+    def _apart(self, start_ms: int, one: bytes, other: bytes) -> dict[str, tuple[object, object]]:
+        """The columns of two copies of a tile that differ by more than DESIGN §3 allows, with both values."""
+        bodies = [RECORD.pack(len(copy), start_ms, 0) + copy for copy in (one, other)]
+        read = self.codec.read(np.arange(2), bodies)
+        found = {}
+        for column in self.codec.view.tile_columns:
+            values = read.columns[column.name].arrow(column.type)
+            sides = [pa.chunked_array([values.slice(side, 1)]) for side in (0, 1)]
+            if np.any(differences(*sides) > self._allowed[column.name]):
+                found[column.name] = (values[0].as_py(), values[1].as_py())
+        return found
+
+    @cached_property
+    def _allowed(self) -> dict[str, float]:
+        """By tile column."""
+        return {name: rule.allowed for name, rule in tile_rules(self.codec.view).items()}
+
+    @cached_property
+    def _allowed_merged(self) -> dict[str, float]:
+        """By `Lifetime` feature."""
+        rules = view_rules(self.codec.view)
+        return {feature.name: rules[feature.name].allowed for feature in self.codec.view.features if feature.window_ms is None}
 
 
 def _reached(frontier: int | None) -> int:
@@ -196,44 +262,16 @@ def _reached(frontier: int | None) -> int:
 
 
 def _parse(codec: TileCodec, value: memoryview | None) -> tuple[int, int, Mapping[int, bytes]]:
-    """Kept-from and newest end, and of each tile start the revision and payload, as bytes."""
+    """Kept-from and newest end, and of each tile start the payload."""
     if value is None:
         return NOTHING_DROPPED, NOTHING_DROPPED, _NO_TILES
-    kept_from, newest_end, _ = _HEADER.unpack_from(value)
+    kept_from, newest_end, _ = HEAD.unpack_from(value)
     tiles, offset = {}, len(value) - len(codec.records(value))
     while offset < len(value):
-        length, start, _ = _RECORD.unpack_from(value, offset)
-        tiles[start] = bytes(value[offset + 12 : offset + _RECORD.size + length])
-        offset += _RECORD.size + length
+        length, start, _ = RECORD.unpack_from(value, offset)
+        offset += RECORD.size + length
+        tiles[start] = bytes(value[offset - length : offset])
     return kept_from, newest_end, tiles
-
-
-def _before(codec: TileCodec, values: Sequence[memoryview | None], end_ms: int) -> dict[str, tuple[object, object]]:
-    """The `Lifetime` features as of a time that both sides' bases have passed, where they differ: what was merged, and what is yet to be."""
-    folded = fold(codec.view, codec.unpack(values).tiles, owner=np.arange(2), boundary_ms=np.full(2, end_ms))
-    rules = view_rules(codec.view)
-    found = {}
-    for feature in codec.view.features:
-        column = folded[feature.name]
-        sides = [pa.chunked_array([column.slice(side, 1)]) for side in (0, 1)]
-        if feature.window_ms is None and np.any(differences(*sides) > rules[feature.name].allowed):
-            found[feature.name] = (column[0].as_py(), column[1].as_py())
-    return found
-
-
-def _apart(codec: TileCodec, start: int, one: bytes, other: bytes) -> dict[str, tuple[object, object]]:
-    """The columns of two copies of a tile that differ by more than DESIGN §3 allows, with both values."""
-    packed = [
-        codec.value([struct.pack("<Iq", len(copy) - 8, start) + copy], newest_end_ms=start + codec.view.tile_ms) for copy in (one, other)
-    ]
-    read = codec.unpack(packed).tiles
-    found = {}
-    for column in codec.view.tile_columns:
-        values = read.columns[column.name].arrow(column.type)
-        sides = [pa.chunked_array([values.slice(side, 1)]) for side in (0, 1)]
-        if np.any(differences(*sides) > tile_rules(codec.view)[column.name].allowed):
-            found[column.name] = (values[0].as_py(), values[1].as_py())
-    return found
 
 
 def last(comparisons: Iterator[Comparison]) -> Comparison:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inference.online.connection import Client, Script, answering
-from inference.online.layout import frontier_fields, frontier_key, int64_of
+from inference.online.layout import frontier_fields, frontier_key, int64_of, varint
 
 
 class Frontiers:
@@ -52,18 +51,9 @@ class Frontiers:
 
 
 def _int64_value(number: int) -> bytes:
-    return b"\x20" + _varint(number)
+    return b"\x20" + varint(number)
 
 
 def _timestamp(ms: int) -> bytes:
     seconds, rest_ms = divmod(ms, 1000)
-    return (b"\x08" + _varint(seconds) if seconds else b"") + (b"\x10" + _varint(rest_ms * 1_000_000) if rest_ms else b"")
-
-
-def _varint(number: int) -> bytes:
-    number &= (1 << 64) - 1
-    parts = []
-    while number >= 0x80:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    return struct.pack(f"{len(parts) + 1}B", *parts, number)
+    return (b"\x08" + varint(seconds) if seconds else b"") + (b"\x10" + varint(rest_ms * 1_000_000) if rest_ms else b"")

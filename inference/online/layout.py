@@ -107,12 +107,18 @@ def packed_of(value: bytes | None) -> memoryview | None:
 
 def value_of(packed: bytes) -> bytes:
     """The ValueProto of some bytes."""
-    size, prefix = len(packed), bytearray(_BYTES_TAG)
-    while size >= 0x80:
-        prefix.append(size & 0x7F | 0x80)
-        size >>= 7
-    prefix.append(size)
-    return bytes(prefix) + packed
+    return _BYTES_TAG + varint(len(packed)) + packed
+
+
+def varint(number: int) -> bytes:
+    """A number as protobuf writes it, negative ones as 64 bits."""
+    number &= (1 << 64) - 1
+    parts = bytearray()
+    while number >= 0x80:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
 
 
 def int64_of(value: bytes | None) -> int | None:

@@ -6,7 +6,6 @@ A generation is a Feast project: all tiles and frontiers, written by a job of it
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +16,6 @@ KEY, FIELD = b"tidemark:serving", b"record"
 """Where Redis has the record."""
 
 _PROJECT = "tidemark"
-_NEWER = re.compile(rf"{_PROJECT}_g([1-9]\d*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +55,6 @@ class Serving:
 def project_of(generation: int) -> str:
     """Feast's project of a generation."""
     return _PROJECT if generation == 1 else f"{_PROJECT}_g{generation}"
-
-
-def generation_of(project: str) -> int | None:
-    """The generation that a Feast project is; None if it is none of ours."""
-    newer = _NEWER.fullmatch(project)
-    return 1 if project == _PROJECT else None if newer is None else int(newer[1])
 
 
 def served(client: Client) -> Serving:

@@ -16,7 +16,7 @@ from inference.online.connection import Client, connect, hmget_many
 from inference.online.frontier import Frontiers
 from inference.online.layout import split_key
 from inference.online.reader import OnlineReader
-from inference.online.serving import KEY, Serving, generation_of, project_of, serve, served
+from inference.online.serving import KEY, Serving, project_of, serve, served
 from inference.online.store import TileWriter
 from schemas.errors import DataError
 from tests.inference.example import BY_KEY, SERVICE, VIEWS, WORDS, requests_of, rows_table, tiles_of
@@ -61,7 +61,6 @@ def test_the_record_with_the_higher_number_is_in_force(client: Client) -> None:
 
 def test_a_generation_is_a_feast_project() -> None:
     assert [project_of(number) for number in (1, 2, 10)] == ["tidemark", "tidemark_g2", "tidemark_g10"]
-    assert [generation_of(name) for name in ("tidemark", "tidemark_g10", "tidemark_g1x", "my_tidemark")] == [1, 10, None, None]
 
 
 def test_a_batch_is_of_one_generation_while_they_are_switched_and_removed(client: Client, valkey: str) -> None:
@@ -218,6 +217,32 @@ def test_a_generation_that_claims_to_reach_further_back_is_found(client: Client)
         writer.close(501 * TILE_MS, 0)
     found = last(Generations(client=client, views=VIEWS, first=ONE, second=TWO, slack_ms=0).compare())
     assert [(each.what, each.start_ms) for each in found.examples] == [("reach", None)]
+
+
+def test_a_generation_that_reaches_further_back_is_no_difference_where_it_has_what_the_other_dropped(client: Client) -> None:
+    """A window became longer: the second was filled anew, and keeps more."""
+    longer = replace(BY_KEY, features=tuple(replace(each, window_ms=500 * TILE_MS) for each in BY_KEY.features))
+    for view, project in ((BY_KEY, ONE), (longer, TWO)):
+        writer = TileWriter(view, client, project=project, slack_ms=0)
+        for number in range(300):
+            writer.write(tiles_of(view, [event(number * TILE_MS, i=1)]))
+        writer.close(300 * TILE_MS, 0)
+    both = Generations(client=client, views=(longer,), first=ONE, second=TWO, slack_ms=0)
+    found = last(both.compare())
+    assert (found.equal, found.differences) == (True, {})
+    assert found.tiles[BY_KEY.name] + found.newer == 300
+    assert not last(replace(both, whole=False).compare()).equal
+    back = last(replace(both, first=TWO, second=ONE).compare())
+    assert {each.what for each in back.examples} == {"missing"}
+
+
+def test_a_generation_of_another_definition_is_found(client: Client) -> None:
+    changed = replace(BY_KEY, where=BY_KEY.partials[1].where)
+    for view, project in ((BY_KEY, ONE), (changed, TWO)):
+        fill(client, project, events=of_all(1), views=(view,))
+    found = compare(client)
+    assert {(each.what, each.start_ms) for each in found.examples} == {("layout", None)}
+    assert found.differences == {BY_KEY.name: 20}
 
 
 def test_a_view_leaves_nothing_behind_and_takes_nothing_else(client: Client) -> None:

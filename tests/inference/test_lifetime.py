@@ -32,6 +32,7 @@ from inference.online.layout import EntityKeys, packed_of, tiles_fields
 from inference.online.reader import OnlineReader, Served
 from inference.online.shadow import compare
 from inference.online.store import TileWriter
+from jobs.switch import _text
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
 from tests.inference.example import SERVICE, ZONES, requests_of, rows_table
@@ -277,9 +278,15 @@ def test_a_correction_does_not_let_every_write_read_the_key_back(client: Client,
     writer = writer_of(client)
     writer.write(tiles_of(NUMBERS, numbered(range(200))))
     writer.write(tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS - age_ms))
-    retired = []
+    retired: list[bytes] = []
+    retire = Bases.retire
+
+    def counted(bases: Bases, keys: Sequence[bytes]) -> None:
+        retired.extend(keys)
+        retire(bases, keys)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Bases, "retire", lambda self, keys, retire=Bases.retire: retired.extend(keys) or retire(self, keys))
+        patch.setattr(Bases, "retire", counted)
         for number in range(200, 700):
             writer.write(tiles_of(NUMBERS, numbered([number])))
     assert len(retired) <= 500 // RETIRE_AT
@@ -365,6 +372,21 @@ def test_two_generations_are_equal_wherever_their_bases_end_and_a_tile_that_one_
     (example,) = found.examples
     assert (example.start_ms, example.what) == (None, "different")
     assert example.columns["ever_words_count_ever"][0] - example.columns["ever_words_count_ever"][1] == 1  # type: ignore[operator]
+
+
+def test_a_base_that_is_stale_is_not_what_another_is_compared_with(client: Client) -> None:
+    both = Generations(client=client, views=(NUMBERS,), first="one", second="two", slack_ms=SLACK_MS)
+    whole, correction = tiles_of(NUMBERS, numbered(range(100))), tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS - 10**9)
+    for tiles in (whole, correction):
+        writer_of(client, project="one").write(tiles)
+    writer_of(client, project="two").write(pa.concat_tables([whole, correction]))
+    found = last(both.compare())
+    assert (found.equal, found.stale_bases) == (True, 1)
+    other_way = last(replace(both, first="two", second="one").compare())
+    (example,) = other_way.examples
+    assert (example.what, example.columns["ever_numbers_sum_i_ever"]) == ("different", (81, 75))
+    assert _text(example, 2, 1).startswith("ever_numbers of a, all time: ")
+    assert "ever_numbers_sum_i_ever 81 and 75" in _text(example, 2, 1)
 
 
 def test_a_view_in_the_shadow_that_lacks_history_differs_until_it_has_it(client: Client) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.cli import main
 from jobs.frontier import instant_ms, wait_for
 from schemas.errors import ServiceError, SettingError
+from tests import shop
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,10 @@ def test_a_frontier_that_does_not_come_is_named() -> None:
         ServiceError, match=r"not at 1970-01-01T00:00:00.006Z after 0.1 s: b is at nothing yet, c is at 1970-01-01T00:00:00.005Z"
     ):
         wait_for(lambda: {"a": 7, "b": None, "c": 5}, 6, timeout_s=0.1)
+
+
+def test_an_unknown_view_is_one_clear_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_DEFINITIONS", str(shop.DEFINITIONS))
+    monkeypatch.setenv("TIDEMARK_SCHEMAS", str(shop.SCHEMAS))
+    assert main(["frontier", "user_click"]) == 2
+    assert capsys.readouterr().err == 'tidemark: frontier: no feature view is named "user_click"; did you mean "user_clicks"?\n'

@@ -73,6 +73,13 @@ def test_a_change_that_keeps_the_tiles_says_so() -> None:
     assert not any(line.startswith("  history") for line in lines)
 
 
+def test_a_longer_window_over_kept_tiles_asks_for_another_generation_of_the_store() -> None:
+    longer = replace(USER, features=tuple(replace(feature, window_ms=60 * MINUTE) for feature in USER.features))
+    (line,) = [line for line in text(planned(user_clicks=longer, shelf_clicks=SHELF)) if line.startswith("  history")]
+    assert line.startswith("  history  lacks what is between 1h and 10m old: ")
+    assert line.endswith("; `tidemark rebuild --switch`")
+
+
 def test_what_is_gone_stays_until_it_is_retired() -> None:
     lines = text(planned(user_clicks=USER))
     assert lines[0] == "− view shelf_clicks: removed"
