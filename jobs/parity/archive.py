@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +25,7 @@ _POLL_S = 0.5
 _GRACE_S = 60.0
 
 
-def wait(settings: Settings, sources: Iterable[SourcePlan], schemas: SchemaSet, folder: Path) -> None:
+def wait(settings: Settings, sources: Iterable[SourcePlan], schemas: SchemaSet, folder: Path, *, waiting: Callable[[str], None]) -> None:
     """Return once every event that the topics of the sources hold now is in the archive.
 
     What was read of predictions, tiles and frontiers before the call was made of no other events.
@@ -35,6 +35,7 @@ def wait(settings: Settings, sources: Iterable[SourcePlan], schemas: SchemaSet, 
         sources: Whose events.
         schemas: Theirs.
         folder: The archive.
+        waiting: Told once for each source that has to be waited for.
 
     Raises:
         ServiceError: Kafka does not answer, or the archive does not get there within some checkpoints.
@@ -43,7 +44,11 @@ def wait(settings: Settings, sources: Iterable[SourcePlan], schemas: SchemaSet, 
     needed = {source.name: _unarchived(settings, source, schemas, archived(folder / source.name, read)) for source in sources}
     deadline = time.monotonic() + 3 * settings.checkpoint_interval_ms / 1000 + _GRACE_S
     for name, last in needed.items():
+        told = False
         while lacking := _lacking(last, archived(folder / name, read)):
+            if not told:
+                waiting(name)
+                told = True
             if time.monotonic() >= deadline:
                 raise ServiceError(
                     f"parity: the archive {folder / name} has not all events of its topic yet: {lacking} of its partitions are behind; "

@@ -110,7 +110,7 @@ def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = 
     if question.events is None and question.predictions is None:
         with stages("waiting for the archive"):
             sources = {view.source.name: view.source for view in service.views}
-            archive.wait(question.settings, sources.values(), question.schemas, question.history)
+            archive.wait(question.settings, sources.values(), question.schemas, question.history, waiting=lambda _: None)
     again = work / "again"
     with stages("starting Spark"), spark(f"tidemark parity {service.name}") as running:
         past = History(spark=running, schemas=question.schemas, events=question.history, as_known=question.as_known)

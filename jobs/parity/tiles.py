@@ -104,7 +104,7 @@ def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = 
     if question.events is None:
         with stages("waiting for the archive"):
             folder = settings.home / "archive"
-            archive.wait(settings, [view.source], question.schemas, folder)
+            archive.wait(settings, [view.source], question.schemas, folder, waiting=lambda _: None)
     else:
         folder = question.events
     with stages("starting Spark"), spark(f"tidemark parity {view.name}") as running:

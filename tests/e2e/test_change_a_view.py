@@ -147,7 +147,7 @@ def test_a_changed_view_takes_the_place_of_the_old_one(river: River) -> None:
 
     river.definitions.write_text(river.definitions.read_text() + CHANGED)
     sources = [river.plan.sources["change_clicks"]]
-    archive.wait(settings, sources, SchemaSet.load(shop.SCHEMAS), settings.home / "archive")
+    archive.wait(settings, sources, SchemaSet.load(shop.SCHEMAS), settings.home / "archive", waiting=lambda _: None)
     said = river.tidemark("plan", code=1)
     newest = max(row["event_time"] for row in rows)
     lacking = sum(row["event_time"] > newest - 10 * MINUTE for row in rows)
@@ -169,7 +169,7 @@ def test_a_changed_view_takes_the_place_of_the_old_one(river: River) -> None:
         river.wait(view, NOON + SPAN_MS)
     assert "✗" in river.tidemark("shadow", OLD, NEW, "--points", "8", code=1)  # it has not seen what was before it
 
-    archive.wait(settings, sources, SchemaSet.load(shop.SCHEMAS), settings.home / "archive")
+    archive.wait(settings, sources, SchemaSet.load(shop.SCHEMAS), settings.home / "archive", waiting=lambda _: None)
     river.tidemark("bootstrap", NEW, "--replace", "--until", str(NOON + 25 * MINUTE))
     views = river.plan.views
     eventually(
