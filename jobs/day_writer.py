@@ -21,12 +21,23 @@ from features.offline import FILE, POSITION, Lanes, fold_all
 DAY = "#day"
 """int64: the request's day since the epoch in UTC."""
 
+LABEL = "label"
+"""The column of what then happened."""
+
 WRITTEN = pa.schema(
     [("day", pa.int64()), ("file", pa.string()), ("rows", pa.int64()), ("bytes", pa.int64()), ("sha256", pa.string())]  # type: ignore[arg-type]
 )
 """One row for each file."""
 
-_ROW_GROUP = 131_072
+ROW_GROUP = 131_072
+"""Rows that are written at once."""
+
+
+def kept(path: Path) -> str:
+    """Have a finished file on disk; the sha256 of its content."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +100,7 @@ class DayWriter:
                         yield writer.close(held)
                     day, held, writer = number, [], _OpenDay(number, self)
                 held.append(part)
-                if sum(map(len, held)) >= _ROW_GROUP and writer is not None:
+                if sum(map(len, held)) >= ROW_GROUP and writer is not None:
                     writer.append(held)
                     held = []
         if writer is not None:
@@ -119,11 +130,8 @@ class _OpenDay:
         if batches:
             self.append(batches)
         self._writer.close()
-        with self._path.open("rb") as stream:
-            os.fsync(stream.fileno())
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
         told: dict[str, Any] = {"day": [self._day], "file": [self._path.name], "rows": [self._rows]}
-        return pa.RecordBatch.from_pydict(told | {"bytes": [self._path.stat().st_size], "sha256": [digest]}, schema=WRITTEN)
+        return pa.RecordBatch.from_pydict(told | {"bytes": [self._path.stat().st_size], "sha256": [kept(self._path)]}, schema=WRITTEN)
 
 
 def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -23,11 +23,10 @@ from features.compiler.declarations import did_you_mean
 from features.compiler.plan import SourcePlan
 from features.compiler.spark import WATERMARK
 from features.offline import FILE, POSITION
+from jobs.splits import DAY_MS
 from schemas.errors import DataError, SettingError
 from schemas.record import Field, Schema
 from schemas.types import DataType
-
-DAY_MS = 86_400_000
 
 _LARGEST = 1.7976931348623157e308
 

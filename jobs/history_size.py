@@ -116,19 +116,22 @@ def _groups(view: ViewPlan, folder: Path) -> Iterator[_Group]:
             file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
-        column = file.schema_arrow.get_field_index(name)
-        if column < 0:
+        # By its path: a nested column has several leaves.
+        leaf = next((index for index in range(len(file.schema)) if file.schema.column(index).path == name), None)
+        if leaf is None:
             raise DataError(f'{path}: column "{name}" is missing')
         for number in range(file.num_row_groups):
             group = file.metadata.row_group(number)
             if not group.num_rows:
                 continue
-            statistics = group.column(column).statistics
+            statistics = group.column(leaf).statistics
             low, high = (None, None) if statistics is None or not statistics.has_min_max else (statistics.min, statistics.max)
             if isinstance(low, datetime) and isinstance(high, datetime):
                 first, last = _ms(low), _ms(high)
             else:
-                times = _times(file.read_row_group(number, columns=[name])[name])
+                times = _times(file.read_row_group(number, columns=[name])[name].drop_null())
+                if not len(times):
+                    continue
                 first, last = int(times.min()), int(times.max())
             yield _Group(path=path, number=number, rows=group.num_rows, first_ms=first, last_ms=last)
 

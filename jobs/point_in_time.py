@@ -23,13 +23,11 @@ from features.bases import LEAVES, MARK
 from features.compiler.plan import LabelPlan, ServicePlan, ViewPlan
 from features.compiler.spark import tile_query
 from features.offline import AS_OF, FILE, POSITION, TILE_START, VIEW, Lanes, fold_each
+from inference.prediction_table import FRONTIER, STALE
 from jobs import history, lifetime
-from jobs.day_writer import DAY, DayWriter, Scoring, Written, fold_and_write
+from jobs.day_writer import DAY, LABEL, DayWriter, Scoring, Written, fold_and_write
 from jobs.splits import DAY_MS, FINE_BUCKETS, GROUPS_PER_CORE, ROWS_PER_PARTITION, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
 from schemas.types import DataType
-
-LABEL = "label"
-FRONTIER, STALE = "frontier", "stale"
 
 _GROUP, _CHUNK = "#group", "#chunk"
 _WRITTEN_SQL = "day BIGINT, file STRING, rows BIGINT, bytes BIGINT, sha256 STRING"

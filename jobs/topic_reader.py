@@ -5,9 +5,7 @@ Imports neither Spark nor a command; nothing of an event reaches the driver.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from features.compiler.plan import SourcePlan
 from infra.settings import Settings
+from jobs.day_writer import ROW_GROUP, kept
 from jobs.source_decoder import decoder
 from schemas.errors import ServiceError
 from schemas.record import SchemaSet
@@ -41,7 +40,6 @@ READ = pa.schema(
 """One row for each slice; `file` is null where it has no event, `refused` is JSON: reason → records."""
 
 _BATCH_RECORDS, _BATCH_BYTES = 10_000, 32 << 20
-_ROW_GROUP = 131_072
 _POLL_S = 0.2
 _SILENCE_S = 30.0
 
@@ -177,15 +175,13 @@ class _EventFile:
             return
         self._writer.close()
         if kind is None:
-            with self._path.open("rb") as stream:
-                os.fsync(stream.fileno())
-                self.sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            self.sha256 = kept(self._path)
             self.name = self._path.name
 
     def append(self, table: pa.Table) -> None:
         self._held.append(table)
         self.rows += len(table)
-        if sum(map(len, self._held)) >= _ROW_GROUP:
+        if sum(map(len, self._held)) >= ROW_GROUP:
             self._write()
 
     def _write(self) -> None:

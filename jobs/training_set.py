@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan
 from features.data_version import DataVersion
+from jobs.day_writer import LABEL
 from jobs.days import manifest_of
+from jobs.splits import DAY_MS
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
 
-LABEL = "label"
-
 _STOP_SHARE, _TEST_SHARE = 0.1, 0.1
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +141,7 @@ def _refuse_others(folder: Path, found: Mapping[str, str], stated: Mapping[str, 
 
 
 def _midnight(ms: float) -> int:
-    return int(ms // _DAY_MS) * _DAY_MS
+    return int(ms // DAY_MS) * DAY_MS
 
 
 def day(ms: int) -> str:

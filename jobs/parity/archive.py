@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import Message
 
@@ -41,11 +40,12 @@ def wait(settings: Settings, sources: Iterable[SourcePlan], schemas: SchemaSet, 
     Raises:
         ServiceError: Kafka does not answer, or the archive does not get there within some checkpoints.
     """
-    needed = {source.name: _unarchived(settings, source, schemas, archived(folder / source.name)) for source in sources}
+    read: dict[Path, Mapping[int, int]] = {}
+    needed = {source.name: _unarchived(settings, source, schemas, archived(folder / source.name, read)) for source in sources}
     deadline = time.monotonic() + 3 * settings.checkpoint_interval_ms / 1000 + _GRACE_S
     for name, last in needed.items():
         told = False
-        while lacking := sum(offset > archived(folder / name).get(partition, -1) for partition, offset in last.items()):
+        while lacking := _lacking(last, archived(folder / name, read)):
             if not told:
                 waiting(name)
                 told = True
@@ -57,15 +57,28 @@ def wait(settings: Settings, sources: Iterable[SourcePlan], schemas: SchemaSet, 
             time.sleep(_POLL_S)
 
 
-def archived(folder: Path) -> dict[int, int]:
-    """Partition → the last offset that the archive of a source holds."""
+def archived(folder: Path, read: dict[Path, Mapping[int, int]]) -> dict[int, int]:
+    """Partition → the last offset that the archive of a source holds.
+
+    Args:
+        folder: Of the source.
+        read: The same of each file that was read before: none changes once it is visible. Those that are read now are added.
+    """
+    files = parquet_files(folder) if folder.is_dir() else ()
+    for path in files:
+        if path not in read:
+            last = pq.read_table(path, columns=[PARTITION, OFFSET], partitioning=None).group_by(PARTITION).aggregate([(OFFSET, "max")])
+            read[path] = {row[PARTITION]: row[f"{OFFSET}_max"] for row in last.to_pylist()}
     found: dict[int, int] = {}
-    for path in parquet_files(folder) if folder.is_dir() else ():
-        for batch in pq.ParquetFile(path).iter_batches(columns=[PARTITION, OFFSET]):
-            last = pa.Table.from_batches([batch]).group_by(PARTITION).aggregate([(OFFSET, "max")])
-            for row in last.to_pylist():
-                found[row[PARTITION]] = max(row[f"{OFFSET}_max"], found.get(row[PARTITION], -1))
+    for path in files:
+        for partition, offset in read[path].items():
+            found[partition] = max(offset, found.get(partition, -1))
     return found
+
+
+def _lacking(last: Mapping[int, int], known: Mapping[int, int]) -> int:
+    """How many partitions are behind."""
+    return sum(offset > known.get(partition, -1) for partition, offset in last.items())
 
 
 def _unarchived(settings: Settings, source: SourcePlan, schemas: SchemaSet, known: Mapping[int, int]) -> dict[int, int]:

@@ -5,7 +5,6 @@ What may differ is `features.exactness`'s to say.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,14 +25,6 @@ DUE = "#due"
 """bool, of a request: whether it should have been answered by now; all are where the column is not there."""
 
 Rows = NDArray[np.int64]
-
-
-def sample_rank(request_id: str) -> str:
-    """Where a request stands in a sample: those of the lowest rank are taken, whatever else is there.
-
-    SHA-256 of its id in hexadecimal, which Spark's `sha2(id, 256)` computes as well.
-    """
-    return hashlib.sha256(request_id.encode()).hexdigest()
 
 
 def compare(

@@ -44,7 +44,7 @@ class History:
             service: Whose features.
             predictions: Staged ones.
             out: Where Parquet files go: the request's fields, then the features.
-            sample: How many: those of the lowest `comparison.sample_rank`.
+            sample: How many: those whose ids have the lowest SHA-256 in hexadecimal, whatever else is there.
         """
         identity = F.col(f"`{id_field(service)}`")
         order = Window.partitionBy(identity).orderBy(F.col(f"`{ORDER}`"))

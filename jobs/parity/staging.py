@@ -16,6 +16,7 @@ from confluent_kafka import Message
 from features.compiler.plan import ServicePlan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
 from features.exactness import feature_rules
+from features.offline import TILE_START
 from inference.prediction import id_field
 from inference.prediction_table import FRONTIER, STALE, columns_of
 from infra.settings import Settings
@@ -31,7 +32,7 @@ from schemas.wire import OK
 
 ORDER = "#order"
 """int64: in which order the rows came."""
-REVISION, TILE_START = "revision", "tile_start"
+REVISION = "revision"
 _BATCH = 20_000
 
 

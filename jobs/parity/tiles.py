@@ -16,6 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documen
 
 from features.compiler.plan import ViewPlan
 from features.exactness import tile_rules
+from features.offline import TILE_START
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import served
@@ -25,7 +26,7 @@ from jobs.parity import archive, staging
 from jobs.parity.comparison import EXAMPLES, compare_columns
 from jobs.parity.findings import Case, Cases, Parity, Timeline
 from jobs.parity.history import History
-from jobs.parity.staging import ORDER, REVISION, TILE_START, Stage
+from jobs.parity.staging import ORDER, REVISION, Stage
 from jobs.spark_session import session
 from schemas.errors import DataError
 from schemas.record import SchemaSet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,6 @@ from inference.online.store import TileWriter, tile_schema
 from infra.settings import Settings
 from jobs.parity import features
 from jobs.parity.command import features_report
-from jobs.parity.comparison import sample_rank
 from jobs.parity.features import Question
 from jobs.parity.history import History
 from jobs.parity.report import Report
@@ -292,6 +292,18 @@ def test_a_stale_frontier_is_told_by_the_claim_as_well_as_by_the_values(spark: S
     report = judged(spark, client, tmp_path, a_stale_frontier_that_nobody_admits)
     assert report.parity.unbacked.count > 0
     assert report.parity.unbacked.first[0].note == "its frontier is 60 s behind"
+
+
+def sample_rank(request_id: str) -> str:
+    """Where a request stands in a sample: what Spark's `sha2(id, 256)` is said to be."""
+    return hashlib.sha256(request_id.encode()).hexdigest()
+
+
+def test_the_sample_is_a_stable_function_of_the_request_id() -> None:
+    ids = [f"r{number}" for number in range(100)]
+    taken = sorted(ids, key=sample_rank)[:10]
+    assert sorted(set(ids), key=sample_rank)[:10] == taken
+    assert set(sorted([*ids, "another"], key=sample_rank)[:10]) <= {*taken, "another"}
 
 
 def test_a_sample_is_always_the_same_and_says_the_same(spark: SparkSession, client: Client, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def _run(name: str, benchmark: Benchmark, *, quick: bool) -> int:
     except (WrongAnswerError, CommandError) as error:
         print(f"bench: {name}: {error}", file=sys.stderr)
         return 1
-    result = results.of(benchmark, contenders, samples)
+    result = results.of(benchmark, contenders, samples, quick=quick)
     everything = results.merged(home / ("quick.json" if quick else "results.json"), name, result)
     if not quick:
         _publish(name, result)

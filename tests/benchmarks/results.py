@@ -21,8 +21,15 @@ Results = dict[str, Any]
 """`benchmarks`: by name; `ratios`: of all of them, by name."""
 
 
-def of(benchmark: Benchmark, contenders: Sequence[Contender], samples: Samples) -> Results:
-    """One benchmark's results."""
+def of(benchmark: Benchmark, contenders: Sequence[Contender], samples: Samples, *, quick: bool) -> Results:
+    """One benchmark's results.
+
+    Args:
+        benchmark: Which.
+        contenders: Who took part: all, or, where it was quick, some; a goal of another is then left out.
+        samples: What was measured of each.
+        quick: Whether inputs were small.
+    """
     told: dict[str, dict[str, Any]] = {
         each.name: {"role": str(each.role), "what": each.what, "figures": _summary(samples[each.name]), "samples": samples[each.name]}
         for each in contenders
@@ -30,17 +37,20 @@ def of(benchmark: Benchmark, contenders: Sequence[Contender], samples: Samples) 
     medians = {name: {figure: values["median"] for figure, values in each["figures"].items()} for name, each in told.items()}
     goals = {}
     for goal in benchmark.goals:
-        if goal.of in medians and all(name in medians for name in goal.to):
-            value = goal.value(medians)
-            bar = {"at_most": goal.at_most} if goal.at_most is not None else {"at_least": goal.at_least}
-            goals[goal.name] = {
-                "value": value,
-                "figure": goal.figure,
-                "of": goal.of,
-                "to": list(goal.to),
-                **bar,
-                "reached": goal.reached(value),
-            }
+        if unknown := {goal.of, *goal.to} - medians.keys():
+            if quick:
+                continue
+            raise ValueError(f"goal {goal.name}: no contender {', '.join(sorted(unknown))}; there are {', '.join(medians)}")
+        value = goal.value(medians)
+        bar = {"at_most": goal.at_most} if goal.at_most is not None else {"at_least": goal.at_least}
+        goals[goal.name] = {
+            "value": value,
+            "figure": goal.figure,
+            "of": goal.of,
+            "to": list(goal.to),
+            **bar,
+            "reached": goal.reached(value),
+        }
     return {
         "title": benchmark.title,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),

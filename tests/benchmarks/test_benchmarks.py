@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -123,11 +124,22 @@ def test_results_of_another_benchmark_stay(tmp_path: Path) -> None:
         contenders = [contender("ours", lambda out: {"seconds": 2.0}), contender("peer", lambda out: {"seconds": 8.0})]
         goals = (Goal(name=f"{name}_vs_peer", figure="seconds", of="ours", to=("peer",), at_least=5.0),)
         work = Benchmark(title=name, prepare=lambda workspace, made=contenders: made, goals=goals)  # type: ignore[misc]
-        found = results.merged(path, name, results.of(work, *measure(work, workspace(tmp_path / name), lambda line: None)))
+        found = results.merged(path, name, results.of(work, *measure(work, workspace(tmp_path / name), lambda line: None), quick=False))
     assert json.loads(path.read_text()) == found
     assert found["ratios"] == {"one_vs_peer": 4.0, "two_vs_peer": 4.0}
     assert found["benchmarks"]["one"]["goals"]["one_vs_peer"]["reached"] is False
     assert "**not reached**" in table.markdown(found)
+
+
+def test_a_goal_of_nobody_is_a_fault_unless_only_some_took_part(tmp_path: Path) -> None:
+    goal = Goal(name="g", figure="seconds", of="ours", to=("peer", "pear"), at_most=1.0)
+    work = replace(
+        benchmark(contender("ours", lambda out: {"seconds": 2.0}), contender("peer", lambda out: {"seconds": 8.0})), goals=(goal,)
+    )
+    contenders, samples = measure(work, workspace(tmp_path), lambda line: None)
+    assert results.of(work, contenders, samples, quick=True)["goals"] == {}
+    with pytest.raises(ValueError, match="goal g: no contender pear; there are ours, peer"):
+        results.of(work, contenders, samples, quick=False)
 
 
 # --- the repository

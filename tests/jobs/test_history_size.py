@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.changes import ALL_HISTORY_MS
 from features.expression import parse
 from features.packing import TileCodec
 from jobs import history_size
@@ -23,7 +24,7 @@ from tests.shop import MINUTE, NOON
 PLAN = shop.plan()
 USER, SHELF = PLAN.views["user_clicks"], PLAN.views["shelf_clicks"]
 CLICK = shop.schemas().current("click")
-TYPES = {"ms": pa.timestamp("ms", tz="UTC"), "ns": pa.timestamp("ns"), "us": pa.timestamp("us", tz="UTC")}
+TYPES: dict[str, pa.DataType] = {"ms": pa.timestamp("ms", tz="UTC"), "ns": pa.timestamp("ns"), "us": pa.timestamp("us", tz="UTC")}
 
 
 def clicks(count: int = 3_000) -> list[dict[str, Any]]:
@@ -96,6 +97,27 @@ def test_text_is_measured_and_what_only_an_engine_can_tell_is_named(tmp_path: Pa
     size = measure(replace(USER, partials=(tally,)), (MINUTE, 0), tmp_path, CLICK)
     assert size is not None
     assert (size.bytes, size.unmeasured) == (3 * (20 + 1), ("tally_user",))
+
+
+def test_times_are_those_of_the_event_whatever_columns_lie_before(tmp_path: Path) -> None:
+    rows = clicks()
+    expected = measure(USER, (25 * MINUTE, 3 * MINUTE), written(tmp_path, rows), CLICK)
+    for path in tmp_path.glob("*.parquet"):
+        table = pq.read_table(path)
+        other = pa.array([{"made": 0, "sent": 1}] * len(table), pa.struct([("made", TYPES["ms"]), ("sent", TYPES["ms"])]))
+        pq.write_table(pa.table({"other": other, **{name: table[name] for name in table.column_names}}), path, row_group_size=100)
+    assert measure(USER, (25 * MINUTE, 3 * MINUTE), tmp_path, CLICK) == expected
+
+
+def test_an_event_without_a_time_is_at_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_size, "SAMPLED", 0)  # nothing is read but times
+    files: dict[str, list[int | None]] = {"a": [None, NOON, NOON + MINUTE], "b": [None]}
+    for name, times in files.items():
+        table = pa.table({"event_time": pa.array(times, pa.int64()).cast(TYPES["ms"])})  # the other columns are not looked at
+        pq.write_table(table, tmp_path / f"{name}.parquet", write_statistics=False)
+    size = measure(USER, (ALL_HISTORY_MS, 0), tmp_path, CLICK)
+    assert size is not None
+    assert (size.from_ms, size.until_ms) == (NOON, NOON + MINUTE + 1)
 
 
 def test_no_events_are_no_size_and_a_file_of_something_else_is_one_clear_line(tmp_path: Path) -> None:
