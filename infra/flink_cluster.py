@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra import jars, log4j
-from infra.java import java_environment, temporary
+from infra.java import compiler, java_environment, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec
 from infra.settings import Settings
 from schemas.errors import SettingError
@@ -117,6 +117,7 @@ def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec
             f"-XX:MaxDirectMemorySize={direct}m",
             f"-XX:MaxMetaspaceSize={_TASKMANAGER['metaspace']}m",
             "-XX:+UseG1GC",
+            *compiler(settings),
             *scratch,
         ),
         (settings, folder, environ, rest),
