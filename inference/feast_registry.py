@@ -10,7 +10,8 @@ from __future__ import annotations
 import pickle
 import warnings
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -37,7 +38,7 @@ Inputs = Mapping[str, Sequence[Any]]
 
 
 def registry(plan: Plan, *, redis: str, folder: Path, project: str | None = None) -> FeatureStore:
-    """Apply every entity, view and service of a plan; safe to repeat. Importing Feast takes some 10 s.
+    """Apply every entity, view and service of a plan; safe to repeat. Importing Feast takes seconds.
 
     Args:
         plan: What the definitions declare.
@@ -69,7 +70,8 @@ def feature_store(*, redis: str, folder: Path, project: str | None = None) -> Fe
 
     It reads one generation of the store for as long as it is open: open it again after a `tidemark switch`.
     """
-    from feast import FeatureStore, RepoConfig
+    with _unchecked():
+        from feast import FeatureStore, RepoConfig
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +85,21 @@ def feature_store(*, redis: str, folder: Path, project: str | None = None) -> Fe
         entity_key_serialization_version=3,
     )
     return FeatureStore(config=config)
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Import Feast without the checks of types that it compiles into its classes, which is half of its start; who imported it before has them."""
+    import typeguard
+
+    def unchanged(target: Any = None, **_: Any) -> Any:
+        return (lambda function: function) if target is None else target
+
+    checked, typeguard.typechecked = typeguard.typechecked, unchanged
+    try:
+        yield
+    finally:
+        typeguard.typechecked = checked
 
 
 def connection_string(redis: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra import jars, log4j
-from infra.java import java_environment, temporary
+from infra.java import compiler, java_environment, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec
 from infra.settings import Settings
 from schemas.errors import SettingError
@@ -60,6 +60,12 @@ def classpath(settings: Settings) -> str:
     """The distribution's own libraries, then the connector and the formats."""
     own = sorted((home() / "lib").glob("*.jar"))
     return os.pathsep.join(map(str, (*own, *jars.classpath("flink", settings))))
+
+
+def _services_classpath(settings: Settings) -> str:
+    """The same, and what runs Python functions: loaded from here once, from the jar that every job brings 4,000 classes with every job."""
+    python = sorted((home() / "opt").glob("flink-python-*.jar"))
+    return os.pathsep.join((classpath(settings), *map(str, python)))
 
 
 def environment(conf: Path, scratch: Path) -> dict[str, str]:
@@ -111,6 +117,7 @@ def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec
             f"-XX:MaxDirectMemorySize={direct}m",
             f"-XX:MaxMetaspaceSize={_TASKMANAGER['metaspace']}m",
             "-XX:+UseG1GC",
+            *compiler(settings),
             *scratch,
         ),
         (settings, folder, environ, rest),
@@ -125,7 +132,7 @@ def _service(name: str, main: str, options: tuple[str, ...], run: tuple[Settings
     wanted = 0 if name == "flink-jobmanager" else settings.flink_slots
     return ServiceSpec(
         name=name,
-        command=(*java, "-cp", classpath(settings), main, "--configDir", str(folder / "conf")),
+        command=(*java, "-cp", _services_classpath(settings), main, "--configDir", str(folder / "conf")),
         environ=environ,
         folder=folder,
         port=rest,
@@ -161,6 +168,7 @@ def _configuration(settings: Settings, folder: Path, rest: int, rpc: int) -> Map
         # A jar uploaded through the page runs as this user; jobs come through `tidemark submit`.
         "web.submit.enable": False,
         **NO_LOGIN,
+        "classloader.parent-first-patterns.additional": "org.apache.beam.;pemja.",  # see _services_classpath; Flink's own classes are anyway
         "io.tmp.dirs": str(folder / "tmp"),
         # A laptop that does much besides may take longer than the 10 s after which Flink takes its own processes for lost.
         "pekko.ask.timeout": "60s",

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.settings import Settings
 from schemas.errors import SettingError
 
 SUPPORTED = (17, 21)
+QUICK = ("-XX:TieredStopAtLevel=1",)
+"""For a JVM that lives seconds: without the compiler that optimizes, which takes more than it gives back until then."""
 _VECTOR_MODULE = "jdk.incubator.vector"
 _LAUNCHER = """#!/bin/sh
 # Spark 4 always asks for {module}, which this trimmed runtime lacks and does not need: drop the option, keep the rest.
@@ -62,6 +65,11 @@ def temporary(folder: Path) -> tuple[str, ...]:
     except OSError as fault:
         raise SettingError(f"TIDEMARK_HOME: {folder} cannot be written: {fault.strerror or fault}") from fault
     return (f"-Djava.io.tmpdir={folder}", "-XX:-UsePerfData")
+
+
+def compiler(settings: Settings) -> tuple[str, ...]:
+    """The JVM options of a service, which lives long unless the settings say otherwise."""
+    return QUICK if settings.compiler == "quick" else ()
 
 
 def _version(home: Path) -> int | None:

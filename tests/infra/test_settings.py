@@ -45,6 +45,7 @@ def test_a_child_process_gets_the_same_settings(tmp_path: Path) -> None:
         ("REDIS", "localhost:6379", "a URL such as redis://host:port"),
         ("FLINK", "localhost:8081", "a URL such as http://host:port"),
         ("DELIVERY", "twice", "at_least_once or exactly_once"),
+        ("COMPILER", "slow", "full or quick"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, expected: str, tmp_path: Path) -> None:
