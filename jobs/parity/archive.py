@@ -13,6 +13,7 @@ from confluent_kafka import Message
 
 from features.compiler.plan import SourcePlan
 from infra.settings import Settings
+from jobs.beginning import OFFSET, PARTITION
 from jobs.history import parquet_files
 from jobs.read import messages
 from jobs.source_decoder import decoder
@@ -20,7 +21,6 @@ from schemas.errors import ServiceError
 from schemas.record import SchemaSet
 from schemas.wire import OK
 
-PARTITION, OFFSET = "_partition", "_offset"
 _POLL_S = 0.5
 _GRACE_S = 60.0
 
