@@ -34,7 +34,8 @@ def call(folder: Path, out: Path, *arguments: str, code: int = 0) -> str:
 
 
 def submit(folder: Path, *arguments: object, program: str = "spark-submit") -> subprocess.CompletedProcess[str]:
-    script = [str(FLIGHTS / "jobs" / "backfill.py")] if program == "spark-submit" else ["backfill"]
+    quick = ["--driver-java-options", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"]  # as the command starts it
+    script = [*quick, str(FLIGHTS / "jobs" / "backfill.py")] if program == "spark-submit" else ["backfill"]
     command = [str(Path(sys.executable).parent / program), *script, *where(folder), *map(str, arguments)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=300, check=False)
