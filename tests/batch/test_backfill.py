@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import math
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -25,14 +22,13 @@ from pyspark.sql import SparkSession
 from features.catalog import load
 from features.compiler.plan import Plan, SourcePlan, ViewPlan
 from features.compiler.spark import WATERMARK, tile_query
-from features.data_version import DataFile, DataVersion
+from features.data_version import DataVersion
 from features.derived import DerivedFeature, derived_feature
 from features.offline import AS_OF, ROW, Folder
 from infra.settings import Settings
 from jobs import backfill, history
 from jobs.backfill import Backfill
 from jobs.cli import main
-from jobs.code_version import code_version
 from jobs.outcome import Outcome
 from jobs.spark_session import session
 from schemas.errors import DataError, SettingError, TidemarkError
@@ -43,7 +39,6 @@ from tests.oracle import Question, answers, in_time, without_repeats
 
 pytestmark = pytest.mark.e2e
 
-FLIGHTS = Path(__file__).parent.parent.parent
 NOON_MS = 1_380_628_800_000
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 
@@ -544,50 +539,6 @@ def test_a_source_without_files_has_no_events(spark: SparkSession, plan: Plan, t
     (tmp_path / "events" / "arrivals" / "a.parquet").unlink()
     table, _ = run(spark, backfill_of(tmp_path, plan, label=True), tmp_path / "out")
     assert (table["dest_arrivals_3h"].to_pylist(), table["label"].to_pylist()) == ([0, 0], [None, None])
-
-
-# --- the command
-
-
-def submit(folder: Path, *arguments: object, program: str = "spark-submit") -> subprocess.CompletedProcess[str]:
-    script = [str(FLIGHTS / "jobs" / "backfill.py")] if program == "spark-submit" else ["backfill"]
-    where = ["--service", "flight_delay", "--events", folder / "events", "--requests", folder / "requests.parquet"]
-    command = [str(Path(sys.executable).parent / program), *script, *map(str, where), *map(str, arguments)]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=300, check=False)
-
-
-def test_spark_submit_and_the_command_line_write_the_same_whole_or_not_at_all(tmp_path: Path) -> None:
-    small(tmp_path)
-    plainly = submit(tmp_path, "--out", tmp_path / "plainly")
-    assert plainly.returncode == 0, plainly.stderr
-    assert "2 rows of features" in plainly.stdout
-    shortly = submit(tmp_path, "--out", tmp_path / "shortly", program="tidemark")
-    assert shortly.returncode == 0, shortly.stderr
-    assert pq.read_table(tmp_path / "plainly").equals(pq.read_table(tmp_path / "shortly"))
-    said = json.loads((tmp_path / "plainly" / backfill.MANIFEST).read_text())
-    made_of = DataVersion.parse(said, tmp_path)
-    assert (made_of.service, said["rows"]) == ("flight_delay", 2)
-    content = (tmp_path / "events" / "departures" / "a.parquet").read_bytes()
-    file = DataFile(name="a.parquet", bytes=len(content), rows=6, sha256=hashlib.sha256(content).hexdigest())
-    assert made_of.files["departures"] == (file,)
-    assert made_of.code == code_version()
-    for path in sorted((tmp_path / "plainly").rglob("*.*")):  # not a time in them, nor a place
-        assert path.read_bytes() == (tmp_path / "shortly" / path.relative_to(tmp_path / "plainly")).read_bytes()
-    assert main(["data", "diff", str(tmp_path / "plainly"), str(tmp_path / "shortly")]) == 0
-
-    assert "done: 2013-10-01 (1 day, 2 rows)" in plainly.stdout
-    again = submit(tmp_path, "--out", tmp_path / "plainly", program="tidemark")
-    assert again.returncode == 0, again.stderr
-    assert "1 days of them from before" in again.stdout
-    other = submit(tmp_path, "--out", tmp_path / "plainly", "--as-known", program="tidemark")
-    assert (other.returncode, other.stderr.count("\n")) == (2, 1)
-    assert "begun with other inputs (option as_known: false → true)" in other.stderr
-    strange = submit(tmp_path, "--out", tmp_path / "events", "--overwrite", program="tidemark")
-    assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
-    assert "not written by this command" in strange.stderr
-    assert submit(tmp_path, "--out", tmp_path / "requests.parquet" / "x", program="tidemark").returncode == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".tidemark", "events", "plainly", "requests.parquet", "shortly"]
 
 
 def test_rows_of_many_files_keep_the_order_of_their_paths(spark: SparkSession, tmp_path: Path) -> None:
