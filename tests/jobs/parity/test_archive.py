@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.parity.archive import OFFSET, PARTITION, archived
+from jobs.beginning import OFFSET, PARTITION
+from jobs.parity.archive import archived
 
 
 def test_each_file_is_read_once_and_counts_for_ever(tmp_path: Path) -> None:
