@@ -13,9 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from features.catalog import load
-from features.compiler.declarations import did_you_mean
-from features.compiler.plan import Plan, ViewPlan
+from features.catalog import load, view_named
+from features.compiler.plan import Plan
 from infra.settings import Settings
 from jobs.features_read import service_named
 from jobs.frontier import instant_ms
@@ -56,7 +55,7 @@ def command(
     with _workplace(folder) as work, Stages(Console(stderr=True)) as stages:
         if of_tiles:
             question = tiles.Question(
-                view=_view(plan, name),
+                view=view_named(plan, name, where="parity: "),
                 settings=settings,
                 schemas=schemas,
                 events=events,
@@ -143,13 +142,6 @@ def tiles_report(question: tiles.Question, answer: tiles.Answer) -> Report:
             "frontier": time_text(answer.frontier_ms),
         },
     )
-
-
-def _view(plan: Plan, name: str) -> ViewPlan:
-    if name not in plan.views:
-        near = did_you_mean(name, sorted(plan.views)) if plan.views else "there are none"
-        raise SettingError(f'parity: no feature view is named "{name}"; {near}')
-    return plan.views[name]
 
 
 def _is_service(plan: Plan, name: str) -> None:
