@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra import flink_cluster, log4j
-from infra.java import java_home, temporary
+from infra.java import QUICK, java_home, temporary
 from infra.service import tail
 from infra.settings import Settings
 from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
@@ -33,7 +33,7 @@ _CAUSE = re.compile(r"^(?:Caused by: )?((?:\w+\.)*\w*(?:Error|Exception)\b.*)$")
 _DRIVER_ENDED = re.compile(r"Python process exits with code: (\d+)")
 _DRIVER_ERRORS: dict[str, type[TidemarkError]] = {str(error.exit_code): error for error in (DefinitionError, SettingError, DataError)}
 _WRAPPER = re.compile(r"Python process exits with code|ProgramAbortException")
-_JVM = ("-Xmx640m", "-Xss4m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_JVM = ("-Xmx640m", "-Xss4m", "-XX:+UseSerialGC", *QUICK)
 _DRIVER = """\
 # Written by `tidemark submit`; a script of its own, so that the folder jobs/ is not ahead of the package `features` on the path.
 import sys

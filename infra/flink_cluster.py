@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra import jars, log4j
-from infra.java import compiler, java_environment, temporary
+from infra.java import QUICK, compiler, java_environment, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec
 from infra.settings import Settings
 from schemas.errors import SettingError
@@ -101,7 +101,7 @@ def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec
             "-Xms128m",
             f"-XX:MaxMetaspaceSize={_JOBMANAGER['metaspace']}m",
             "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
+            *QUICK,
             *scratch,
         ),
         (settings, folder, environ, rest),

@@ -12,8 +12,11 @@ from infra.settings import Settings
 from schemas.errors import SettingError
 
 SUPPORTED = (17, 21)
-QUICK = ("-XX:TieredStopAtLevel=1",)
-"""For a JVM that lives seconds: without the compiler that optimizes, which takes more than it gives back until then."""
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
+"""For a JVM that lives seconds: without the compiler that optimizes, which takes more than it gives back until then.
+
+With the room for code that it would have otherwise: by itself it takes a fifth, which Spark's generated code fills in minutes, and then fails.
+"""
 _VECTOR_MODULE = "jdk.incubator.vector"
 _LAUNCHER = """#!/bin/sh
 # Spark 4 always asks for {module}, which this trimmed runtime lacks and does not need: drop the option, keep the rest.

@@ -14,7 +14,7 @@ from pyspark import SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from infra.java import java_home, temporary
+from infra.java import QUICK, java_home, temporary
 from infra.settings import Settings
 from infra.spark.environment import LOG4J, spark_home
 from schemas.errors import ServiceError
@@ -118,7 +118,7 @@ def _local() -> dict[str, str]:
         "spark.driver.memory": "2g",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": " ".join((logging, *temporary(scratch), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")),
+        "spark.driver.extraJavaOptions": " ".join((logging, *temporary(scratch), "-XX:+UseSerialGC", *QUICK)),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",

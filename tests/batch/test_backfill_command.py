@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.data_version import DataFile, DataVersion
+from infra.java import QUICK
 from infra.settings import Settings
 from jobs import backfill
 from jobs.cli import main
@@ -34,7 +35,7 @@ def call(folder: Path, out: Path, *arguments: str, code: int = 0) -> str:
 
 
 def submit(folder: Path, *arguments: object, program: str = "spark-submit") -> subprocess.CompletedProcess[str]:
-    quick = ["--driver-java-options", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"]  # as the command starts it
+    quick = ["--driver-java-options", " ".join(("-XX:+UseSerialGC", *QUICK))]  # as the command starts it
     script = [*quick, str(FLIGHTS / "jobs" / "backfill.py")] if program == "spark-submit" else ["backfill"]
     command = [str(Path(sys.executable).parent / program), *script, *where(folder), *map(str, arguments)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -60,3 +60,13 @@ def test_services_are_compiled_as_the_settings_say(setting: Compiler, options: t
     _, taskmanager = flink_cluster.services(settings, Ports())
     for service in (taskmanager, kafka.service(settings, Ports())):
         assert tuple(option for option in service.command if option in QUICK) == options
+
+
+def test_a_quick_jvm_has_the_room_for_code_that_any_has() -> None:
+    def room(*options: str) -> str:
+        command = [str(java_home() / "bin" / "java"), *options, "-XX:+PrintFlagsFinal", "-version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return next(line.split()[3] for line in said.splitlines() if " ReservedCodeCacheSize " in line)
+
+    assert room(*QUICK) == room()
+    assert room(*QUICK[:1]) != room()
