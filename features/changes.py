@@ -185,9 +185,8 @@ def _view(name: str, before: Record | None, after: ViewPlan | None, services: tu
     if not of_tiles and not others:
         return None
     kept_ms = before["longest_window_ms"] + slack_ms
-    longer = (
-        (after.longest_window_ms, kept_ms) if after.longest_window_ms > kept_ms else None
-    )  # whatever was before is in the bases of `Lifetime`
+    # Whatever was before that is in the bases of `Lifetime`.
+    longer = (after.longest_window_ms, kept_ms) if after.longest_window_ms > kept_ms else None
     return ViewChange(
         name=name,
         kind=Kind.CHANGED,

@@ -13,7 +13,7 @@ from schemas.errors import SettingError
 
 SUPPORTED = (17, 21)
 QUICK = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
-"""For a JVM that lives seconds: without the compiler that optimizes, which takes more than it gives back until then.
+"""For a JVM that lives minutes: without the compiler that optimizes, which takes more than it gives back until then.
 
 With the room for code that it would have otherwise: by itself it takes a fifth, which Spark's generated code fills in minutes, and then fails.
 """

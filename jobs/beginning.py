@@ -1,7 +1,9 @@
 """Where a features job without state begins: early enough that no tile which the online store is not complete of lacks an event.
 
 Tiles up to the frontier are stored. The events of later ones are found in the archive by their times, and read again with all that came after
-them. What is archived already has also been judged already: it goes neither to the archive nor to the dead letters or the late topic again.
+them. What is archived already has also been judged already: it goes neither to the archive nor to the dead letters or the late topic again. What
+is not was read by nobody, or after the last checkpoint, and counted in tiles that may be stored by now: it has to be in time once more, or the
+archive would say that it was late. So tiles are open, too, that no event in the archive could have closed.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -77,18 +82,26 @@ def fresh(settings: Settings, source: SourcePlan, views: Iterable[ViewPlan]) -> 
     tiles_ms, client = {view.name: view.tile_ms for view in views}, connect(settings.redis_url)
     frontiers = Frontiers(client, project=served(client).project).read(list(tiles_ms))
     reached = {name: (frontier, tiles_ms[name]) for name, frontier in frontiers.items()}
-    return of(_folder(settings, source), source.event_time, reached, last)
+    extents = topics.extents(settings.kafka_servers, [source.topic])[source.topic]
+    return of(_folder(settings, source), source, reached, last, extents)
 
 
-def of(folder: Path, event_time: str, reached: Mapping[str, tuple[int | None, int]], last: Mapping[int, int]) -> Beginning:
+def of(
+    folder: Path,
+    source: SourcePlan,
+    reached: Mapping[str, tuple[int | None, int]],
+    last: Mapping[int, int],
+    extents: Mapping[int, tuple[int, int]],
+) -> Beginning:
     """Where the open tiles begin in an archive.
 
     Args:
-        folder: The archive of a source.
-        event_time: The field of its events' times.
+        folder: The archive.
+        source: Whose.
         reached: View of the source → up to when the store has all its tiles, and their size. Without views, what is not archived is read;
             where no view has a frontier, all that the topic holds.
         last: Partition → the last offset that is archived.
+        extents: Partition → `[first, end)`, the offsets that the topic holds.
 
     Raises:
         DataError: The archive cannot be read.
@@ -97,13 +110,31 @@ def of(folder: Path, event_time: str, reached: Mapping[str, tuple[int | None, in
     known = [frontier for frontier, _ in reached.values() if frontier is not None]
     if not known:
         return Beginning(archived=last, first={} if reached else behind)
-    closed_ms = min(known)
+    newest = _by_partition(folder, last, "max", source.event_time)
+    # A partition of which the archive knows nothing may have held the watermark back, as may the one that is furthest behind.
+    heard = all(partition in newest for partition, (first, end) in extents.items() if end > first)
+    judged_ms = min(newest.values()) - source.lateness_ms + 1 if heard else NONE
+    # A tile of events that the topic has lost would come short, and take the place of a whole one.
+    lost = [(pc.field(PARTITION) == partition) & (pc.field(OFFSET) < first) for partition, (first, _) in extents.items() if first]
+    gone = _by_partition(folder, last, "max", source.event_time, reduce(or_, lost)).values() if lost else ()
+    whole_ms = max(((at_ms // tile_ms + 1) * tile_ms for at_ms in gone for _, tile_ms in reached.values()), default=NONE)
+    closed_ms = min(*known, max(judged_ms, whole_ms))
+    if closed_ms == NONE:
+        return Beginning(archived=last)
     open_ms = min(closed_ms // tile_ms * tile_ms for _, tile_ms in reached.values())  # in a larger tile than those that were closed, too
-    again = _rows(folder, [PARTITION, OFFSET], pc.field(event_time).cast(_TIME) >= pa.scalar(open_ms, _TIME))
-    for row in again.group_by(PARTITION).aggregate([(OFFSET, "min")]).to_pylist():
-        if row[PARTITION] in behind:
-            behind[row[PARTITION]] = row[f"{OFFSET}_min"]
-    return Beginning(archived=last, first=behind, watermark_ms=closed_ms - 1)
+    again = _by_partition(folder, last, "min", OFFSET, pc.field(source.event_time).cast(_TIME) >= pa.scalar(open_ms, _TIME))
+    return Beginning(archived=last, first=behind | again, watermark_ms=closed_ms - 1)
+
+
+def _by_partition(
+    folder: Path, last: Mapping[int, int], which: Literal["min", "max"], column: str, wanted: pc.Expression | None = None
+) -> dict[int, int]:
+    """Partition that counts → the least or greatest of a column of its events; times as ms since the epoch."""
+    rows = _rows(folder, [PARTITION, column], wanted)
+    if column != OFFSET:
+        rows = rows.set_column(1, column, rows[column].cast(_TIME).cast(pa.int64()))
+    found = rows.group_by(PARTITION).aggregate([(column, which)]).to_pylist()
+    return {int(row[PARTITION]): int(row[f"{column}_{which}"]) for row in found if row[PARTITION] in last}
 
 
 def last_of(folder: Path) -> dict[int, tuple[int, frozenset[int]]]:

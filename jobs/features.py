@@ -47,14 +47,7 @@ _TYPES = {
 class Job:
     """The tables, functions and statements of one run."""
 
-    def __init__(
-        self,
-        *,
-        plan: Plan,
-        sources: Sequence[SourcePlan],
-        settings: Settings,
-        beside: bool = False,
-    ) -> None:
+    def __init__(self, *, plan: Plan, sources: Sequence[SourcePlan], settings: Settings, beside: bool = False) -> None:
         """Take what it is about; nothing is started yet.
 
         Args:

@@ -62,6 +62,7 @@ def test_services_are_compiled_as_the_settings_say(setting: Compiler, options: t
         assert tuple(option for option in service.command if option in QUICK) == options
 
 
+@pytest.mark.e2e
 def test_a_quick_jvm_has_the_room_for_code_that_any_has() -> None:
     def room(*options: str) -> str:
         command = [str(java_home() / "bin" / "java"), *options, "-XX:+PrintFlagsFinal", "-version"]

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.compiler.plan import SourcePlan
 from features.watermarks import NONE
 from jobs.beginning import Beginning, last_of, of
 from schemas.errors import DataError
+from tests import shop
 from tests.shop import MINUTE, NOON
 
 EVENTS = [  # partition, offset, minutes after noon; each line a file
     [(0, 0, 1), (0, 2, 6), (1, 0, 2)],
-    [(0, 3, 4), (0, 5, 11), (1, 4, 3)],
+    [(0, 3, 4), (0, 5, 11), (1, 4, 9)],
 ]
 LAST = {0: 5, 1: 4}
+TOPIC = {0: (0, 9), 1: (0, 5)}
+SOURCE = replace(shop.plan().sources["clicks"], event_time="at", lateness_ms=0)
 
 
 @pytest.fixture
@@ -43,25 +49,55 @@ def test_the_archive_tells_how_far_each_partition_is(folder: Path, tmp_path: Pat
     assert last_of(tmp_path / "none") == {}
 
 
+def begins(
+    folder: Path,
+    views: dict[str, tuple[int | None, int]],
+    *,
+    last: Mapping[int, int] = LAST,
+    topic: Mapping[int, tuple[int, int]] = TOPIC,
+    source: SourcePlan = SOURCE,
+) -> Beginning:
+    """Views by their frontier, minutes after noon, and the minutes of their tiles."""
+    reached = {name: (None if at is None else NOON + at * MINUTE, tile * MINUTE) for name, (at, tile) in views.items()}
+    return of(folder, source, reached, last, topic)
+
+
 def test_the_first_event_of_an_open_tile_is_read_again(folder: Path) -> None:
-    """Of partition 1 nothing is in an open tile: it goes on behind what is archived."""
     for closed in (5, 6):
-        views = {"a": (NOON + 10 * MINUTE, MINUTE), "b": (NOON + closed * MINUTE, MINUTE), "new": (None, MINUTE)}
-        assert of(folder, "at", views, LAST) == Beginning(archived=LAST, first={0: 2, 1: 5}, watermark_ms=NOON + closed * MINUTE - 1)
-    assert of(folder, "at", {"a": (NOON + 10 * MINUTE, MINUTE)}, LAST).first == {0: 5, 1: 5}
-    assert of(folder, "at", {"a": (NOON, MINUTE)}, LAST).first == {0: 0, 1: 0}
-    assert of(folder, "at", {"a": (NOON, MINUTE)}, {0: 5}).first == {0: 0}  # what lay in partition 1 is of another topic
+        found = begins(folder, {"a": (8, 1), "b": (closed, 1), "new": (None, 1)})
+        assert found == Beginning(archived=LAST, first={0: 2, 1: 4}, watermark_ms=NOON + closed * MINUTE - 1)
+    assert begins(folder, {"a": (8, 1)}).first == {0: 5, 1: 4}
+    assert begins(folder, {"a": (0, 1)}).first == {0: 0, 1: 0}
+    assert begins(folder, {"a": (0, 1)}, last={0: 5}, topic={0: (0, 9)}).first == {0: 0}  # what lay in partition 1 is of another topic
 
 
 def test_a_new_view_begins_with_a_whole_tile_however_large(folder: Path) -> None:
-    found = of(folder, "at", {"a": (NOON + 7 * MINUTE, MINUTE), "new": (None, 5 * MINUTE)}, LAST)
-    assert found == Beginning(archived=LAST, first={0: 2, 1: 5}, watermark_ms=NOON + 7 * MINUTE - 1)
-    assert of(folder, "at", {"a": (NOON + 7 * MINUTE, MINUTE), "new": (None, 60 * MINUTE)}, LAST).first == {0: 0, 1: 0}
+    found = begins(folder, {"a": (7, 1), "new": (None, 5)})
+    assert found == Beginning(archived=LAST, first={0: 2, 1: 4}, watermark_ms=NOON + 7 * MINUTE - 1)
+    assert begins(folder, {"a": (7, 1), "new": (None, 60)}).first == {0: 0, 1: 0}
+
+
+def test_what_no_archived_event_has_closed_is_open_however_far_the_store_is(folder: Path) -> None:
+    """Events after the last checkpoint are in stored tiles and not in the archive: read again, they are in time again."""
+    assert begins(folder, {"a": (30, 1)}) == Beginning(archived=LAST, first={0: 5, 1: 4}, watermark_ms=NOON + 9 * MINUTE)
+    late = replace(SOURCE, lateness_ms=4 * MINUTE)
+    assert begins(folder, {"a": (30, 1)}, source=late) == Beginning(archived=LAST, first={0: 2, 1: 4}, watermark_ms=NOON + 5 * MINUTE)
+
+
+def test_a_partition_of_markers_alone_may_have_held_time_back(folder: Path) -> None:
+    assert begins(folder, {"a": (5, 1)}, topic=TOPIC | {2: (0, 3)}) == Beginning(archived=LAST, first={}, watermark_ms=NONE)
+    assert begins(folder, {"a": (5, 1)}, topic=TOPIC | {2: (3, 3)}).first == {0: 2, 1: 4}  # there is nothing in it
+
+
+def test_no_tile_is_made_again_of_what_the_topic_has_lost(folder: Path) -> None:
+    lost = {0: (3, 9), 1: (0, 5), 2: (0, 3)}  # what lay at offset 2, six minutes after noon
+    assert begins(folder, {"a": (8, 1)}, topic=lost) == Beginning(archived=LAST, first={0: 5, 1: 4}, watermark_ms=NOON + 7 * MINUTE - 1)
+    assert begins(folder, {"a": (5, 1)}, topic=lost).watermark_ms == NOON + 5 * MINUTE - 1
 
 
 def test_without_a_frontier_all_is_read_and_without_views_nothing_again(folder: Path) -> None:
-    assert of(folder, "at", {"a": (None, MINUTE)}, LAST) == Beginning(archived=LAST, first={}, watermark_ms=NONE)
-    assert of(folder, "at", {}, LAST) == Beginning(archived=LAST, first={0: 6, 1: 5}, watermark_ms=NONE)
+    assert begins(folder, {"a": (None, 1)}) == Beginning(archived=LAST, first={}, watermark_ms=NONE)
+    assert begins(folder, {}) == Beginning(archived=LAST, first={0: 6, 1: 5}, watermark_ms=NONE)
 
 
 def test_an_unreadable_archive_is_named(folder: Path) -> None:
