@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,21 +54,28 @@ class Entries:
 
     Attributes:
         offsets: int64[texts + 1], where each text's entries begin.
+        refused: Which text is `TOO_LARGE`, and so has no entries here; −1 for none.
         key: int64[entries], the rank of the sub-key among `keys`.
         number: int64[entries].
         keys: The distinct sub-keys, sorted by UTF-8 bytes.
     """
 
     offsets: Int64s
+    refused: int
     key: Int64s
     number: Int64s
     keys: pa.Array[Any]
 
     @classmethod
     def of(cls, texts: pa.Array[Any]) -> Entries:
-        """Read texts, none of them null."""
-        lists: Any = pc.split_pattern(texts, ",")
+        """Read distinct texts, none of them null."""
+        found: Any = pc.index(texts, pa.scalar(TOO_LARGE, pa.string()))
+        refused: int = found.as_py()
+        kept = texts if refused < 0 else pa.concat_arrays([texts[:refused], texts[refused + 1 :]])
+        lists: Any = pc.split_pattern(kept, ",")
         offsets = lists.offsets.to_numpy().astype(np.int64)
+        if refused >= 0:
+            offsets = np.insert(offsets, refused, offsets[refused])
         parts: Any = pc.split_pattern(lists.flatten(), " ", max_splits=1)
         halves = parts.flatten()
         number = halves.take(pa.array(np.arange(0, len(halves), 2))).cast(pa.int64()).to_numpy(zero_copy_only=False)
@@ -76,7 +84,7 @@ class Entries:
             sub_keys = pc.replace_substring(sub_keys, escaped, character)
         key = ranked(sub_keys, None)
         assert key.words is not None
-        return cls(offsets=offsets - offsets[0], key=key.numbers, number=number, keys=key.words)
+        return cls(offsets=offsets - offsets[0], refused=refused, key=key.numbers, number=number, keys=key.words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +103,14 @@ class Merged:
     number: Int64s
     keys: pa.Array[Any]
 
-    @property
+    @cached_property
     def begin(self) -> Int64s:
         """Where each row's entries begin; the last is where all end."""
         return np.searchsorted(self.row, np.arange(self.rows + 1))
 
 
 def finish_maps(
-    partial: Partial, features: Sequence[WindowFeature], values: Values, *, rows: int, row: Int64s, tile: Int64s
+    partial: Partial, features: Sequence[WindowFeature], values: Values, entries: Entries, *, rows: int, row: Int64s, tile: Int64s
 ) -> dict[str, pa.Array[Any]]:
     """Features of one map partial and window; null where a tile of the window says that its entries were too many.
 
@@ -112,11 +120,12 @@ def finish_maps(
         partial: The partial.
         features: Of this partial and window.
         values: The tile column.
+        entries: Of its `words`.
         rows: How many rows there are.
         row: int64[k], ascending: the row of each gathered tile.
         tile: int64[k], which tile that is.
     """
-    gathered = _Gathered.of(partial, values, rows=rows, row=row, tile=tile)
+    gathered = _Gathered.of(partial, values, entries, rows=rows, row=row, tile=tile)
     unbounded = features[0].window_ms is None
     pieces, unknown = [], [gathered.unknown]
     for merged in gathered.pieces():
@@ -130,9 +139,9 @@ def finish_maps(
     return {name: pc.if_else(mask, pa.scalar(None, column.type), column) for name, column in found.items()}
 
 
-def merge_maps(partial: Partial, values: Values, *, rows: int, row: Int64s, tile: Int64s) -> pa.Array[Any]:
+def merge_maps(partial: Partial, values: Values, entries: Entries, *, rows: int, row: Int64s, tile: Int64s) -> pa.Array[Any]:
     """The merged map of each row as a tile would keep it: text, `TOO_LARGE` where entries are too many, null of nothing. Arguments as above."""
-    gathered = _Gathered.of(partial, values, rows=rows, row=row, tile=tile)
+    gathered = _Gathered.of(partial, values, entries, rows=rows, row=row, tile=tile)
     parts = []
     for merged in gathered.pieces():
         kept = _newest(partial, merged) if partial.kind is PartialKind.LATEST else merged
@@ -159,7 +168,7 @@ def _texts(merged: Merged, too_many: Bools) -> pa.Array[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Gathered:
-    """The texts of all rows' tiles, read but not yet merged.
+    """The texts of all rows' tiles, not yet merged.
 
     Attributes:
         unknown: bool[rows], which have a tile whose entries were too many.
@@ -174,21 +183,16 @@ class _Gathered:
     unknown: Bools
 
     @classmethod
-    def of(cls, partial: Partial, values: Values, *, rows: int, row: Int64s, tile: Int64s) -> _Gathered:
+    def of(cls, partial: Partial, values: Values, entries: Entries, *, rows: int, row: Int64s, tile: Int64s) -> _Gathered:
         if values.valid is not None:
             there = values.valid[tile]
             row, tile = row[there], tile[there]
-        assert values.words is not None
         word = values.numbers[tile]
-        refused: Any = pc.index(values.words, pa.scalar(TOO_LARGE, pa.string()))
         unknown = np.zeros(rows, dtype=np.bool_)
-        if refused.as_py() >= 0:
-            there = word != refused.as_py()
+        if entries.refused >= 0:
+            there = word != entries.refused
             unknown[row[~there]] = True
-            row, tile, word = row[there], tile[there], word[there]
-        used, word = np.unique(word, return_inverse=True)
-        distinct: Any = pa.array(used)
-        entries = Entries.of(values.words.take(distinct))
+            row, word = row[there], word[there]
         lengths = np.diff(entries.offsets)[word]
         return cls(partial=partial, rows=rows, row=row, word=word, lengths=lengths, entries=entries, unknown=unknown)
 

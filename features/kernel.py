@@ -14,7 +14,7 @@ import pyarrow as pa
 from features.compiler.plan import Finish, PartialKind, ViewPlan, WindowFeature
 from features.entries import finish_maps
 from features.merging import Moments, merged, moments, present
-from features.tiles import TileIndex, Tiles, Window, batches
+from features.tiles import TileIndex, Tiles, batches
 from features.values import Int64s, Values
 
 
@@ -59,8 +59,10 @@ def _fold(
             if feature.name in result:
                 continue
             window = windows[feature.window_ms]
-            if feature.partials[0].kind.is_map:
-                result |= _maps(view, feature, tiles, window)
+            if alike := view.map_features.get(feature.name):
+                (partial,) = feature.partials
+                column, entries = tiles.columns[partial.name], tiles.entries(partial.name)
+                result |= finish_maps(partial, alike, column, entries, rows=window.size, row=window.row, tile=window.tile)
                 continue
             for partial in feature.partials:
                 key = (partial.name, feature.window_ms)
@@ -71,13 +73,6 @@ def _fold(
                         known[key] = merged(partial, tiles, index, window)
             result[feature.name] = _finish(feature, [known[p.name, feature.window_ms] for p in feature.partials])
     return {feature.name: result[feature.name] for feature in view.features}
-
-
-def _maps(view: ViewPlan, feature: WindowFeature, tiles: Tiles, window: Window) -> dict[str, pa.Array[Any]]:
-    """The features that have this one's partial and window, from one merge."""
-    (partial,) = feature.partials
-    alike = [each for each in view.features if each.partials == feature.partials and each.window_ms == feature.window_ms]
-    return finish_maps(partial, alike, tiles.columns[partial.name], rows=window.size, row=window.row, tile=window.tile)
 
 
 def _finish(feature: WindowFeature, parts: Sequence[Values | Moments]) -> pa.Array[Any]:

@@ -39,7 +39,8 @@ def condense(view: ViewPlan, tiles: Tiles, *, owners: int) -> dict[str, Values]:
 
 def _condensed(partial: Partial, tiles: Tiles, index: TileIndex, window: Window) -> dict[str, Values]:
     if partial.kind.is_map:
-        texts = merge_maps(partial, tiles.columns[partial.name], rows=window.size, row=window.row, tile=window.tile)
+        column, entries = tiles.columns[partial.name], tiles.entries(partial.name)
+        texts = merge_maps(partial, column, entries, rows=window.size, row=window.row, tile=window.tile)
         return {partial.name: Values.of(texts, partial.type)}
     match partial.kind:
         case PartialKind.FIRST | PartialKind.LAST:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.compiler.plan import ViewPlan
+from features.entries import Entries
 from features.values import Bools, Int64s, Values
 
 _CHUNK_ELEMENTS = 1 << 21  # tiles gathered at once: bounds memory, changes no value
@@ -33,12 +35,21 @@ class Tiles:
     start_ms: Int64s
     columns: Mapping[str, Values]
     base: Bools | None = None
+    _entries: dict[str, Entries] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, view: ViewPlan, *, owner: Int64s, start_ms: Int64s, table: pa.Table | pa.RecordBatch, base: Bools | None = None) -> Tiles:
         """Read the tile columns of an Arrow table."""
         columns = {column.name: Values.of(table.column(column.name), column.type) for column in view.tile_columns}
         return cls(owner=owner, start_ms=start_ms, columns=columns, base=base)
+
+    def entries(self, column: str) -> Entries:
+        """What the texts of a map column say, read once for all windows and features."""
+        if column not in self._entries:
+            words = self.columns[column].words
+            assert words is not None
+            self._entries[column] = Entries.of(words)
+        return self._entries[column]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +82,7 @@ class Window:
         """A number per row, repeated for each of its tiles."""
         return np.repeat(per_row[self.filled], self.lengths)
 
-    @property
+    @cached_property
     def row(self) -> Int64s:
         """The row of each gathered tile."""
         return self.spread(np.arange(self.size, dtype=np.int64))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -191,6 +192,15 @@ class ViewPlan:
     def widest_window_ms(self) -> int | None:
         """The window that all others are part of: None for all time."""
         return None if self.has_lifetime else self.longest_window_ms
+
+    @cached_property
+    def map_features(self) -> dict[str, tuple[WindowFeature, ...]]:
+        """Feature name → all features of the same map partial and window, it among them, for every feature of such a partial: one merge serves all."""
+        groups: dict[tuple[str, int | None], list[WindowFeature]] = defaultdict(list)
+        for feature in self.features:
+            if feature.partials[0].kind.is_map:
+                groups[feature.partials[0].name, feature.window_ms].append(feature)
+        return {feature.name: tuple(group) for group in groups.values() for feature in group}
 
     @property
     def tiles_topic(self) -> str:

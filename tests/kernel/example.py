@@ -198,19 +198,22 @@ def build_tiles(view: ViewPlan, events: Sequence[Mapping[str, Any]]) -> list[dic
     rows = []
     for (key, start), members in groups.items():
         row: dict[str, Any] = {"key": key, "tile_start": start}
+        counted = {True: [event for event in members if _positive(event)], False: members}
+        known: dict[tuple[bool, str], list[Mapping[str, Any]]] = {}
         for partial in view.partials:
-            row |= _partial_of(partial, members)
+            filtered, column = partial.where is not None, None if partial.input is None else partial.input.columns[0]
+            if column is None:
+                row[partial.name] = len(counted[filtered])
+                continue
+            if (filtered, column) not in known:
+                known[filtered, column] = [event for event in counted[filtered] if event[column] is not None]
+            row |= _partial_of(partial, column, known[filtered, column])
         rows.append(row)
     return rows
 
 
-def _partial_of(partial: Partial, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    if partial.where is not None:
-        events = [event for event in events if _positive(event)]
-    if partial.input is None:
-        return {partial.name: len(events)}
-    column = partial.input.columns[0]
-    events = [event for event in events if event[column] is not None]
+def _partial_of(partial: Partial, column: str, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a tile keeps of its events that have a value in `column`."""
     values = [event[column] for event in events]
     if partial.kind is PartialKind.COUNT:
         return {partial.name: len(values)}

@@ -31,7 +31,8 @@ def folded(kind: PartialKind, finish: Finish, type_: DataType, tiles: Sequence[s
     feature = WindowFeature(name="f", finish=finish, partials=(partial,), window_ms=1, type=type_, text="", argument=argument)
     values = Values.of(pa.array(tiles, pa.string()), DataType.STRING)
     zeros = np.zeros(len(tiles), dtype=np.int64)
-    column_ = finish_maps(partial, [feature], values, rows=1, row=zeros, tile=np.arange(len(tiles)))["f"]
+    assert values.words is not None
+    column_ = finish_maps(partial, [feature], values, Entries.of(values.words), rows=1, row=zeros, tile=np.arange(len(tiles)))["f"]
     return column_[0].as_py()
 
 
