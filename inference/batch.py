@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from features.compiler.plan import ServicePlan
-from inference.model import LoadedModel, load
-from inference.prediction import SHARD, VARIANT, id_field
+from inference.model import SHARD_MEMORY_BYTES, LoadedModel, load
+from inference.prediction import VARIANT, id_field
 from inference.prediction_table import EVENT_TIME, REQUEST_ID, columns_of
 
 
@@ -22,11 +22,13 @@ class BatchScorer:
         service: Whose features.
         model: Folder of its model, the same for all processes.
         version: Of that model; another one that has taken its place is refused.
+        shard_memory_bytes: For the shards that a process holds at a time.
     """
 
     service: ServicePlan
     model: Path
     version: str
+    shard_memory_bytes: int = SHARD_MEMORY_BYTES
 
     def __post_init__(self) -> None:
         """Refuse a service whose predictions could not be told apart."""
@@ -44,27 +46,27 @@ class BatchScorer:
             table: n rows: the request's fields, the features, `frontier` and `stale`.
 
         Returns:
-            n rows of `schema`.
+            n rows of `schema`; where the stream refuses a request for want of a shard, the score is null.
 
         Raises:
             TidemarkError: The model is damaged, or another one than was checked.
         """
-        model = _loaded(self.model, self.version)
+        model = _loaded(self.model, self.version, self.shard_memory_bytes)
         features = pa.schema([pa.field(name, type_.arrow) for name, type_ in self.service.feature_types.items()])
-        score = model.predict(table.select(features.names).cast(features))
+        scores = model.score(table.select(features.names).cast(features), table)
         n = len(table)
         said = {
             REQUEST_ID: table.column(id_field(self.service)).cast(pa.string()),
             EVENT_TIME: table.column(self.service.request.event_time),
-            "score": pa.array(score),
+            "score": pa.array(scores.score, mask=scores.refused),
             "model_version": pa.repeat(model.version, n),
             "variant": pa.repeat(VARIANT, n),
-            "shard": pa.repeat(SHARD, n),
+            "shard": pa.array(scores.shard),
         }
         columns = dict(zip(table.column_names, table.columns, strict=True)) | said
         return pa.table([columns[name] for name in self.schema.names], names=self.schema.names).cast(self.schema)
 
 
 @lru_cache(maxsize=1)
-def _loaded(folder: Path, version: str) -> LoadedModel:
-    return load(folder, version=version)
+def _loaded(folder: Path, version: str, shard_memory_bytes: int) -> LoadedModel:
+    return load(folder, version=version, shard_memory_bytes=shard_memory_bytes)

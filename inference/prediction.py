@@ -39,8 +39,8 @@ _FIELDS = (
     "data_version",
     "code_version",
 )
-VARIANT, SHARD = "champion", 0
-"""Of a model that answers alone and in one piece."""
+VARIANT = "champion"
+"""Of a model that answers alone."""
 _NULL, _BOOLEAN, _LONG, _DOUBLE, _STRING = b"\x00", b"\x02", b"\x04", b"\x06", b"\x08"  # branches of the maps' union
 _PRESENT = b"\x02"  # of a nullable field
 _END = b"\x00"  # no further block of a map or array
@@ -73,7 +73,6 @@ class PredictionEncoder:
         data_version: Digest of the data version that the model was trained on; empty when not known.
         code_version: Of the code that scores.
         variant: Under which role of a rollout it answered.
-        shard: Of the model.
     """
 
     schema: Schema
@@ -84,7 +83,6 @@ class PredictionEncoder:
     data_version: str = ""
     code_version: str
     variant: str = VARIANT
-    shard: int = SHARD
 
     def __post_init__(self) -> None:
         """Refuse a schema that this encoder was not written for."""
@@ -101,7 +99,7 @@ class PredictionEncoder:
     @cached_property
     def _versions(self) -> bytes:
         texts = (self.service, self.service_version, self.model, self.model_version, self.variant)
-        return b"".join(map(_text, texts)) + _long(self.shard)
+        return b"".join(map(_text, texts))
 
     @cached_property
     def _made_of(self) -> bytes:
@@ -112,6 +110,7 @@ class PredictionEncoder:
         *,
         request_id: Sequence[str],
         event_time_ms: NDArray[np.int64],
+        shard: NDArray[np.int64],
         score: NDArray[np.float64],
         features: pa.Table,
         request: pa.Table,
@@ -126,6 +125,7 @@ class PredictionEncoder:
         Args:
             request_id: Of n.
             event_time_ms: int64[n], as-of times.
+            shard: int64[n], which shard of the model answered.
             score: float64[n].
             features: n rows, columns in the order of the feature vector.
             request: n rows, the request's own fields.
@@ -143,6 +143,7 @@ class PredictionEncoder:
             map(_text, request_id),
             map(_long, event_time_ms.tolist()),
             repeat(self._versions, n),
+            map(_long, shard.tolist()),
             _doubles(score, b""),
             *_map(features),
             *_map(request),

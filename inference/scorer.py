@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from features.compiler.plan import ServicePlan
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder, id_field
+from inference.scores import Scores
+from inference.shards.shard_map import PARENT
 from schemas.errors import ServiceError
 from schemas.types import DataType
 from schemas.wire import OK, Decoder, now_ms
@@ -26,8 +28,8 @@ _Columns = Mapping[str, Sequence[Any]]
 class Model(Protocol):
     """What the scorer asks of a model: `inference.model.LoadedModel` has it."""
 
-    def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        """The score of every row; the columns are found by name."""
+    def score(self, features: pa.Table, requests: pa.Table) -> Scores:
+        """The answer to every row; the columns are found by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class Answers:
         reasons: Why a record goes to the dead letters.
         stale: How many predictions were made with features older than an exact read's.
         unseen: How many were made with a key that some view never saw.
+        missing_shard: How many requests had no shard of the model: answered by its parent, or refused.
+        shard_loads: How many shards were loaded for the batch.
     """
 
     ids: list[bytes | None]
@@ -49,6 +53,8 @@ class Answers:
     reasons: list[str | None]
     stale: int = 0
     unseen: int = 0
+    missing_shard: int = 0
+    shard_loads: int = 0
 
     @property
     def predictions(self) -> int:
@@ -100,15 +106,22 @@ class Scorer:
         for part in scored:
             for row, key, value in zip(part.rows.tolist(), part.ids, part.values, strict=True):
                 ids[row], values[row] = key, value
-        stale, unseen = sum(part.stale for part in scored), sum(part.unseen for part in scored)
-        return Answers(ids=ids, values=values, reasons=reasons, stale=stale, unseen=unseen)
+        return Answers(
+            ids=ids,
+            values=values,
+            reasons=reasons,
+            stale=sum(part.stale for part in scored),
+            unseen=sum(part.unseen for part in scored),
+            missing_shard=sum(part.missing_shard for part in scored),
+            shard_loads=sum(part.shard_loads for part in scored),
+        )
 
     def _scorable(self, columns: _Columns, rows: NDArray[np.int64], reasons: list[str | None]) -> list[_Scored]:
         """Score some requests; one that cannot be scored costs no other its answer, and says why among the reasons."""
         if not len(rows):
             return []
         try:
-            return [self._score(columns, rows)]
+            return [self._score(columns, rows, reasons)]
         except ServiceError:
             raise
         except Exception as fault:  # whatever a value, of the request or of the store, leads a library to
@@ -118,28 +131,41 @@ class Scorer:
         half = len(rows) // 2
         return self._scorable(columns, rows[:half], reasons) + self._scorable(columns, rows[half:], reasons)
 
-    def _score(self, columns: _Columns, rows: NDArray[np.int64]) -> _Scored:
+    def _score(self, columns: _Columns, rows: NDArray[np.int64], reasons: list[str | None]) -> _Scored:
         requests = _requests(self.service, columns, rows)
         served = self.reader.read(requests)
         features = served.table.select(list(self.service.feature_types))
-        stale = served.table.column("stale").to_numpy().astype(bool)
+        scores = self.model.score(features, requests)
+        stale, frontier = served.table.column("stale").to_numpy().astype(bool), served.table.column("frontier").cast(pa.int64())
+        answered = np.flatnonzero(~scores.refused)
+        if len(answered) < len(rows):
+            for row in rows[scores.refused].tolist():
+                reasons[row] = "no-shard: no shard of the model has the request's key"
+            features, requests, frontier = features.take(answered), requests.take(answered), frontier.take(answered)
         ids = [str(identity) for identity in requests.column(id_field(self.service)).to_pylist()]
+        unseen = {view: flags[answered] for view, flags in served.unseen.items()}
         values = self.encoder.encode(
             request_id=ids,
             event_time_ms=requests.column(self.service.request.event_time).cast(pa.int64()).to_numpy(),
-            score=np.asarray(self.model.predict(features), dtype=np.float64),
+            shard=scores.shard[answered],
+            score=scores.score[answered],
             features=features,
             request=requests,
-            frontier_ms=served.table.column("frontier").cast(pa.int64()).to_pylist(),
-            stale=stale,
-            stale_age_ms=served.stale_age_ms,
-            unseen=served.unseen,
+            frontier_ms=frontier.to_pylist(),
+            stale=stale[answered],
+            stale_age_ms=served.stale_age_ms[answered],
+            unseen=unseen,
             scored_at_ms=self.now_ms(),
         )
-        never = np.zeros(len(rows), dtype=bool)
-        for flags in served.unseen.values():
-            never |= flags
-        return _Scored(rows=rows, ids=[key.encode() for key in ids], values=values, stale=int(stale.sum()), unseen=int(never.sum()))
+        return _Scored(
+            rows=rows[answered],
+            ids=[key.encode() for key in ids],
+            values=values,
+            stale=int(stale[answered].sum()),
+            unseen=int(np.any(list(unseen.values()), axis=0).sum()) if unseen else 0,
+            missing_shard=int((scores.shard == PARENT).sum()),
+            shard_loads=scores.loads,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +175,8 @@ class _Scored:
     values: list[bytes]
     stale: int
     unseen: int
+    missing_shard: int
+    shard_loads: int
 
 
 def _requests(service: ServicePlan, columns: _Columns, rows: NDArray[np.int64]) -> pa.Table:

@@ -165,6 +165,10 @@ class Settings:
         _choice(*get_args(Delivery)), default="at_least_once", doc="of predictions: at_least_once is faster, exactly_once uses transactions"
     )
 
+    shard_memory_bytes: int = _setting(
+        _size, default=1 << 28, doc="for the shards of a model that a worker holds at a time; the least recently used leave"
+    )
+
     future_skew_ms: int = _setting(_duration, default=300_000, doc="how far ahead of the wall clock an event time may be")
     idle_timeout_ms: int = _setting(
         _positive_duration, default=10_000, doc="silence after which a partition with nothing unread no longer holds the watermark back"

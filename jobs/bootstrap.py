@@ -206,7 +206,7 @@ def _send(settings: Settings, view: ViewPlan, folder: Path, *, revision: int) ->
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        Publisher(settings.kafka_servers, view.tiles_topic, schema, event_time="tile_start", id_field=None) as publisher,
+        Publisher(settings.kafka_servers, view.tiles_topic, schema, event_time="tile_start") as publisher,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task(view.name, total=count)

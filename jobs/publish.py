@@ -6,7 +6,7 @@ The record timestamp is the event time, which is what watermarks are made from.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from features import catalog
 from features.compiler.plan import Plan, SourcePlan
+from inference.shards.shard_map import KEY_TYPES, key_texts
 from infra.settings import Settings
 from jobs import topics
 from schemas.errors import DataError, ServiceError, SettingError
@@ -47,7 +48,7 @@ class Publisher:
         schema: Schema,
         *,
         event_time: str,
-        id_field: str | None = None,
+        key: Sequence[str] = (),
         deliver_within_s: float = _DELIVER_WITHIN_S,
     ) -> None:
         """Prepare; nothing is sent yet.
@@ -57,14 +58,14 @@ class Publisher:
             topic: Where to; must be there.
             schema: What records are written as.
             event_time: The field whose value becomes the record timestamp.
-            id_field: The field whose value becomes the Kafka key; none without it.
+            key: The fields that make up the Kafka key, as `inference.shards.shard_map.key_texts` writes it; none without them.
             deliver_within_s: How long a record may stay undelivered before it counts as failed.
         """
         self._servers = servers
         self._topic = topic
         self._schema = schema
         self._event_time = event_time
-        self._id = id_field
+        self._key = tuple(key)
         self._encoder = Encoder(schema)
         self._sent = 0
         self._fault: KafkaError | None = None
@@ -119,7 +120,7 @@ class Publisher:
             part = table.slice(start, CHUNK)
             columns = {name: _plain(part[name]) for name in part.column_names}
             moments: list[int] = columns[self._event_time]
-            keys = [None] * len(part) if self._id is None else [None if key is None else str(key) for key in columns[self._id]]
+            keys = key_texts(part, self._key).to_pylist() if self._key else [None] * len(part)
             for body, key, moment in zip(self._encoder.batch(columns), keys, moments, strict=True):
                 while clock is not None and (early_s := clock.early_s(moment)) > 0:
                     self._producer.poll(min(early_s, 0.5))
@@ -213,6 +214,13 @@ def command(
     speed: Annotated[
         float | None, typer.Option(help="Event time per wall time: 60 plays an hour in a minute; as fast as it goes when left out.")
     ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Field of the Kafka key, and so of the partition, instead of the id: a model's shard key; may be said again",
+            metavar="FIELD",
+        ),
+    ] = None,
     end_marker: Annotated[
         bool, typer.Option("--marker/--no-marker", help="End with a marker per partition, which closes the last tiles.")
     ] = True,
@@ -223,12 +231,17 @@ def command(
     settings = Settings.load()
     plan = catalog.load(settings.definitions, settings.schemas)
     target = source_named(plan, source)
+    fields = key or ([] if target.id is None else [target.id])
+    for name in key or ():
+        allowed = [column for column, type_ in target.columns.items() if type_ in KEY_TYPES]
+        if name not in allowed:
+            raise SettingError(f'publish: --key {name} is no string or whole number of source "{source}"; there are {", ".join(allowed)}')
     schema = SchemaSet.load(settings.schemas or SHIPPED).current(target.schema)
     table = conform(_read(file, schema), schema, where=str(file))
     servers = settings.kafka_servers
     topics.create(servers, [target.topic], partitions=settings.partitions, replication=settings.replication, config={"retention.ms": "-1"})
     started = time.monotonic()
-    with Publisher(servers, target.topic, schema, event_time=target.event_time, id_field=target.id) as publisher:
+    with Publisher(servers, target.topic, schema, event_time=target.event_time, key=fields) as publisher:
         count = _publish(publisher, table, target.topic, speed)
         publisher.flush()
         took_s = time.monotonic() - started

@@ -35,7 +35,7 @@ RESTART_MS = 120_000  # what a lost worker, its replacement and the restore may 
 class ScoreFunction(BatchFunction):
     """Raw requests → predictions. Carries the plan that it was submitted with; the worker loads the model and connects."""
 
-    metrics = ("predictions", "dead_letters", "stale", "unseen")
+    metrics = ("predictions", "dead_letters", "stale", "unseen", "missing_shard", "shard_loads")
 
     def __init__(
         self, *, service: ServicePlan, schemas: SchemaSet, settings: Settings, model: Path, model_version: str, code: CodeVersion
@@ -50,7 +50,7 @@ class ScoreFunction(BatchFunction):
 
     def start(self) -> None:
         """Load the model, which must still be the one that was submitted, and connect to the store."""
-        model = load(self._model, version=self._model_version)
+        model = load(self._model, version=self._model_version, shard_memory_bytes=self._settings.shard_memory_bytes)
         self._scorer = scorer(self._service, self._schemas, self._settings, model, self._code)
 
     def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
@@ -65,6 +65,8 @@ class ScoreFunction(BatchFunction):
                 "dead_letters": answers.dead_letters,
                 "stale": answers.stale,
                 "unseen": answers.unseen,
+                "missing_shard": answers.missing_shard,
+                "shard_loads": answers.shard_loads,
             },
         )
 
@@ -92,7 +94,7 @@ def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
     Raises:
         TidemarkError: A model or settings that cannot work; one clear line.
     """
-    loaded = load_for(plan, model.absolute())
+    loaded = load_for(plan, model.absolute(), shard_memory_bytes=settings.shard_memory_bytes)
     code = code_version()
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
     scorer(plan, schemas, settings, loaded, code)

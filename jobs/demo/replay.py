@@ -88,7 +88,13 @@ class Replay:
         self._disorder = disorder
         self._random = np.random.default_rng(seed)
         self._publishers = {
-            source.name: Publisher(servers, source.topic, schemas.current(source.schema), event_time=source.event_time, id_field=source.id)
+            source.name: Publisher(
+                servers,
+                source.topic,
+                schemas.current(source.schema),
+                event_time=source.event_time,
+                key=() if source.id is None else (source.id,),
+            )
             for source in (*self._sources.values(), service.request)
         }
         self._encoders = {source.name: Encoder(schemas.current(source.schema)) for source in (*self._sources.values(), service.request)}

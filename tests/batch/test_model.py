@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from inference import first_load, model
-from inference.model import Encoding, load, save
+from inference.encoding import Encoding
+from inference.model import load, save
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.types import DataType
 

@@ -16,10 +16,13 @@ import pytest
 from features.catalog import load as load_definitions
 from features.compiler.plan import ServicePlan
 from features.data_version import KEY, CodeVersion, DataFile, DataVersion
+from inference.metrics import auc
 from inference.model import load
-from jobs import train
+from inference.shards.shard_map import Missing
+from jobs import fit, train
 from jobs.days import STATE, WHOLE, manifest_of
 from jobs.output import written_whole
+from jobs.train_shards import Sharding, sharding
 from jobs.training_set import Split, TrainingSet
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.types import DataType
@@ -64,11 +67,23 @@ def stated(folder: Path, service: ServicePlan = SERVICE) -> Path:
     return folder
 
 
-def trained(folder: Path, training: Path) -> Path:
+def trained(folder: Path, training: Path, cut: Sharding | None = None) -> Path:
+    told(folder, training, cut)
+    return folder
+
+
+def told(folder: Path, training: Path, cut: Sharding | None) -> list[str]:
+    """What training said."""
     data = TrainingSet.read(training, SERVICE)
     with written_whole(folder, mark="manifest.json", replace=True) as scratch:
-        train.train_and_save(data, Split.of(data.times_ms), scratch, name="m")
-    return folder
+        return train.train_and_save(data, Split.of(data.times_ms), scratch, name="m", cut=cut)
+
+
+def cut_by(*key: str, fewest_rows: int = 500, **options: Any) -> Sharding:
+    given: dict[str, Any] = {"shards": 0, "segments": (), "missing": Missing.PARENT, "shards_of": None, "split": ()} | options
+    made = sharding(SERVICE, key=key, fewest_rows=fewest_rows, **given)
+    assert made is not None
+    return made
 
 
 def refused(folder: Path, match: str, kind: type[TidemarkError] = SettingError) -> None:
@@ -91,7 +106,7 @@ def test_what_is_tested_on_is_later_than_what_is_stopped_on_and_that_than_what_i
 def test_a_model_learns_says_what_from_and_is_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = backfilled(tmp_path / "training")
     first = trained(tmp_path / "first", training)
-    monkeypatch.setattr(train, "_cores", lambda: 1)
+    monkeypatch.setattr(fit, "cores", lambda: 1)
     second = trained(tmp_path / "second", training)
     live, static = load(first), load(first / train.STATIC)
     assert (live.version, static.version) == (load(second).version, load(second / train.STATIC).version)
@@ -108,11 +123,103 @@ def test_a_model_learns_says_what_from_and_is_the_same_again(tmp_path: Path, mon
     assert live.data_version == static.data_version == said[KEY]["digest"] != ""
     files = [sorted(path.rglob("*.*")) for path in (first, second)]
     assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]  # not a time in them
-    assert said["trees"] == live.booster.num_trees() < train.MOST_TREES
+    assert said["trees"] == live.booster.num_trees() < fit.MOST_TREES
 
     table = pq.read_table(training)
     score = live.predict(table)
     assert score.shape == (len(table),) and ((score > 0) & (score < 1)).all()
+
+
+@pytest.fixture
+def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few trees, by one core: threads that wait for each other are slow where cores are shared."""
+    monkeypatch.setattr(fit, "cores", lambda: 1)
+    monkeypatch.setattr(fit, "MOST_TREES", 25)
+
+
+@pytest.mark.usefixtures("briefly")
+def test_each_shard_learns_from_its_own_rows_alone(tmp_path: Path) -> None:
+    training = backfilled(tmp_path / "training", days=200)
+    said = told(tmp_path / "m", training, cut_by("carrier", segments=["B6", "UA"]))
+    model = load(tmp_path / "m")
+    assert model.shards is not None
+    data = TrainingSet.read(training, SERVICE)
+    for shard, carrier in enumerate(["B6", "UA"]):
+        rows = np.array(data.table["carrier"].to_pylist()) == carrier
+        alone = fit.fit(fit.Examples.of(data, Split.of(data.times_ms), SERVICE.feature_types).only(rows)).booster
+        own = model.shards.boosters.of(shard)
+        assert own.model_to_string() == alone.model_to_string()
+        record = model.manifest["shards"]["members"][shard]
+        assert (record["rows"], record["trees"]) == (rows.sum(), own.num_trees())
+        assert record["metrics"]["test"]["auc"] > 0.7
+        assert record["metrics"]["test"]["rows"] == record["parent"]["test"]["rows"] > 0
+    scores = model.score(data.table, data.table)
+    assert [set(scores.shard[np.array(data.table["carrier"].to_pylist()) == carrier]) for carrier in ("AA", "B6", "UA")] == [{-1}, {0}, {1}]
+    test = Split.of(data.times_ms).parts(data.times_ms)[2]
+    assert model.manifest["together"]["test"]["auc"] == auc(data.happened[test], scores.score[test])
+    assert [line.split(":")[0] for line in said[2:5]] == [
+        "by carrier, shard map version 1",
+        "  shard 0 (carrier = B6)",
+        "  shard 1 (carrier = UA)",
+    ]
+
+
+@pytest.mark.usefixtures("briefly")
+def test_a_split_trains_anew_the_shards_whose_rows_change_and_no_other(tmp_path: Path) -> None:
+    training = backfilled(tmp_path / "training", days=200)
+    first = trained(tmp_path / "first", training, cut_by("carrier", "origin", shards=3, fewest_rows=300))
+    said = told(tmp_path / "second", training, cut_by(shards_of=first, split=[1], fewest_rows=300))
+    files = [{path.name: path.read_bytes() for path in (folder / "shards").iterdir()} for folder in (first, tmp_path / "second")]
+    assert {"0.txt", "1.txt", "2.txt"} == files[0].keys()
+    assert [files[0][name] == files[1][name] for name in ("0.txt", "2.txt")] == [True, True]
+    assert files[1].get("1.txt") != files[0]["1.txt"]
+    models = [load(first), load(tmp_path / "second")]
+    before, after = (model.shards.map.route(TrainingSet.read(training, SERVICE).table) for model in models if model.shards is not None)
+    assert said[3] == f"since shard map version 1: {(before != after).sum():,} of {len(after):,} rows have another shard"
+    assert models[0].version != models[1].version
+
+
+@pytest.mark.usefixtures("briefly")
+def test_a_shard_with_too_little_to_learn_from_has_no_model_and_says_why(tmp_path: Path) -> None:
+    training = backfilled(tmp_path / "training")
+    said = told(tmp_path / "m", training, cut_by("carrier", segments=["B6", "ZZ"], fewest_rows=1_000, missing=Missing.REFUSE))
+    model = load(tmp_path / "m")
+    assert model.shards is not None
+    assert list(model.shards.boosters.members) == []
+    assert set(model.shards.untrained) == {0, 1}
+    assert said[-2].startswith("  shard 1 (carrier = ZZ): no model: 0 rows to fit, fewer than 1,000")
+    assert "0 shards with a model, 2 without (their requests are refused); together" in said[2]
+    few = cut_by("carrier", segments=["ZZ"], fewest_rows=0)
+    assert "  shard 0 (carrier = ZZ): no model: no row to fit with" in told(tmp_path / "few", training, few)
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "said"),
+    [
+        ((), {"split": [1]}, "--split: of which map"),
+        ((), {"shards": 2}, "by which fields of the request"),
+        ((), {"segments": ["x"]}, "by which fields of the request"),
+        (
+            ("planet",),
+            {"shards": 2},
+            '--shard-key: shard key "planet" is no string or whole number of flight_delay\'s requests; there are ',
+        ),
+        (("carrier",), {}, "shard map: no shard"),
+        (("carrier",), {"segments": ["x", "x"]}, "--segment x: said twice"),
+        (("carrier",), {"shards_of": Path("m")}, "has a key and a number of shards already"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(key: tuple[str, ...], options: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError) as error:
+        cut_by(*key, **options)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("briefly")
+def test_a_model_in_one_piece_has_no_shards_to_be_cut_as(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", backfilled(tmp_path / "training"))
+    with pytest.raises(SettingError, match="is a model in one piece; say --shard-key"):
+        cut_by(shards_of=whole)
 
 
 def test_an_older_model_is_replaced_and_anything_else_is_not(tmp_path: Path) -> None:

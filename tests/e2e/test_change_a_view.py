@@ -81,7 +81,7 @@ class River:
         target = self.plan.sources["change_clicks"]
         schema = SchemaSet.load(shop.SCHEMAS).current(target.schema)
         # By amount: each partition gets some events of all times.
-        with Publisher(self.settings.kafka_servers, target.topic, schema, event_time="event_time", id_field="amount") as publisher:
+        with Publisher(self.settings.kafka_servers, target.topic, schema, event_time="event_time", key=["amount"]) as publisher:
             publisher.publish(pa.Table.from_pylist(rows, schema=schema.arrow))
             # Every partition tells the time: which of them the events went to is the client's choice.
             last = closing_ms(self.plan, target, newest_ms=NOON + SPAN_MS - 1) if end else NOON + HALF_MS - 1

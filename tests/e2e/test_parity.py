@@ -75,7 +75,9 @@ class River:
         target = self.plan.sources[source]
         schema = SchemaSet.load(self.settings.schemas or shop.SCHEMAS).current(target.schema)
         table = pa.Table.from_pylist(rows, schema=schema.arrow)
-        with Publisher(self.settings.kafka_servers, target.topic, schema, event_time="event_time", id_field=target.id) as publisher:
+        with Publisher(
+            self.settings.kafka_servers, target.topic, schema, event_time="event_time", key=() if target.id is None else (target.id,)
+        ) as publisher:
             publisher.publish(table)
             if end:
                 publisher.marker(closing_ms(self.plan, target, newest_ms=NOON + SPAN_MS - 1), final=True)

@@ -66,7 +66,7 @@ def topic(servers: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def publisher(servers: str, topic: str) -> Iterator[Publisher]:
-    with Publisher(servers, topic, ARRIVAL, event_time="event_time", id_field="flight_id") as publisher:
+    with Publisher(servers, topic, ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher:
         yield publisher
 
 

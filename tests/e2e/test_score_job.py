@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,22 +13,28 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from urllib.request import urlopen
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
 from confluent_kafka import Message, Producer
 
 from features.compiler.feast import AS_OF as AS_OF_FIELD
 from features.compiler.plan import FRONTIER_TOPIC
 from inference.feast_registry import feature_store
+from inference.model import load
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
+from inference.shards.shard_map import ShardMap
 from infra import flink
 from infra.runtime import RuntimeState
 from infra.settings import Delivery, Settings
 from jobs import read
 from jobs.code_version import code_version
 from jobs.frontier import wait_for
+from jobs.publish import Publisher
 from jobs.score import transaction_timeout_ms
 from jobs.topics import broker_setting
 from schemas.errors import DataError, SettingError
@@ -188,6 +195,41 @@ def test_every_request_is_answered_or_refused(settings: Settings, store: Frontie
         assert message_at(settings, REQUESTS, int(headers["source_partition"]), int(headers["source_offset"])).value() == body
 
 
+def test_a_subtask_holds_the_shards_of_its_partitions_alone(settings: Settings, store: Frontiers, tmp_path: Path) -> None:
+    shards = ShardMap.of(["user"], shards=16)
+    folder = shop.train(tmp_path / "m", shards=shards, trees=3)
+    loaded = load(folder).shards
+    assert loaded is not None
+    room = 8 * max(member.memory_bytes for member in loaded.boosters.members.values())
+    settings = replace(settings, parallelism=2, shard_memory_bytes=room)
+    run = uuid4().hex[:8]
+    users = {f"{run}-{number}": f"user {number}" for number in range(400)}
+    rows = [
+        {"request_id": request_id, "event_time": AS_OF, "user": user, "shop": 7, "shelf": "top", "price": 2.5, "colour": "red"}
+        for request_id, user in users.items()
+    ]
+    schema = shop.schemas().current(BUY.request.schema)
+    with job(settings, "jobs.score", "buy", "--model", str(folder), name="score-by-key") as job_id:
+        with Publisher(settings.kafka_servers, REQUESTS, schema, event_time="event_time", key=shards.key) as publisher:
+            publisher.publish(pa.Table.from_pylist(rows, schema=schema.arrow))
+        of_run = wait_for_messages(settings, PREDICTIONS, len(users), lambda message: (message.key() or b"").startswith(run.encode()))
+        loads: dict[str, int] = {}
+
+        def told() -> bool:
+            loads.update(counters(settings, job_id, "shard_loads"))
+            return sum(loads.values()) >= 16
+
+        wait_until(told, lambda: f"shard loads {loads}")
+    answered = {row["request_id"]: row["shard"] for row in predictions(of_run)}
+    expected = shards.route(pa.table({"user": list(users.values())})).tolist()
+    assert answered == dict(zip(users, expected, strict=True))
+    asked = [message for message in messages(settings, REQUESTS) if (message.key() or b"").decode() in users.values()]
+    assert {(message.key() or b"").decode(): message.partition() for message in asked} == {
+        user: shard % 2 for user, shard in zip(users.values(), expected, strict=True)
+    }
+    assert sorted(loads.values()) == [8, 8]  # with the others' as well there would be no room for all, and more loads
+
+
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 def test_nothing_is_lost_when_processes_are_killed(settings: Settings, store: Frontiers, model: Path, delivery: Delivery) -> None:
     settings = replace(settings, delivery=delivery)
@@ -272,6 +314,23 @@ def wait_for_messages(settings: Settings, topic: str, count: int, wanted: Callab
 
     wait_until(enough, lambda: f"{topic} has {len(found)} of {count} messages")
     return found
+
+
+def counters(settings: Settings, job_id: str, name: str) -> dict[str, int]:
+    """Subtask → the value of a function's counter; Flink tells it some seconds later."""
+    found: dict[str, int] = {}
+    vertices = ask(settings, f"/jobs/{job_id}")["vertices"]
+    for vertex in vertices:
+        path = f"/jobs/{job_id}/vertices/{vertex['id']}/metrics"
+        ids = [metric["id"] for metric in ask(settings, path) if metric["id"].endswith(f".{name}")]
+        if ids:
+            found |= {metric["id"]: int(metric["value"]) for metric in ask(settings, f"{path}?get={','.join(map(quote, ids))}")}
+    return found
+
+
+def ask(settings: Settings, path: str) -> Any:
+    with urlopen(f"{settings.flink_url}{path}", timeout=30) as answer:
+        return json.load(answer)
 
 
 def message_at(settings: Settings, topic: str, partition: int, offset: int) -> Message:

@@ -13,8 +13,10 @@ import pytest
 
 from inference import batch
 from inference.batch import BatchScorer
+from inference.booster import predict
 from inference.model import LoadedModel, load, load_for
 from inference.prediction_table import columns_of
+from inference.shards.shard_map import PARENT, Missing, ShardMap
 from schemas.errors import DataError, SettingError
 from tests import shop
 from tests.shop import NOON
@@ -73,6 +75,20 @@ def test_the_scores_are_the_models_own_and_the_columns_those_of_predictions(mode
     for name, value in (("model_version", loaded.version), ("variant", "champion"), ("shard", 0), ("stale", False)):
         assert set(said[name].to_pylist()) == {value}
     assert len(scorer(model).score(table.slice(0, 0))) == 0
+
+
+def test_a_model_by_key_scores_as_the_stream_does_and_a_refused_request_has_no_score(tmp_path: Path) -> None:
+    folder = shop.train(tmp_path / "m", shards=ShardMap.of(["user"], segments=["ann"], missing=Missing.REFUSE))
+    table = features()
+    said = scorer(folder).score(table)
+    loaded = load(folder)
+    assert loaded.shards is not None
+    ann = predict(loaded.shards.boosters.of(0), loaded.encoding.matrix(table))
+    assert said["score"].to_pylist() == [
+        None if user is None else score for user, score in zip(table["user"].to_pylist(), ann, strict=True)
+    ]
+    assert said["shard"].to_pylist() == [PARENT if user is None else 0 for user in table["user"].to_pylist()]
+    assert set(said["model_version"].to_pylist()) == {loaded.version}
 
 
 def test_the_id_of_a_request_may_have_another_name(tmp_path: Path) -> None:

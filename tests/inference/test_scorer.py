@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from inference import model as models
+from inference.booster import predict
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
 from inference.online.layout import EntityKeys, tiles_fields
@@ -17,6 +18,7 @@ from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
 from inference.prediction import PredictionEncoder
 from inference.scorer import Answers, Scorer
+from inference.shards.shard_map import PARENT, Missing, ShardMap
 from schemas.errors import ServiceError
 from schemas.wire import Decoder, marker
 from tests import shop
@@ -34,8 +36,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shop.train(tmp_path_factory.mktemp("models") / "buy")
 
 
-def scorer(client: Client, model: Path) -> Scorer:
-    loaded = models.load(model)
+def scorer(client: Client, model: Path, *, shard_memory_bytes: int = models.SHARD_MEMORY_BYTES) -> Scorer:
+    loaded = models.load(model, shard_memory_bytes=shard_memory_bytes)
     return Scorer(
         service=BUY,
         decoder=Decoder(shop.schemas(), "offer", event_time="event_time", required=("request_id",), max_ahead_ms=60_000),
@@ -101,7 +103,7 @@ def test_a_request_is_answered_with_all_that_explains_it(client: Client, model: 
     assert row["frontier"].timestamp() * 1000 == NOON + 10 * MINUTE
     assert row["scored_at"].timestamp() == 1_400_000_000
     vector = pa.table({name: [value] for name, value in FULL.items()})
-    assert row["score"] == job.model.predict(vector)[0]
+    assert row["score"] == models.load(model).predict(vector)[0]
 
 
 def test_order_is_kept_and_markers_and_bad_records_leave_no_gap(client: Client, model: Path) -> None:
@@ -168,6 +170,51 @@ def test_strings_that_are_no_unicode_are_refused_alone(client: Client, model: Pa
     answers = scorer(client, model).answer([shop.offer("a", AS_OF), body])
     assert answers.ids == [b"a", None]
     assert answers.reasons[1] is not None
+
+
+def test_each_request_is_answered_by_its_shard_and_says_which(client: Client, tmp_path: Path) -> None:
+    fill(client)
+    shards = ShardMap.of(["user"], shards=4, segments=["ann"])
+    folder = shop.train(tmp_path / "m", shards=shards, without=(1,))
+    users = ["ann", *(f"u{number}" for number in range(40)), None]
+    bodies = [shop.offer(f"r{number}", AS_OF, user=user) for number, user in enumerate(users)]
+    answers = scorer(client, folder).answer(bodies)
+    loaded = models.load(folder)
+    assert loaded.shards is not None
+    for user, row in zip(users, rows(answers), strict=True):
+        shard = PARENT if user is None else int(shards.route(pa.table({"user": [user]}))[0])
+        shard = PARENT if shard == 1 else shard
+        booster = loaded.booster if shard == PARENT else loaded.shards.boosters.of(shard)
+        vector = pa.table({name: pa.array([row["features"][name]], type=kind.arrow) for name, kind in BUY.feature_types.items()})
+        assert (row["shard"], row["score"]) == (shard, predict(booster, loaded.encoding.matrix(vector))[0]), user
+        assert row["model_version"] == loaded.version
+    told = [row["shard"] for row in rows(answers)]
+    assert set(told) == {0, 2, 3, 4, PARENT} and told[0] == 4
+    assert (answers.missing_shard, answers.shard_loads) == (told.count(PARENT), 4)
+
+
+def test_a_request_without_a_shard_is_refused_where_the_map_says_so_and_costs_no_other_its_answer(client: Client, tmp_path: Path) -> None:
+    fill(client)
+    folder = shop.train(tmp_path / "m", shards=ShardMap.of(["user"], segments=["ann"], missing=Missing.REFUSE))
+    bodies = [shop.offer(f"r{number}", AS_OF, user=user) for number, user in enumerate(["zoe", "ann", None, "ann"])]
+    answers = scorer(client, folder).answer(bodies)
+    assert answers.ids == [None, b"r1", None, b"r3"]
+    assert [reason and reason.split(":")[0] for reason in answers.reasons] == ["no-shard", None, "no-shard", None]
+    assert [row["request"]["request_id"] for row in rows(answers)] == ["r1", "r3"]
+    assert (answers.missing_shard, answers.predictions, answers.dead_letters) == (2, 2, 2)
+    alone = scorer(client, folder).answer([bodies[0]])
+    assert (alone.ids, alone.predictions, alone.dead_letters) == ([None], 0, 1)
+
+
+def test_a_damaged_shard_costs_only_its_own_requests(client: Client, tmp_path: Path) -> None:
+    fill(client)
+    shards = ShardMap.of(["user"], segments=["ann", "bob"])
+    folder = shop.train(tmp_path / "m", shards=shards)
+    (folder / "shards" / "1.txt").write_text("tree")
+    bodies = [shop.offer(f"r{number}", AS_OF, user=user) for number, user in enumerate(["ann", "bob", "zoe", "bob", "ann"])]
+    answers = scorer(client, folder).answer(bodies)
+    assert answers.ids == [b"r0", None, b"r2", None, b"r4"]
+    assert str(answers.reasons[1]).startswith("unscorable: DataError: ") and "shards/1.txt: damaged" in str(answers.reasons[1])
 
 
 def test_an_unreachable_store_answers_nothing(model: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from features.catalog import load
 from features.compiler.plan import Plan, ServicePlan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
-from inference.model import Encoding, save
+from inference.encoding import Encoding
+from inference.model import TrainedShards, save
+from inference.shards.shard_map import ShardMap
 from schemas.record import SchemaSet
 from schemas.types import DataType
 from schemas.wire import encode
@@ -75,8 +77,10 @@ def prediction(body: bytes) -> dict[str, Any]:
     return record
 
 
-def train(folder: Path, service: ServicePlan | None = None) -> Path:
-    """A model of the service on made-up rows, in a folder of its own; of a service under another name too."""
+def train(
+    folder: Path, service: ServicePlan | None = None, *, shards: ShardMap | None = None, without: Collection[int] = (), trees: int = 20
+) -> Path:
+    """A model of the service on made-up rows, in a folder of its own; of a service under another name too. Its shards differ, some have no model."""
     service = service or plan().services["buy"]
     random = np.random.default_rng(7)
     rows = 400
@@ -92,9 +96,17 @@ def train(folder: Path, service: ServicePlan | None = None) -> Path:
         np.nan_to_num(matrix[:, list(service.feature_types).index("price")]) + matrix[:, list(service.feature_types).index("clicks_5m")] > 4
     )
     parameters = {"objective": "binary", "num_leaves": 8, "num_threads": 1, "verbosity": -1, "min_data_in_leaf": 5}
-    data = lightgbm.Dataset(matrix, label=label, categorical_feature=encoding.categorical)
+
+    def trained(rows: slice) -> Any:
+        data = lightgbm.Dataset(matrix[rows], label=label[rows], categorical_feature=encoding.categorical)
+        return lightgbm.train(parameters, data, num_boost_round=trees)
+
+    saved = None
+    if shards is not None:
+        boosters = {shard: trained(slice(2 * shard, None)) for shard in shards.shards if shard not in without}
+        saved = TrainedShards(map=shards, boosters=boosters, untrained=dict.fromkeys(without, "said so"))
     record = {"name": "buy", "service": service.name, "service_version": service.fingerprint}
-    save(folder, lightgbm.train(parameters, data, num_boost_round=20), encoding, record=record)
+    save(folder, trained(slice(None)), encoding, record=record, shards=saved)
     return folder
 
 

@@ -42,12 +42,12 @@ def _encoded(service: ServicePlan, schema_set: SchemaSet) -> list[bytes]:
         code_version="0.1.0+0123456789ab",
         model_version="7",
         variant="champion",
-        shard=0,
     )
     times = np.array([1_380_600_000_123, 1_380_600_000_124], dtype=np.int64)
     return encoder.encode(
         request_id=["a", "b"],
         event_time_ms=times,
+        shard=np.array([0, -1]),
         score=np.array([0.25, 0.5]),
         features=features,
         request=request,

@@ -1,0 +1,75 @@
+"""Features as the matrix of numbers that a model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.errors import DataError
+from schemas.types import DataType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """Features → the matrix that LightGBM sees: names and types in order, and a number for each known category.
+
+    Attributes:
+        types: Feature name → type, in the order of the columns.
+        categories: For every string feature its known values; the position is the number. Others, and null, are missing.
+    """
+
+    types: Mapping[str, DataType]
+    categories: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, types: Mapping[str, DataType], table: pa.Table) -> Encoding:
+        """The encoding of the categories that a training set has."""
+        strings = [name for name, type_ in types.items() if type_ is DataType.STRING]
+        found = {name: tuple(sorted(str(value) for value in pc.unique(table[name]).to_pylist() if value is not None)) for name in strings}
+        return cls(types=types, categories=found)
+
+    @property
+    def categorical(self) -> list[int]:
+        """The positions of the categorical columns."""
+        return [position for position, name in enumerate(self.types) if name in self.categories]
+
+    @cached_property
+    def _known(self) -> dict[str, pa.Array[Any]]:
+        return {name: pa.array(values, type=pa.string()) for name, values in self.categories.items()}
+
+    def matrix(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float64]:
+        """float64[rows, columns]; null is NaN, a boolean 0 or 1, a timestamp ms since the epoch.
+
+        Raises:
+            DataError: A feature is missing, or of a type that cannot be encoded.
+        """
+        missing = [name for name in self.types if name not in table.schema.names]
+        if missing:
+            raise DataError(f"features: no column {', '.join(missing)}; the model needs {', '.join(self.types)}")
+        matrix = np.empty((table.num_rows, len(self.types)), dtype=np.float64)
+        for position, (name, type_) in enumerate(self.types.items()):
+            try:
+                matrix[:, position] = self._numbers(table.column(name), name, type_)
+            except pa.ArrowException as error:
+                raise DataError(f'features: column "{name}" cannot be read as {type_}: {str(error).splitlines()[0]}') from error
+        return matrix
+
+    def _numbers(self, column: Any, name: str, type_: DataType) -> NDArray[np.float64]:
+        if isinstance(column, pa.ChunkedArray):
+            column = column.combine_chunks()
+        if type_ is DataType.STRING:
+            column = pc.index_in(column.cast(pa.string()), value_set=self._known[name])
+        elif type_ is DataType.TIMESTAMP:
+            column = column.cast(type_.arrow).cast(pa.int64())
+        elif type_ is DataType.BOOLEAN:
+            column = column.cast(pa.bool_()).cast(pa.uint8())
+        numbers = column.cast(pa.float64(), safe=False)
+        filled: NDArray[np.float64] = (numbers.fill_null(float("nan")) if numbers.null_count else numbers).to_numpy(zero_copy_only=False)
+        return filled

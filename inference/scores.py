@@ -1,0 +1,34 @@
+"""What a model answers: a score and a shard for every request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+WHOLE = 0
+"""The shard of a model in one piece."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Of n requests.
+
+    Attributes:
+        score: float64[n]; NaN where refused.
+        shard: int64[n], which shard answered: `WHOLE` of a model in one piece, −1 where the parent did for a shard that is missing.
+        refused: bool[n], that no shard has an answer and the parent may not give one.
+        loads: How many shards had to be loaded for it.
+    """
+
+    score: NDArray[np.float64]
+    shard: NDArray[np.int64]
+    refused: NDArray[np.bool_]
+    loads: int = 0
+
+    @classmethod
+    def of_one(cls, score: NDArray[np.float64]) -> Scores:
+        """Of a model in one piece."""
+        n = len(score)
+        return cls(score=score, shard=np.full(n, WHOLE, dtype=np.int64), refused=np.zeros(n, dtype=np.bool_))

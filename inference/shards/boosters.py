@@ -1,0 +1,101 @@
+"""The boosters of a model's shards, in memory only as long as they are needed and there is room."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightgbm as lgb
+
+from inference.booster import parse, read, try_in_a_child
+from schemas.errors import DataError, SettingError
+
+_BOOSTER_BYTES = 96 << 10
+"""Of a booster beside its trees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A shard's file.
+
+    Attributes:
+        path: Where it is.
+        sha256: Of its bytes.
+        size_bytes: How many these are.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the shard counts in memory. LightGBM does not tell, and holds 0.6 to 0.9 of this for trees of 255 to 8 leaves (tests/inference/shards)."""
+        return self.size_bytes + _BOOSTER_BYTES
+
+
+class Boosters:
+    """Loads a shard when it is first asked for; the least recently used leave where the budget would be exceeded.
+
+    Not to be shared by threads, nor taken over a fork.
+    """
+
+    def __init__(self, members: Mapping[int, Member], *, columns: int, budget_bytes: int) -> None:
+        """Load nothing yet.
+
+        Args:
+            members: Shard → its file.
+            columns: Of the matrix that each must take.
+            budget_bytes: For all that are in memory at a time.
+
+        Raises:
+            SettingError: One alone is larger than that.
+        """
+        self.members = dict(members)
+        self._columns = columns
+        self._budget_bytes = budget_bytes
+        self._held: OrderedDict[int, lgb.Booster] = OrderedDict()  # the least recently used first
+        self._tried: set[int] = set()  # loaded in a child once, which the same bytes need no more
+        self.loads = 0
+        largest = max(members, key=lambda shard: members[shard].memory_bytes, default=None)
+        if largest is not None and members[largest].memory_bytes > budget_bytes:
+            size = members[largest].memory_bytes
+            raise SettingError(
+                f"TIDEMARK_SHARD_MEMORY: {budget_bytes:,} bytes, but shard {largest} alone takes {size:,}; raise it, or split that shard"
+            )
+
+    def __contains__(self, shard: object) -> bool:
+        """Whether it is in memory."""
+        return shard in self._held
+
+    @property
+    def held_bytes(self) -> int:
+        """What is in memory now."""
+        return sum(self.members[shard].memory_bytes for shard in self._held)
+
+    def of(self, shard: int) -> lgb.Booster:
+        """The shard's booster, loaded if it is not there.
+
+        Raises:
+            SettingError: Its file cannot be read.
+            DataError: It is damaged.
+        """
+        if shard in self._held:
+            self._held.move_to_end(shard)
+            return self._held[shard]
+        member = self.members[shard]
+        content = read(member.path, member.sha256)
+        if len(content) != member.size_bytes:
+            raise DataError(
+                f"{member.path}: has {len(content):,} bytes, the manifest says {member.size_bytes:,}; restore it, or train again"
+            )
+        if shard not in self._tried:
+            try_in_a_child(content, self._columns, member.path)
+            self._tried.add(shard)
+        while self._held and self.held_bytes + member.memory_bytes > self._budget_bytes:
+            self._held.popitem(last=False)
+        self._held[shard] = parse(content, member.path)
+        self.loads += 1
+        return self._held[shard]
