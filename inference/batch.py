@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from features.compiler.plan import ServicePlan
-from inference.model import SHARD_MEMORY_BYTES, LoadedModel, load
+from inference.model import LoadedModel, load
 from inference.prediction import VARIANT, id_field
 from inference.prediction_table import EVENT_TIME, REQUEST_ID, columns_of
+from inference.shards.boosters import SHARD_MEMORY_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from lightgbm import libpath
 from numpy.typing import NDArray
 
 from inference import first_load
+from inference.shards.trees import by_stages
 from schemas.errors import DataError, SettingError
 
 LOAD_DEADLINE_S = 60.0
@@ -52,10 +53,18 @@ def parse(content: bytes, path: Path) -> lgb.Booster:
         raise DataError(f"{path}: LightGBM cannot load it: {str(fault).splitlines()[0]}") from None
 
 
-def predict(booster: lgb.Booster, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The score of every row, float64[rows], by one thread: more make a small batch a hundred times slower."""
+def predict(booster: lgb.Booster, matrix: NDArray[np.float64], stages: int = 1) -> NDArray[np.float64]:
+    """The score of every row, float64[rows], by one thread: more make a small batch a hundred times slower.
+
+    Args:
+        booster: A whole model of one output.
+        matrix: float64[rows, features].
+        stages: How many its trees are cut into where they are asked apart; the score is the same in every bit.
+    """
     if not len(matrix):
         return np.empty(0, dtype=np.float64)
+    if stages > 1:
+        return by_stages(booster, matrix, stages)[:, 0]
     return np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64)
 
 

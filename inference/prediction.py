@@ -105,55 +105,63 @@ class PredictionEncoder:
     def _made_of(self) -> bytes:
         return _text(self.data_version) + _text(self.code_version)
 
-    def encode(
+    def unscored(
         self,
         *,
         request_id: Sequence[str],
         event_time_ms: NDArray[np.int64],
         shard: NDArray[np.int64],
-        score: NDArray[np.float64],
         features: pa.Table,
         request: pa.Table,
         frontier_ms: Sequence[int | None],
         stale: NDArray[np.bool_],
         stale_age_ms: NDArray[np.int64],
         unseen: Mapping[str, NDArray[np.bool_]],
-        scored_at_ms: int,
-    ) -> list[bytes]:
-        """One record for each of n rows, in order.
+    ) -> tuple[list[bytes], list[bytes]]:
+        """The records of n rows but for what scoring adds: what is before the score, and what is between that and the time of scoring.
 
         Args:
             request_id: Of n.
             event_time_ms: int64[n], as-of times.
-            shard: int64[n], which shard of the model answered.
-            score: float64[n].
+            shard: int64[n], which shard of the model answers.
             features: n rows, columns in the order of the feature vector.
             request: n rows, the request's own fields.
             frontier_ms: Of n, oldest frontier of the service's views; None before the first.
             stale: bool[n].
             stale_age_ms: int64[n].
             unseen: View → bool[n], whether its key was never seen.
-            scored_at_ms: Now.
         """
-        n = len(score)
+        n = len(request_id)
         if n == 0:
-            return []
-        columns: list[Iterable[bytes]] = [
+            return [], []
+        before: list[Iterable[bytes]] = [
             repeat(self._head, n),
             map(_text, request_id),
             map(_long, event_time_ms.tolist()),
             repeat(self._versions, n),
             map(_long, shard.tolist()),
-            _doubles(score, b""),
+        ]
+        between: list[Iterable[bytes]] = [
             *_map(features),
             *_map(request),
             (_NULL if value is None else _PRESENT + _long(value) for value in frontier_ms),
             (_TRUE if value else _FALSE for value in stale.tolist()),
             map(_long, stale_age_ms.tolist()),
             _names(unseen, n),
-            repeat(_long(scored_at_ms) + self._made_of, n),
         ]
-        return [b"".join(row) for row in zip(*columns, strict=True)]
+        return list(map(b"".join, zip(*before, strict=True))), list(map(b"".join, zip(*between, strict=True)))
+
+    def scored(self, before: Sequence[bytes], score: NDArray[np.float64], between: Sequence[bytes], *, scored_at_ms: int) -> list[bytes]:
+        """The records of n rows, in order.
+
+        Args:
+            before: Of n, from `unscored`.
+            score: float64[n].
+            between: Of n, from `unscored`.
+            scored_at_ms: Now.
+        """
+        after = _long(scored_at_ms) + self._made_of
+        return [b"".join((*row, after)) for row in zip(before, _doubles(score, b""), between, strict=True)]
 
 
 def _map(table: pa.Table) -> list[Iterable[bytes]]:

@@ -17,6 +17,7 @@ from features.compiler.plan import ServicePlan
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder, id_field
 from inference.scores import Scores
+from inference.shards.relay import Baton
 from inference.shards.shard_map import PARENT
 from schemas.errors import ServiceError
 from schemas.types import DataType
@@ -26,7 +27,7 @@ _Columns = Mapping[str, Sequence[Any]]
 
 
 class Model(Protocol):
-    """What the scorer asks of a model: `inference.model.LoadedModel` has it."""
+    """What the scorer asks of a model: `inference.model.LoadedModel` has it, and `inference.stages.FirstStage`."""
 
     def score(self, features: pa.Table, requests: pa.Table) -> Scores:
         """The answer to every row; the columns are found by name."""
@@ -40,7 +41,7 @@ class Answers:
 
     Attributes:
         ids: Request ids as UTF-8, the predictions' Kafka keys.
-        values: The encoded predictions.
+        values: The encoded predictions; of a model whose later trees are other workers', what is handed on to them.
         reasons: Why a record goes to the dead letters.
         stale: How many predictions were made with features older than an exact read's.
         unseen: How many were made with a key that some view never saw.
@@ -144,19 +145,23 @@ class Scorer:
             features, requests, frontier = features.take(answered), requests.take(answered), frontier.take(answered)
         ids = [str(identity) for identity in requests.column(id_field(self.service)).to_pylist()]
         unseen = {view: flags[answered] for view, flags in served.unseen.items()}
-        values = self.encoder.encode(
+        before, between = self.encoder.unscored(
             request_id=ids,
             event_time_ms=requests.column(self.service.request.event_time).cast(pa.int64()).to_numpy(),
             shard=scores.shard[answered],
-            score=scores.score[answered],
             features=features,
             request=requests,
             frontier_ms=frontier.to_pylist(),
             stale=stale[answered],
             stale_age_ms=served.stale_age_ms[answered],
             unseen=unseen,
-            scored_at_ms=self.now_ms(),
         )
+        score, matrix = scores.score[answered], scores.matrix
+        if matrix is None:
+            values = self.encoder.scored(before, score, between, scored_at_ms=self.now_ms())
+        else:
+            shard = scores.shard[answered]
+            values = Baton(shard=shard, raw=score, matrix=matrix[answered], before=before, between=between).pack()
         return _Scored(
             rows=rows[answered],
             ids=[key.encode() for key in ids],

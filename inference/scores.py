@@ -20,12 +20,14 @@ class Scores:
         shard: int64[n], which shard answered: `WHOLE` of a model in one piece, −1 where the parent did for a shard that is missing.
         refused: bool[n], that no shard has an answer and the parent may not give one.
         loads: How many shards had to be loaded for it.
+        matrix: float64[n, features] of a model whose later trees are other workers'; then `score` is the sum so far.
     """
 
     score: NDArray[np.float64]
     shard: NDArray[np.int64]
     refused: NDArray[np.bool_]
     loads: int = 0
+    matrix: NDArray[np.float64] | None = None
 
     @classmethod
     def of_one(cls, score: NDArray[np.float64]) -> Scores:

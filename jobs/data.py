@@ -11,7 +11,7 @@ import typer
 
 from features.data_changes import changes
 from features.data_version import DataVersion
-from inference.model import MANIFEST_FILE
+from inference.manifest import MANIFEST_FILE
 from jobs.days import STATE, WHOLE, manifest_of
 from schemas.errors import DataError, SettingError
 

@@ -58,18 +58,14 @@ class Outcome:
     counts: Mapping[str, int] = field(default_factory=dict)  # added to the metrics of these names
 
 
-class BatchFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
-    """A stateful function over batches of raw records; lives in the Python worker."""
+class PatientFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
+    """A stateful function over batches; lives in the Python worker, and waits for services that do not answer."""
 
     metrics: tuple[str, ...] = ()
 
     @abstractmethod
     def start(self) -> None:
-        """Load and connect, once in each worker. A ServiceError is tried again like one of `process`."""
-
-    @abstractmethod
-    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
-        """Answer a batch; called again with the same batch after a ServiceError, so it must be idempotent until it returns."""
+        """Load and connect, once in each worker. A ServiceError is tried again."""
 
     def open(self, function_context: FunctionContext) -> None:
         """Called by Flink before the first batch."""
@@ -78,14 +74,49 @@ class BatchFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
         self._counters = {name: group.counter(name) for name in self.metrics}
         patiently(self.start, log=self._log)
 
-    def eval(self, topic: pd.Series[str], body: pd.Series[Any]) -> pd.DataFrame:
-        """Called by Flink with each Arrow batch."""
-        topics, bodies = topic.tolist(), body.tolist()
-        outcome = patiently(lambda: self.process(topics, bodies), log=self._log)
+    def patiently(self, action: Callable[[], Outcome]) -> pd.DataFrame:
+        """What an action makes of a batch, for Flink."""
+        outcome = patiently(action, log=self._log)
         for name, count in outcome.counts.items():
             if count:
                 self._counters[name].inc(count)
         return pd.DataFrame({"key": list(outcome.keys), "value": list(outcome.values), "reason": list(outcome.reasons)}, dtype=object)
+
+
+class BatchFunction(PatientFunction):
+    """Raw records → answers, or reasons to refuse them."""
+
+    @abstractmethod
+    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
+        """Answer a batch; called again with the same batch after a ServiceError, so it must be idempotent until it returns."""
+
+    def eval(self, topic: pd.Series[str], body: pd.Series[Any]) -> pd.DataFrame:
+        """Called by Flink with each Arrow batch."""
+        topics, bodies = topic.tolist(), body.tolist()
+        return self.patiently(lambda: self.process(topics, bodies))
+
+
+class StageFunction(PatientFunction):
+    """What the function before has answered → answers, in a worker of its own. What was refused before stays so."""
+
+    @abstractmethod
+    def go_on(self, keys: Sequence[bytes], values: Sequence[bytes]) -> Outcome:
+        """Go on with a batch of answers; called again as `BatchFunction.process` is."""
+
+    def eval(self, key: pd.Series[Any], value: pd.Series[Any], reason: pd.Series[Any]) -> pd.DataFrame:
+        """Called by Flink with each Arrow batch."""
+        keys, values, reasons = key.tolist(), value.tolist(), reason.tolist()
+        answered = [row for row, said in enumerate(reasons) if said is None]
+        if not answered:
+            return pd.DataFrame({"key": keys, "value": values, "reason": reasons}, dtype=object)
+
+        def all_of_them() -> Outcome:
+            outcome = self.go_on([keys[row] for row in answered], [values[row] for row in answered])
+            for row, one_key, one_value, one_reason in zip(answered, outcome.keys, outcome.values, outcome.reasons, strict=True):
+                keys[row], values[row], reasons[row] = one_key, one_value, one_reason
+            return Outcome(keys=keys, values=values, reasons=reasons, counts=outcome.counts)
+
+        return self.patiently(all_of_them)
 
 
 def patiently(action: Callable[[], Result], *, log: logging.Logger, patience_ms: int = PATIENCE_MS) -> Result:
@@ -124,6 +155,7 @@ class Pipeline:
         topics: What it reads, from the first record that no earlier run of the job has committed.
         answers: Where values go; None when there are none.
         function: What is done.
+        stages: What is done with its answers after that, one by one, each in slots and Python workers of its own.
         transactions_ms: How long a Kafka transaction may stay open; None writes at least once, without transactions.
         from_earliest: Read all of the topics anew when there is no checkpoint, rather than from the committed offsets.
     """
@@ -132,6 +164,7 @@ class Pipeline:
     topics: tuple[str, ...]
     answers: str | None
     function: BatchFunction
+    stages: tuple[StageFunction, ...] = ()
     transactions_ms: int | None = None
     from_earliest: bool = False
 
@@ -192,11 +225,19 @@ class Pipeline:
         return source, sink
 
     @property
-    def insert(self) -> str:
-        """The job itself.
+    def handed_on(self) -> str:
+        """The records with what the function makes of them; those of which it makes nothing are gone."""
+        return """SELECT * FROM (SELECT `process_batch`(`_topic`, `_body`) AS `_result`, * FROM `incoming`)
+WHERE `_result`.`reason` IS NOT NULL OR `_result`.`value` IS NOT NULL"""
 
-        A dead letter keeps the record's key, bytes, headers and time, and says where it was; an answer has the time of its writing.
-        """
+    def stage(self, number: int) -> str:
+        """The same after a later stage, 1 for the first of them."""
+        rest = "`_key`, `_body`, `_headers`, `_topic`, `_partition`, `_offset`, `_time`"
+        return f"""SELECT `stage_{number}`(`_result`.`key`, `_result`.`value`, `_result`.`reason`) AS `_result`, {rest}
+FROM `handed_on_{number}`"""
+
+    def insert(self, results: str) -> str:
+        """The end of the job: an answer has the time of its writing; a dead letter keeps the record's key, bytes, headers and time, and says where it was."""
         answers = "CAST(NULL AS STRING)" if self.answers is None else text(self.answers)
         return f"""INSERT INTO `outgoing`
 SELECT
@@ -205,8 +246,7 @@ SELECT
   CASE WHEN `_result`.`reason` IS NULL THEN {answers} ELSE `_topic` || '.dlq' END,
   CASE WHEN `_result`.`reason` IS NOT NULL THEN {_DEAD_LETTER_HEADERS} END,
   CASE WHEN `_result`.`reason` IS NOT NULL THEN GREATEST(`_time`, TO_TIMESTAMP_LTZ(0, 3)) END
-FROM (SELECT `process_batch`(`_topic`, `_body`) AS `_result`, * FROM `incoming`)
-WHERE `_result`.`reason` IS NOT NULL OR `_result`.`value` IS NOT NULL"""
+FROM ({results})"""
 
     def submit(self, settings: Settings) -> None:
         """Start the job on the cluster that runs this driver."""
@@ -214,7 +254,19 @@ WHERE `_result`.`reason` IS NOT NULL OR `_result`.`value` IS NOT NULL"""
         configuration.set_string("execution.checkpointing.timeout", f"{CHECKPOINT_TIMEOUT_MS}ms")
         environment = StreamExecutionEnvironment.get_execution_environment(configuration)
         tables = StreamTableEnvironment.create(environment)
-        tables.create_temporary_function("process_batch", udf(self.function, result_type=_RESULT, func_type="pandas"))
+        tables.create_temporary_function("process_batch", _function(self.function))
         for table in self.tables(settings.kafka_servers):
             tables.execute_sql(table)
-        tables.execute_sql(self.insert)
+        results = self.handed_on
+        for number, function in enumerate(self.stages, 1):
+            stream = tables.to_data_stream(tables.sql_query(results))
+            # SQL has no word for it, and what follows inherits it: a group's operators have slots, and so Python workers, of their own.
+            stream._j_data_stream.getTransformation().setSlotSharingGroup(f"stage-{number}")
+            tables.create_temporary_view(f"handed_on_{number}", tables.from_data_stream(stream))
+            tables.create_temporary_function(f"stage_{number}", _function(function))
+            results = self.stage(number)
+        tables.execute_sql(self.insert(results))
+
+
+def _function(function: PatientFunction) -> Any:
+    return udf(function, result_type=_RESULT, func_type="pandas")

@@ -1,29 +1,32 @@
 """Requests scored as they come: the job of `tidemark submit score SERVICE --model DIR`.
 
-requests topic ─▶ inference.scorer ─▶ `<service>.predictions`, keyed by request id; malformed requests ─▶ `<requests topic>.dlq`
+requests topic ─▶ inference.scorer (─▶ inference.stages, one by one) ─▶ `<service>.predictions`, keyed by request id; malformed requests ─▶ `<requests topic>.dlq`
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from features import catalog
 from features.compiler.plan import ServicePlan
 from features.data_version import CodeVersion
-from inference.model import MANIFEST_FILE, LoadedModel, load, load_for
+from inference.manifest import Manifest
+from inference.model import load, load_for
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder, id_field
-from inference.scorer import Scorer
+from inference.scorer import Model, Scorer
+from inference.shards.stage import Stage
+from inference.stages import FirstStage, LaterStage, check_stages, load_stage
 from infra.settings import Settings
 from jobs import topics
 from jobs.applied import scores
 from jobs.code_version import code_version
 from jobs.features_read import service_named
-from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline
+from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline, StageFunction
 from jobs.source_decoder import decoder
 from jobs.topics import broker_setting
 from schemas.errors import SettingError
@@ -32,26 +35,74 @@ from schemas.record import SHIPPED, SchemaSet
 RESTART_MS = 120_000  # what a lost worker, its replacement and the restore may take
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """What the workers of a score job are told: the plan that it was submitted with, and which model.
+
+    Attributes:
+        service: Whose requests are answered.
+        schemas: All.
+        settings: Of the job.
+        model: Folder of the model.
+        version: The model's, when it was submitted.
+        code: The code's.
+    """
+
+    service: ServicePlan
+    schemas: SchemaSet
+    settings: Settings
+    model: Path
+    version: str
+    code: CodeVersion
+
+    def stage(self, number: int) -> tuple[Manifest, Stage]:
+        """A stage of a model that is cut by its trees."""
+        return load_stage(self.model, number, version=self.version, shard_memory_bytes=self.settings.shard_memory_bytes)
+
+    def encoder(self, manifest: Manifest) -> PredictionEncoder:
+        """Of its predictions."""
+        return PredictionEncoder(
+            schema=self.schemas.current("prediction"),
+            service=self.service.name,
+            service_version=self.service.fingerprint,
+            model=manifest.name,
+            model_version=manifest.version,
+            data_version=manifest.data_version,
+            code_version=str(self.code),
+        )
+
+    def scorer(self) -> Scorer:
+        """All that the first worker does, with the model, which must still be the one that was submitted."""
+        id_field(self.service)
+        manifest, model = self._model()
+        return Scorer(
+            service=self.service,
+            decoder=decoder(self.service.request, self.schemas, self.settings),
+            reader=OnlineReader(self.service, connect(self.settings.redis_url)),
+            model=model,
+            encoder=self.encoder(manifest),
+        )
+
+    def _model(self) -> tuple[Manifest, Model]:
+        if Manifest.read(self.model).stages:
+            manifest, stage = self.stage(0)
+            return manifest, FirstStage(manifest=manifest, stage=stage)
+        loaded = load(self.model, version=self.version, shard_memory_bytes=self.settings.shard_memory_bytes)
+        return loaded.manifest, loaded
+
+
 class ScoreFunction(BatchFunction):
-    """Raw requests → predictions. Carries the plan that it was submitted with; the worker loads the model and connects."""
+    """Raw requests → predictions, or what the next stage of the model is to go on with."""
 
     metrics = ("predictions", "dead_letters", "stale", "unseen", "missing_shard", "shard_loads")
 
-    def __init__(
-        self, *, service: ServicePlan, schemas: SchemaSet, settings: Settings, model: Path, model_version: str, code: CodeVersion
-    ) -> None:
+    def __init__(self, scoring: Scoring) -> None:
         """Keep what the worker needs; nothing is opened yet."""
-        self._service = service
-        self._schemas = schemas
-        self._settings = settings
-        self._model = model
-        self._model_version = model_version
-        self._code = code
+        self._scoring = scoring
 
     def start(self) -> None:
-        """Load the model, which must still be the one that was submitted, and connect to the store."""
-        model = load(self._model, version=self._model_version, shard_memory_bytes=self._settings.shard_memory_bytes)
-        self._scorer = scorer(self._service, self._schemas, self._settings, model, self._code)
+        """Load the model and connect to the store."""
+        self._scorer = self._scoring.scorer()
 
     def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
         """Answer a batch of requests."""
@@ -71,21 +122,28 @@ class ScoreFunction(BatchFunction):
         )
 
 
-def scorer(service: ServicePlan, schemas: SchemaSet, settings: Settings, model: LoadedModel, code: CodeVersion) -> Scorer:
-    """Put the parts together for one service."""
-    request = service.request
-    id_field(service)
-    encoder = PredictionEncoder(
-        schema=schemas.current("prediction"),
-        service=service.name,
-        service_version=service.fingerprint,
-        model=model.name,
-        model_version=model.version,
-        data_version=model.data_version,
-        code_version=str(code),
-    )
-    reader = OnlineReader(service, connect(settings.redis_url))
-    return Scorer(service=service, decoder=decoder(request, schemas, settings), reader=reader, model=model, encoder=encoder)
+class TreesFunction(StageFunction):
+    """A later stage of a model that is cut by its trees."""
+
+    metrics = ("dead_letters", "shard_loads")
+
+    def __init__(self, scoring: Scoring, number: int) -> None:
+        """Keep what the worker needs; nothing is opened yet."""
+        self._scoring = scoring
+        self._number = number
+
+    def start(self) -> None:
+        """Read the manifest; trees are loaded when they are needed."""
+        manifest, stage = self._scoring.stage(self._number)
+        self._stage = LaterStage(stage=stage, columns=len(manifest.encoding.types), encoder=self._scoring.encoder(manifest))
+
+    def go_on(self, keys: Sequence[bytes], values: Sequence[bytes]) -> Outcome:
+        """Add this stage's trees to the sums of a batch."""
+        passed = self._stage.go_on(values)
+        refused = sum(reason is not None for reason in passed.reasons)
+        return Outcome(
+            keys=keys, values=passed.values, reasons=passed.reasons, counts={"dead_letters": refused, "shard_loads": passed.loads}
+        )
 
 
 def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
@@ -94,17 +152,21 @@ def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
     Raises:
         TidemarkError: A model or settings that cannot work; one clear line.
     """
-    loaded = load_for(plan, model.absolute(), shard_memory_bytes=settings.shard_memory_bytes)
-    code = code_version()
+    folder, memory = model.absolute(), settings.shard_memory_bytes
+    manifest = Manifest.read(folder)
+    if manifest.stages:
+        check_stages(plan, folder, shard_memory_bytes=memory)
+    else:
+        load_for(plan, folder, shard_memory_bytes=memory)
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
-    scorer(plan, schemas, settings, loaded, code)
+    scoring = Scoring(service=plan, schemas=schemas, settings=settings, model=folder, version=manifest.version, code=code_version())
+    scoring.scorer()
     return Pipeline(
         name=f"score-{plan.name}",
         topics=(plan.request.topic,),
         answers=plan.predictions_topic,
-        function=ScoreFunction(
-            service=plan, schemas=schemas, settings=settings, model=model.absolute(), model_version=loaded.version, code=code
-        ),
+        function=ScoreFunction(scoring),
+        stages=tuple(TreesFunction(scoring, number) for number in range(1, len(manifest.stages))),
         transactions_ms=transaction_timeout_ms(settings) if settings.delivery == "exactly_once" else None,
     )
 
@@ -141,5 +203,5 @@ def main(arguments: Sequence[str]) -> None:
     job = pipeline(settings, service, model=given.model)
     topics.ensure(settings, plan)
     job.submit(settings)
-    manifest = json.loads((given.model / MANIFEST_FILE).read_text())  # which the pipeline has checked
-    scores(settings, service, model=manifest["name"], model_version=manifest["version"])
+    manifest = Manifest.read(given.model)
+    scores(settings, service, model=manifest.name, model_version=manifest.version)

@@ -13,7 +13,8 @@ import typer
 
 from features.catalog import load
 from features.data_version import KEY
-from inference.model import MANIFEST_FILE, save
+from inference.manifest import MANIFEST_FILE
+from inference.saving import save
 from inference.shards.shard_map import MOST_SHARDS, Missing
 from infra.settings import Settings
 from jobs.code_version import code_version
@@ -26,6 +27,7 @@ from jobs.training_set import Split, TrainingSet, day
 
 STATIC = "static"
 """Folder of the static model, inside the model's."""
+MOST_STAGES = 64
 FEWEST_ROWS = 3_000
 """To fit a shard with, where nothing else is said: ten leaves of the least size."""
 
@@ -50,6 +52,12 @@ def command(
     shards_of: Annotated[
         Path | None, typer.Option(help="Cut as that model is, with the changes that --split and --segment make", metavar="MODEL")
     ] = None,
+    stages: Annotated[
+        int,
+        typer.Option(
+            help="Cut the trees into so many stages, each for a worker of its own: for a model too large for one", min=1, max=MOST_STAGES
+        ),
+    ] = 1,
     split: Annotated[list[int] | None, typer.Option(help="Cut this shard in two; may be said again", metavar="SHARD")] = None,
 ) -> None:
     """Train a model on a backfill."""
@@ -68,12 +76,12 @@ def command(
     data = TrainingSet.read(training, plan)
     in_time = Split.of(data.times_ms, None if test_from is None else instant_ms(test_from))
     with written_whole(out, mark=MANIFEST_FILE, replace=True) as folder:
-        for line in train_and_save(data, in_time, folder, name=name or plan.name, cut=cut):
+        for line in train_and_save(data, in_time, folder, name=name or plan.name, cut=cut, stages=stages):
             print(line)
     print(f"model: {out}")
 
 
-def train_and_save(data: TrainingSet, split: Split, folder: Path, *, name: str, cut: Sharding | None = None) -> list[str]:
+def train_and_save(data: TrainingSet, split: Split, folder: Path, *, name: str, cut: Sharding | None = None, stages: int = 1) -> list[str]:
     """Train the model, its shards if it is cut, and beside it the static one; what came out, for the user."""
     types = data.service.feature_types
     names = {feature.name for feature in data.service.request_features}
@@ -85,10 +93,12 @@ def train_and_save(data: TrainingSet, split: Split, folder: Path, *, name: str, 
     whole = fit(examples)
     record = _record(data, split, whole, name=name)
     if cut is None:
-        lines.append(_line(name, save(folder, whole.booster, examples.encoding, record=record), whole))
+        lines.append(_line(name, save(folder, whole.booster, examples.encoding, record=record, stages=stages), whole))
     else:
         shards, together, said = train_shards(data, examples, whole, cut)
-        version = save(folder, whole.booster, examples.encoding, record=record | {"together": {TEST: together}}, shards=shards)
+        version = save(
+            folder, whole.booster, examples.encoding, record=record | {"together": {TEST: together}}, shards=shards, stages=stages
+        )
         lines += [_line(name, version, whole), *said]
     if own:
         examples = Examples.of(data, split, own)

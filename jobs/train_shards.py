@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan
-from inference.model import TrainedShards, load, refuse_key
+from inference.manifest import Manifest, refuse_key
+from inference.saving import TrainedShards
 from inference.shards.shard_map import Missing, ShardMap
 from jobs.fit import FIT, STOP, TEST, Examples, Trained, fit, measured, scores
 from jobs.training_set import TrainingSet
@@ -60,16 +61,16 @@ def sharding(
         return Sharding(map=ShardMap.of(key, shards=shards, segments=_once(segments), missing=missing), fewest_rows=fewest_rows)
     if key or shards:
         raise SettingError("--shards-of: has a key and a number of shards already; change it with --split and --segment")
-    older = load(shards_of).shards
+    older = Manifest.read(shards_of).map
     if older is None:
         raise SettingError(f"--shards-of {shards_of}: is a model in one piece; say --shard-key")
-    changed = older.map
+    changed = older
     for shard in split:
         changed = changed.split(shard)
     for text in segments:
         changed = changed.with_segment(text)
     refuse_key(service, changed.key, where=f"--shards-of {shards_of}")
-    return Sharding(map=changed, before=older.map, fewest_rows=fewest_rows)
+    return Sharding(map=changed, before=older, fewest_rows=fewest_rows)
 
 
 def train_shards(

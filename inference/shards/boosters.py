@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
 
 from inference.booster import parse, read, try_in_a_child
 from schemas.errors import DataError, SettingError
 
+SHARD_MEMORY_BYTES = 1 << 28
+"""For the shards of a model in memory, where nothing else is said."""
 _BOOSTER_BYTES = 96 << 10
 """Of a booster beside its trees."""
 
@@ -66,9 +71,10 @@ class Boosters:
                 f"TIDEMARK_SHARD_MEMORY: {budget_bytes:,} bytes, but shard {largest} alone takes {size:,}; raise it, or split that shard"
             )
 
-    def __contains__(self, shard: object) -> bool:
-        """Whether it is in memory."""
-        return shard in self._held
+    @property
+    def held(self) -> list[int]:
+        """The shards that are in memory, the least recently used first."""
+        return list(self._held)
 
     @property
     def held_bytes(self) -> int:
@@ -99,3 +105,23 @@ class Boosters:
         self._held[shard] = parse(content, member.path)
         self.loads += 1
         return self._held[shard]
+
+    def load_each(self) -> None:
+        """Load every shard once, to see that it can be.
+
+        Raises:
+            SettingError, DataError: As `of`.
+        """
+        for shard in self.members:
+            self.of(shard)
+
+    def groups(self, shard: NDArray[np.int64]) -> Iterator[tuple[int, Any]]:
+        """Each shard of a batch and its rows, those in memory first: a batch of more shards than there is room for loads each of the others once."""
+        order = np.argsort(shard, kind="stable")
+        numbers, begin = np.unique(shard[order], return_index=True)
+        if len(numbers) == 1:
+            yield int(numbers[0]), slice(None)
+            return
+        rows = dict(zip(numbers.tolist(), np.split(order, begin[1:]), strict=True))
+        for number in sorted(rows, key=lambda number: number in self.members and number not in self._held):
+            yield number, rows[number]

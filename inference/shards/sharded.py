@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -17,6 +16,12 @@ from inference.shards.boosters import Boosters
 from inference.shards.shard_map import PARENT, Missing, ShardMap
 
 
+def route(map_: ShardMap, trained: Sequence[int], requests: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
+    """The shard of each request, int64[rows]; `PARENT` where it has none, or one that has no model."""
+    shard = map_.route(requests)
+    return np.where(np.isin(shard, np.array(trained, dtype=np.int64)), shard, PARENT)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sharded:
     """The shards of a model.
@@ -25,20 +30,20 @@ class Sharded:
         map: Which shard answers which request.
         boosters: Of the shards that have a model; the map may have others.
         untrained: Shard → why it has none.
+        stages: How many the trees of each are cut into; they give the same bits together here as apart.
     """
 
     map: ShardMap
     boosters: Boosters = field(repr=False)
     untrained: Mapping[int, str] = field(default_factory=dict)
+    stages: int = 1
 
     def route(self, requests: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
         """The shard that can answer each request, int64[rows]; `PARENT` where none can."""
-        shard = self.map.route(requests)
-        trained = np.fromiter(self.boosters.members, dtype=np.int64, count=len(self.boosters.members))
-        return np.where(np.isin(shard, trained), shard, PARENT)
+        return route(self.map, list(self.boosters.members), requests)
 
     def score(self, matrix: NDArray[np.float64], requests: pa.Table | pa.RecordBatch, *, parent: lgb.Booster) -> Scores:
-        """Score a batch, shard by shard: those in memory first, so that a batch of more shards than there is room for loads each once.
+        """Score a batch, shard by shard.
 
         Args:
             matrix: float64[n, features].
@@ -52,20 +57,9 @@ class Sharded:
         shard = self.route(requests)
         score = np.full(len(matrix), np.nan)
         refused = (shard == PARENT) & (self.map.missing is Missing.REFUSE)
-        for number, rows in self._groups(shard):
+        for number, rows in self.boosters.groups(shard):
             if number != PARENT:
-                score[rows] = predict(self.boosters.of(number), matrix[rows])
+                score[rows] = predict(self.boosters.of(number), matrix[rows], self.stages)
             elif self.map.missing is Missing.PARENT:
-                score[rows] = predict(parent, matrix[rows])
+                score[rows] = predict(parent, matrix[rows], self.stages)
         return Scores(score=score, shard=shard, refused=refused, loads=self.boosters.loads - before)
-
-    def _groups(self, shard: NDArray[np.int64]) -> Iterator[tuple[int, Any]]:
-        """Each shard and its rows."""
-        order = np.argsort(shard, kind="stable")
-        numbers, begin = np.unique(shard[order], return_index=True)
-        if len(numbers) == 1:
-            yield int(numbers[0]), slice(None)
-            return
-        groups = dict(zip(numbers.tolist(), np.split(order, begin[1:]), strict=True))
-        for number in sorted(groups, key=lambda number: number != PARENT and number not in self.boosters):
-            yield number, groups[number]

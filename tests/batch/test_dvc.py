@@ -91,7 +91,7 @@ def test_dvc_makes_the_same_model_again_and_nothing_twice(project: Path, tmp_pat
     assert (project / "dvc.lock").read_bytes() == lock  # every file of all outputs has the hash that it had
     assert main(["data", "diff", str(before), str(project / "training")]) == 0
     model = load(project / "model")
-    assert capsys.readouterr().out == f"data version {model.data_version}: the same\n"
+    assert capsys.readouterr().out == f"data version {model.manifest.data_version}: the same\n"
     files = json.loads((project / "model" / "manifest.json").read_text())["data_version"]["files"]
     assert {name: len(found) for name, found in files.items()} == {"--requests": 13, "departures": 13, "arrivals": 13}
 

@@ -13,9 +13,10 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from inference import first_load, model
+from inference import first_load, manifest
 from inference.encoding import Encoding
-from inference.model import load, save
+from inference.model import load
+from inference.saving import save
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.types import DataType
 
@@ -55,17 +56,17 @@ def refused(folder: Path, kind: type[TidemarkError] = DataError) -> str:
 
 def signed(folder: Path, content: bytes) -> None:
     """Content under a manifest that says that it is whole."""
-    (folder / model.MODEL_FILE).write_bytes(content)
-    manifest = json.loads((folder / model.MANIFEST_FILE).read_text())
-    (folder / model.MANIFEST_FILE).write_text(json.dumps(manifest | {"sha256": hashlib.sha256(content).hexdigest()}))
+    (folder / manifest.MODEL_FILE).write_bytes(content)
+    said = json.loads((folder / manifest.MANIFEST_FILE).read_text())
+    (folder / manifest.MANIFEST_FILE).write_text(json.dumps(said | {"sha256": hashlib.sha256(content).hexdigest()}))
 
 
 def test_a_loaded_model_scores_as_the_trained_one_in_any_order_of_columns_and_size_of_batch(tmp_path: Path) -> None:
     table, encoding, booster = trained(tmp_path / "m")
     expected = booster.predict(encoding.matrix(table))
     loaded = load(tmp_path / "m")
-    assert loaded.version == hashlib.sha256((tmp_path / "m" / model.MODEL_FILE).read_bytes()).hexdigest()[:16]
-    assert (loaded.name, loaded.service, loaded.service_version) == ("m", "s", "v")
+    assert loaded.version == hashlib.sha256((tmp_path / "m" / manifest.MODEL_FILE).read_bytes()).hexdigest()[:16]
+    assert (loaded.manifest.name, loaded.manifest.service, loaded.manifest.service_version) == ("m", "s", "v")
     turned = table.select(table.column_names[::-1]).append_column("other", pa.array(range(len(table))))
     assert np.array_equal(loaded.predict(turned), expected)
     assert np.array_equal(np.concatenate([loaded.predict(batch) for batch in table.to_batches(max_chunksize=7)]), expected)
@@ -106,7 +107,7 @@ def test_a_missing_or_mistyped_feature_is_named(tmp_path: Path) -> None:
 
 def test_one_changed_bit_is_noticed_before_the_file_is_parsed(tmp_path: Path) -> None:
     trained(tmp_path / "m")
-    path = tmp_path / "m" / model.MODEL_FILE
+    path = tmp_path / "m" / manifest.MODEL_FILE
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -116,7 +117,7 @@ def test_one_changed_bit_is_noticed_before_the_file_is_parsed(tmp_path: Path) ->
 @pytest.mark.parametrize("damage", [b"", b"tree\n", b"\xff\xfe", b"half", b"index"])
 def test_a_file_that_kills_lightgbm_kills_only_the_child(tmp_path: Path, damage: bytes) -> None:
     trained(tmp_path / "m")
-    whole = (tmp_path / "m" / model.MODEL_FILE).read_bytes()
+    whole = (tmp_path / "m" / manifest.MODEL_FILE).read_bytes()
     content = {b"half": whole[: len(whole) // 2], b"index": whole.replace(b"split_feature=", b"split_feature=99999 ", 3)}.get(
         damage, damage
     )
@@ -126,7 +127,7 @@ def test_a_file_that_kills_lightgbm_kills_only_the_child(tmp_path: Path, damage:
 
 def test_a_file_that_only_the_python_package_refuses_is_refused_in_one_line(tmp_path: Path) -> None:
     trained(tmp_path / "m")
-    whole = (tmp_path / "m" / model.MODEL_FILE).read_bytes()
+    whole = (tmp_path / "m" / manifest.MODEL_FILE).read_bytes()
     for tail in (b"\xff", b"pandas_categorical:{\n"):  # no UTF-8, no JSON: not the C library's matter, but its Python package's
         signed(tmp_path / "m", whole + tail)
         assert "LightGBM cannot load it" in refused(tmp_path / "m")
@@ -134,9 +135,9 @@ def test_a_file_that_only_the_python_package_refuses_is_refused_in_one_line(tmp_
 
 def test_a_model_of_other_features_than_the_manifests_is_refused(tmp_path: Path) -> None:
     trained(tmp_path / "m")
-    path = tmp_path / "m" / model.MANIFEST_FILE
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps(manifest | {"features": [*manifest["features"], {"name": "y", "type": "int64"}]}))
+    path = tmp_path / "m" / manifest.MANIFEST_FILE
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps(said | {"features": [*said["features"], {"name": "y", "type": "int64"}]}))
     assert "it has 5 features, the manifest 6" in refused(tmp_path / "m")
 
 
@@ -169,9 +170,9 @@ def test_a_child_that_hangs_is_given_up_and_killed(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("change", [{"features": 3}, {"categories": {}}, {"sha256": None}, {"format": 99}, {"name": ""}])
 def test_a_damaged_manifest_is_named(tmp_path: Path, change: dict[str, object]) -> None:
     trained(tmp_path / "m")
-    path = tmp_path / "m" / model.MANIFEST_FILE
+    path = tmp_path / "m" / manifest.MANIFEST_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert model.MANIFEST_FILE in refused(tmp_path / "m")
+    assert manifest.MANIFEST_FILE in refused(tmp_path / "m")
     path.write_text("{")
     assert "damaged" in refused(tmp_path / "m")
 
@@ -179,5 +180,5 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, change: dict[str, object]) 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     assert "no model here" in refused(tmp_path, SettingError)
     trained(tmp_path / "m")
-    (tmp_path / "m" / model.MODEL_FILE).unlink()
+    (tmp_path / "m" / manifest.MODEL_FILE).unlink()
     assert "No such file" in refused(tmp_path / "m", SettingError)

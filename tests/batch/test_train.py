@@ -111,16 +111,21 @@ def test_a_model_learns_says_what_from_and_is_the_same_again(tmp_path: Path, mon
     live, static = load(first), load(first / train.STATIC)
     assert (live.version, static.version) == (load(second).version, load(second / train.STATIC).version)
 
-    said = live.manifest
-    assert said["metrics"]["test"]["auc"] > 0.7 > static.manifest["metrics"]["test"]["auc"] > 0.5
-    assert list(live.encoding.types) == list(SERVICE.feature_types)
-    assert set(static.encoding.types) == {feature.name for feature in SERVICE.request_features}
-    assert (live.service, live.service_version, live.name, static.name) == ("flight_delay", SERVICE.fingerprint, "m", "m.static")
+    said = live.manifest.said
+    assert said["metrics"]["test"]["auc"] > 0.7 > static.manifest.said["metrics"]["test"]["auc"] > 0.5
+    assert list(live.manifest.encoding.types) == list(SERVICE.feature_types)
+    assert set(static.manifest.encoding.types) == {feature.name for feature in SERVICE.request_features}
+    assert (live.manifest.service, live.manifest.service_version, live.manifest.name, static.manifest.name) == (
+        "flight_delay",
+        SERVICE.fingerprint,
+        "m",
+        "m.static",
+    )
     for file in said["data"]["files"]:
         assert file["sha256"] == hashlib.sha256((training / file["path"]).read_bytes()).hexdigest()
     assert sum(file["rows"] for file in said["data"]["files"]) == said["data"]["rows"] + said["data"]["unlabelled"] == DAYS * A_DAY
     assert DataVersion.parse(said, first) == DataVersion.parse(manifest_of(training), training)
-    assert live.data_version == static.data_version == said[KEY]["digest"] != ""
+    assert live.manifest.data_version == static.manifest.data_version == said[KEY]["digest"] != ""
     files = [sorted(path.rglob("*.*")) for path in (first, second)]
     assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]  # not a time in them
     assert said["trees"] == live.booster.num_trees() < fit.MOST_TREES
@@ -149,14 +154,14 @@ def test_each_shard_learns_from_its_own_rows_alone(tmp_path: Path) -> None:
         alone = fit.fit(fit.Examples.of(data, Split.of(data.times_ms), SERVICE.feature_types).only(rows)).booster
         own = model.shards.boosters.of(shard)
         assert own.model_to_string() == alone.model_to_string()
-        record = model.manifest["shards"]["members"][shard]
+        record = model.manifest.said["shards"]["members"][shard]
         assert (record["rows"], record["trees"]) == (rows.sum(), own.num_trees())
         assert record["metrics"]["test"]["auc"] > 0.7
         assert record["metrics"]["test"]["rows"] == record["parent"]["test"]["rows"] > 0
     scores = model.score(data.table, data.table)
     assert [set(scores.shard[np.array(data.table["carrier"].to_pylist()) == carrier]) for carrier in ("AA", "B6", "UA")] == [{-1}, {0}, {1}]
     test = Split.of(data.times_ms).parts(data.times_ms)[2]
-    assert model.manifest["together"]["test"]["auc"] == auc(data.happened[test], scores.score[test])
+    assert model.manifest.said["together"]["test"]["auc"] == auc(data.happened[test], scores.score[test])
     assert [line.split(":")[0] for line in said[2:5]] == [
         "by carrier, shard map version 1",
         "  shard 0 (carrier = B6)",

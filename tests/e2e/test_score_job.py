@@ -17,9 +17,10 @@ from urllib.parse import quote
 from urllib.request import urlopen
 from uuid import uuid4
 
+import psutil
 import pyarrow as pa
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from features.compiler.feast import AS_OF as AS_OF_FIELD
 from features.compiler.plan import FRONTIER_TOPIC
@@ -27,7 +28,7 @@ from inference.feast_registry import feature_store
 from inference.model import load
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
-from inference.shards.shard_map import ShardMap
+from inference.shards.shard_map import Missing, ShardMap
 from infra import flink
 from infra.runtime import RuntimeState
 from infra.settings import Delivery, Settings
@@ -209,6 +210,7 @@ def test_a_subtask_holds_the_shards_of_its_partitions_alone(settings: Settings, 
         for request_id, user in users.items()
     ]
     schema = shop.schemas().current(BUY.request.schema)
+    commit_all_there_is(settings)
     with job(settings, "jobs.score", "buy", "--model", str(folder), name="score-by-key") as job_id:
         with Publisher(settings.kafka_servers, REQUESTS, schema, event_time="event_time", key=shards.key) as publisher:
             publisher.publish(pa.Table.from_pylist(rows, schema=schema.arrow))
@@ -228,6 +230,30 @@ def test_a_subtask_holds_the_shards_of_its_partitions_alone(settings: Settings, 
         user: shard % 2 for user, shard in zip(users.values(), expected, strict=True)
     }
     assert sorted(loads.values()) == [8, 8]  # with the others' as well there would be no room for all, and more loads
+
+
+def test_a_model_cut_by_its_trees_is_answered_by_workers_of_their_own(settings: Settings, store: Frontiers, tmp_path: Path) -> None:
+    shards = ShardMap.of(["user"], segments=["ann", "bob"], missing=Missing.REFUSE)
+    folder = shop.train(tmp_path / "m", shards=shards, stages=3)
+    run = uuid4().hex[:8]
+    users = {f"{run}-{number}": ["ann", "bob", "zoe"][number % 3] for number in range(300)}
+    before = python_workers(settings)
+    with job(settings, "jobs.score", "buy", "--model", str(folder), name="score-by-trees") as job_id:
+        for request_id, user in users.items():
+            produce(settings, REQUESTS, [shop.offer(request_id, AS_OF, user=user)], key=request_id, flush=False)
+        produce(settings, REQUESTS, [b"hello"], key=run)
+        of_run = wait_for_messages(settings, PREDICTIONS, 200, lambda message: (message.key() or b"").startswith(run.encode()))
+        refused = wait_for_messages(settings, f"{REQUESTS}.dlq", 101, lambda message: (message.key() or b"").startswith(run.encode()))
+        workers = python_workers(settings) - before
+        groups = [vertex["name"] for vertex in ask(settings, f"/jobs/{job_id}")["vertices"]]
+    assert len(groups) == 3, groups  # not chained: each stage is a vertex, with slots of its own
+    assert len(workers) == 3, workers
+    whole = load(folder)
+    for row in predictions(of_run):
+        features = pa.table({name: pa.array([row["features"][name]], type=kind.arrow) for name, kind in BUY.feature_types.items()})
+        score = whole.score(features, pa.table({"user": [users[row["request_id"]]]}))
+        assert (row["score"], row["shard"], row["model_version"]) == (score.score[0], score.shard[0], whole.version)
+    assert Counter(map(code, refused)) == {"no-shard": 100, "unknown-format": 1}
 
 
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
@@ -316,6 +342,19 @@ def wait_for_messages(settings: Settings, topic: str, count: int, wanted: Callab
     return found
 
 
+def commit_all_there_is(settings: Settings) -> None:
+    """So that the next score job begins with the requests of its own test."""
+    consumer = Consumer({"bootstrap.servers": settings.kafka_servers, "group.id": "tidemark.score-buy", "log_level": 0})
+    try:
+        partitions = [TopicPartition(REQUESTS, number) for number in consumer.list_topics(REQUESTS, timeout=30).topics[REQUESTS].partitions]
+        ends = [consumer.get_watermark_offsets(partition, timeout=30)[1] for partition in partitions]
+        for partition, end in zip(partitions, ends, strict=True):
+            partition.offset = end
+        consumer.commit(offsets=partitions, asynchronous=False)
+    finally:
+        consumer.close()
+
+
 def counters(settings: Settings, job_id: str, name: str) -> dict[str, int]:
     """Subtask → the value of a function's counter; Flink tells it some seconds later."""
     found: dict[str, int] = {}
@@ -326,6 +365,14 @@ def counters(settings: Settings, job_id: str, name: str) -> dict[str, int]:
         if ids:
             found |= {metric["id"]: int(metric["value"]) for metric in ask(settings, f"{path}?get={','.join(map(quote, ids))}")}
     return found
+
+
+def python_workers(settings: Settings) -> set[int]:
+    """The process ids of the TaskManager's Python workers."""
+    state = RuntimeState.read(settings)
+    assert state is not None
+    manager = psutil.Process(next(each.pid for each in state.services if each.name == "flink-taskmanager"))
+    return {child.pid for child in manager.children(recursive=True) if "pyflink.fn_execution.beam.beam_boot" in " ".join(child.cmdline())}
 
 
 def ask(settings: Settings, path: str) -> Any:

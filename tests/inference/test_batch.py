@@ -83,7 +83,7 @@ def test_a_model_by_key_scores_as_the_stream_does_and_a_refused_request_has_no_s
     said = scorer(folder).score(table)
     loaded = load(folder)
     assert loaded.shards is not None
-    ann = predict(loaded.shards.boosters.of(0), loaded.encoding.matrix(table))
+    ann = predict(loaded.shards.boosters.of(0), loaded.manifest.encoding.matrix(table))
     assert said["score"].to_pylist() == [
         None if user is None else score for user, score in zip(table["user"].to_pylist(), ann, strict=True)
     ]

@@ -18,6 +18,7 @@ from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
 from inference.prediction import PredictionEncoder
 from inference.scorer import Answers, Scorer
+from inference.shards.boosters import SHARD_MEMORY_BYTES
 from inference.shards.shard_map import PARENT, Missing, ShardMap
 from schemas.errors import ServiceError
 from schemas.wire import Decoder, marker
@@ -36,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shop.train(tmp_path_factory.mktemp("models") / "buy")
 
 
-def scorer(client: Client, model: Path, *, shard_memory_bytes: int = models.SHARD_MEMORY_BYTES) -> Scorer:
+def scorer(client: Client, model: Path, *, shard_memory_bytes: int = SHARD_MEMORY_BYTES) -> Scorer:
     loaded = models.load(model, shard_memory_bytes=shard_memory_bytes)
     return Scorer(
         service=BUY,
@@ -47,7 +48,7 @@ def scorer(client: Client, model: Path, *, shard_memory_bytes: int = models.SHAR
             schema=shop.schemas().current("prediction"),
             service=BUY.name,
             service_version=BUY.fingerprint,
-            model=loaded.name,
+            model=loaded.manifest.name,
             model_version=loaded.version,
             data_version="0123456789abcdef",
             code_version="0.1.0+0123456789ab",
@@ -186,7 +187,7 @@ def test_each_request_is_answered_by_its_shard_and_says_which(client: Client, tm
         shard = PARENT if shard == 1 else shard
         booster = loaded.booster if shard == PARENT else loaded.shards.boosters.of(shard)
         vector = pa.table({name: pa.array([row["features"][name]], type=kind.arrow) for name, kind in BUY.feature_types.items()})
-        assert (row["shard"], row["score"]) == (shard, predict(booster, loaded.encoding.matrix(vector))[0]), user
+        assert (row["shard"], row["score"]) == (shard, predict(booster, loaded.manifest.encoding.matrix(vector))[0]), user
         assert row["model_version"] == loaded.version
     told = [row["shard"] for row in rows(answers)]
     assert set(told) == {0, 2, 3, 4, PARENT} and told[0] == 4

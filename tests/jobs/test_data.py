@@ -14,7 +14,7 @@ import pytest
 
 from features.catalog import load
 from features.data_version import KEY, CodeVersion, DataFile, DataVersion
-from inference.model import MANIFEST_FILE
+from inference.manifest import MANIFEST_FILE
 from jobs import code_version as code
 from jobs import package
 from jobs.cli import main

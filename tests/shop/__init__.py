@@ -16,7 +16,7 @@ from features.catalog import load
 from features.compiler.plan import Plan, ServicePlan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
 from inference.encoding import Encoding
-from inference.model import TrainedShards, save
+from inference.saving import TrainedShards, save
 from inference.shards.shard_map import ShardMap
 from schemas.record import SchemaSet
 from schemas.types import DataType
@@ -78,7 +78,13 @@ def prediction(body: bytes) -> dict[str, Any]:
 
 
 def train(
-    folder: Path, service: ServicePlan | None = None, *, shards: ShardMap | None = None, without: Collection[int] = (), trees: int = 20
+    folder: Path,
+    service: ServicePlan | None = None,
+    *,
+    shards: ShardMap | None = None,
+    without: Collection[int] = (),
+    trees: int = 20,
+    stages: int = 1,
 ) -> Path:
     """A model of the service on made-up rows, in a folder of its own; of a service under another name too. Its shards differ, some have no model."""
     service = service or plan().services["buy"]
@@ -106,7 +112,7 @@ def train(
         boosters = {shard: trained(slice(2 * shard, None)) for shard in shards.shards if shard not in without}
         saved = TrainedShards(map=shards, boosters=boosters, untrained=dict.fromkeys(without, "said so"))
     record = {"name": "buy", "service": service.name, "service_version": service.fingerprint}
-    save(folder, trained(slice(None)), encoding, record=record, shards=saved)
+    save(folder, trained(slice(None)), encoding, record=record, shards=saved, stages=stages)
     return folder
 
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from inference.booster import predict
-from inference.model import MANIFEST_FILE, LoadedModel, load, load_for
+from inference.manifest import MANIFEST_FILE
+from inference.model import LoadedModel, load, load_for
 from inference.shards.boosters import Boosters, Member
 from inference.shards.shard_map import PARENT, ShardMap
 from inference.shards.sharded import Sharded
@@ -53,7 +54,7 @@ def by_hand(loaded: LoadedModel, features: pa.Table, requests: pa.Table) -> list
     """One row at a time, every shard in memory."""
     assert loaded.shards is not None
     shards = MAP.route(requests).tolist()
-    matrix = loaded.encoding.matrix(features)
+    matrix = loaded.manifest.encoding.matrix(features)
     return [float(predict(loaded.shards.boosters.of(shard), matrix[row : row + 1])[0]) for row, shard in enumerate(shards)]
 
 
@@ -82,7 +83,7 @@ def test_with_room_for_a_quarter_of_its_shards_every_request_is_answered_as_with
 def test_the_least_recently_used_leaves(model: Path) -> None:
     boosters = boosters_of(load(model, shard_memory_bytes=room_for(model, 2)))
     boosters.of(0), boosters.of(1), boosters.of(0), boosters.of(2)
-    assert [shard for shard in range(SHARDS) if shard in boosters] == [0, 2]
+    assert boosters.held == [0, 2]
     assert boosters.loads == 3
     boosters.of(0)
     assert boosters.loads == 3
@@ -93,7 +94,7 @@ def test_a_batch_of_one_shard_loads_that_shard_alone(model: Path) -> None:
     features, requests = batch(2_000, seed=9)
     rows = np.flatnonzero(MAP.route(requests) == 5)
     assert loaded.score(features.take(rows), requests.take(rows)).loads == 1
-    assert [shard for shard in range(SHARDS) if shard in boosters_of(loaded)] == [5]
+    assert boosters_of(loaded).held == [5]
 
 
 def test_a_shard_that_alone_has_no_room_is_told_when_the_model_is_loaded(model: Path) -> None:

@@ -44,19 +44,18 @@ def _encoded(service: ServicePlan, schema_set: SchemaSet) -> list[bytes]:
         variant="champion",
     )
     times = np.array([1_380_600_000_123, 1_380_600_000_124], dtype=np.int64)
-    return encoder.encode(
+    before, between = encoder.unscored(
         request_id=["a", "b"],
         event_time_ms=times,
         shard=np.array([0, -1]),
-        score=np.array([0.25, 0.5]),
         features=features,
         request=request,
         frontier_ms=times.tolist(),
         stale=np.array([False, True]),
         stale_age_ms=np.array([0, 5], dtype=np.int64),
         unseen={},
-        scored_at_ms=1,
     )
+    return encoder.scored(before, np.array([0.25, 0.5]), between, scored_at_ms=1)
 
 
 def test_the_columns_are_the_request_the_features_and_the_verdict_in_this_order(service: ServicePlan, schema_set: SchemaSet) -> None:

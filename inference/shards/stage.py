@@ -1,0 +1,58 @@
+"""One stage of a model that is cut by its trees: what one Python worker holds of it, and adds to what the stages before it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.shards.boosters import Boosters
+from inference.shards.trees import Link, raw_score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Some consecutive trees of the whole model, or of each of its shards.
+
+    Attributes:
+        number: Which, from 0.
+        stages: How many there are.
+        boosters: Shard → its trees in this stage; a shard may have none.
+        links: Shard → what follows its last tree.
+    """
+
+    number: int
+    stages: int
+    boosters: Boosters = field(repr=False)
+    links: Mapping[int, Link]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the sum is whole after it."""
+        return self.number == self.stages - 1
+
+    def add(self, raw: NDArray[np.float64], matrix: NDArray[np.float64], shard: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The sums of n requests with this stage's trees in them, float64[n].
+
+        Args:
+            raw: float64[n], of the stages before.
+            matrix: float64[n, features].
+            shard: int64[n], whose trees are asked.
+
+        Raises:
+            SettingError, DataError: The file of a shard is gone, or damaged.
+        """
+        total = raw.copy()
+        for number, rows in self.boosters.groups(shard):
+            if number in self.boosters.members:
+                total[rows] += raw_score(self.boosters.of(number), matrix[rows])[:, 0]
+        return total
+
+    def score(self, raw: NDArray[np.float64], shard: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The scores of n requests after the last stage, float64[n]."""
+        score = np.empty(len(raw))
+        for number, rows in self.boosters.groups(shard):
+            score[rows] = self.links[number].score(raw[rows, None])[:, 0]
+        return score
