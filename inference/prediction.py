@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan
+from inference.avro import END, NULL, array, distinct, doubles, long, longs, maps, text
 from schemas.errors import DefinitionError, SettingError
 from schemas.record import Schema
 
@@ -41,9 +41,7 @@ _FIELDS = (
 )
 VARIANT = "champion"
 """Of a model that answers alone."""
-_NULL, _BOOLEAN, _LONG, _DOUBLE, _STRING = b"\x00", b"\x02", b"\x04", b"\x06", b"\x08"  # branches of the maps' union
 _PRESENT = b"\x02"  # of a nullable field
-_END = b"\x00"  # no further block of a map or array
 _TRUE, _FALSE = b"\x01", b"\x00"
 
 
@@ -99,11 +97,11 @@ class PredictionEncoder:
     @cached_property
     def _versions(self) -> bytes:
         texts = (self.service, self.service_version, self.model, self.model_version, self.variant)
-        return b"".join(map(_text, texts))
+        return b"".join(map(text, texts))
 
     @cached_property
     def _made_of(self) -> bytes:
-        return _text(self.data_version) + _text(self.code_version)
+        return text(self.data_version) + text(self.code_version)
 
     def unscored(
         self,
@@ -136,17 +134,17 @@ class PredictionEncoder:
             return [], []
         before: list[Iterable[bytes]] = [
             repeat(self._head, n),
-            map(_text, request_id),
-            map(_long, event_time_ms.tolist()),
+            map(text, request_id),
+            longs(event_time_ms),
             repeat(self._versions, n),
-            map(_long, shard.tolist()),
+            distinct(shard.tolist(), long),
         ]
         between: list[Iterable[bytes]] = [
-            *_map(features),
-            *_map(request),
-            (_NULL if value is None else _PRESENT + _long(value) for value in frontier_ms),
+            *maps(features),
+            *maps(request),
+            distinct(frontier_ms, lambda value: NULL if value is None else _PRESENT + long(value)),
             (_TRUE if value else _FALSE for value in stale.tolist()),
-            map(_long, stale_age_ms.tolist()),
+            distinct(stale_age_ms.tolist(), long),
             _names(unseen, n),
         ]
         return list(map(b"".join, zip(*before, strict=True))), list(map(b"".join, zip(*between, strict=True)))
@@ -160,72 +158,14 @@ class PredictionEncoder:
             between: Of n, from `unscored`.
             scored_at_ms: Now.
         """
-        after = _long(scored_at_ms) + self._made_of
-        return [b"".join((*row, after)) for row in zip(before, _doubles(score, b""), between, strict=True)]
-
-
-def _map(table: pa.Table) -> list[Iterable[bytes]]:
-    """Each row as an Avro map: one block with every column, then the end."""
-    if table.num_columns == 0:
-        return [repeat(_END, table.num_rows)]
-    entries = [_entries(name, table.column(name)) for name in table.column_names]
-    return [repeat(_long(table.num_columns), table.num_rows), *entries, repeat(_END, table.num_rows)]
-
-
-def _entries(name: str, column: pa.ChunkedArray[Any]) -> Iterable[bytes]:
-    """The map entries of one column: its name, the branch of the union, the value."""
-    key = _text(name)
-    kind = column.type
-    if pa.types.is_timestamp(kind):
-        column, kind = column.cast(pa.timestamp("ms", tz=kind.tz)).cast(pa.int64()), pa.int64()
-    if pa.types.is_floating(kind) and column.null_count == 0:
-        return _doubles(column.to_numpy().astype("<f8", copy=False), key + _DOUBLE)
-    absent, values = key + _NULL, column.to_pylist()
-    if pa.types.is_boolean(kind):
-        true, false = key + _BOOLEAN + _TRUE, key + _BOOLEAN + _FALSE
-        return [absent if value is None else true if value else false for value in values]
-    if pa.types.is_floating(kind):
-        present = iter(_doubles(column.drop_null().to_numpy(), key + _DOUBLE))
-        return [absent if value is None else next(present) for value in values]
-    prefix, write = (key + _LONG, _long) if pa.types.is_integer(kind) else (key + _STRING, _text)
-    known = {value: absent if value is None else prefix + write(value) for value in set(values)}
-    return [known[value] for value in values]
-
-
-def _doubles(values: NDArray[np.float64], prefix: bytes) -> list[bytes]:
-    raw = np.ascontiguousarray(values, dtype="<f8").tobytes()
-    return [prefix + raw[start : start + 8] for start in range(0, len(raw), 8)]
+        after = long(scored_at_ms) + self._made_of
+        return [b"".join((*row, after)) for row in zip(before, doubles(score), between, strict=True)]
 
 
 def _names(flags: Mapping[str, NDArray[np.bool_]], n: int) -> Iterable[bytes]:
     """Each row as an Avro array of the names whose flag is set."""
     if not any(flag.any() for flag in flags.values()):
-        return repeat(_END, n)
-    names = [_text(name) for name in flags]
+        return repeat(END, n)
+    names = [text(name) for name in flags]
     rows = zip(*(flag.tolist() for flag in flags.values()), strict=True)
-    return [_array([name for name, set_ in zip(names, row, strict=True) if set_]) for row in rows]
-
-
-def _array(items: list[bytes]) -> bytes:
-    return _long(len(items)) + b"".join(items) + _END if items else _END
-
-
-def _text(value: str) -> bytes:
-    data = value.encode()
-    return _long(len(data)) + data
-
-
-def _long(value: int) -> bytes:
-    """Zigzag, then seven bits a byte, least significant first (Avro 1.12, Binary Encoding)."""
-    zigzag = (value << 1) ^ (value >> 63)
-    if zigzag < 0x80:
-        return _SMALL[zigzag]
-    out = bytearray()
-    while zigzag > 0x7F:
-        out.append(zigzag & 0x7F | 0x80)
-        zigzag >>= 7
-    out.append(zigzag)
-    return bytes(out)
-
-
-_SMALL = tuple(bytes((value,)) for value in range(0x80))
+    return [array([name for name, set_ in zip(names, row, strict=True) if set_]) for row in rows]
