@@ -17,7 +17,7 @@ from tests.benchmarks.works.features import check, inputs, services
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "schemas" / "payment.avsc"
-GATE, CONSUMERS, QUIX, BYTEWAX = "Tidemark", "two consumers", "Quix Streams", "bytewax"
+GATE, CONSUMERS, QUIX, BYTEWAX, PATHWAY = "Tidemark", "two consumers", "Quix Streams", "bytewax", "Pathway"
 VIEW, SOURCE, JOB = "card_minutes", "payments", "features"
 WRITTEN = "written.parquet"
 
@@ -42,6 +42,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
         _consumers(work),
         _peer(QUIX, "two processes of a consumer group, final windows, RocksDB and a changelog", python(workspace.peers, "quix"), "in_quix.py", work),
         _peer(BYTEWAX, "two processes of a cluster", python(workspace.peers, "bytewax"), "in_bytewax.py", work),
+        _peer(PATHWAY, "one process, two threads", python(workspace.peers, "pathway"), "in_pathway.py", work),
     ]
 
 
@@ -100,6 +101,6 @@ BENCHMARK = Benchmark(
     title="Features: 2 million Avro payments of 4,000 cards, count, sum and maximum of each minute, from Kafka to Kafka",
     prepare=prepare,
     end=services.end,
-    goals=(Goal(name="features_vs_best_peer", figure="events_per_s", of=GATE, to=(QUIX, BYTEWAX), at_least=2.0),),
-    peers=("quix", "bytewax"),
+    goals=(Goal(name="features_vs_best_peer", figure="events_per_s", of=GATE, to=(QUIX, BYTEWAX, PATHWAY), at_least=2.0),),
+    peers=("quix", "bytewax", "pathway"),
 )

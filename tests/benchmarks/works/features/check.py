@@ -51,9 +51,9 @@ def of_avro(file: Path, schema: dict[str, Any]) -> Iterator[Tile]:
 
 
 def of_json(file: Path) -> Iterator[Tile]:
-    """The tiles that a peer has written, one object each."""
-    for value in _values(file):
-        tile = json.loads(value)
+    """The tiles that a peer has written, one object each; what Pathway takes back (`diff` −1) it corrects at the same `time`."""
+    tiles = (json.loads(value) for value in _values(file))
+    for tile in sorted((tile for tile in tiles if tile.get("diff", 1) > 0), key=lambda tile: tile.get("time", 0)):
         yield tile["card"], tile["start_ms"], tile["count"], tile["sum"], tile["max"]
 
 
