@@ -106,6 +106,7 @@ class Benchmark:
     Attributes:
         title: What the work is, in a line.
         prepare: Makes the inputs, unless they are there, and the contenders; not measured.
+        end: Ends what `prepare` has started, services for example.
         goals: What must come out.
         peers: The environments its peers need: `tests/benchmarks/peers/<name>.txt`.
         in_quick: Whether `make bench-quick` runs it.
@@ -116,6 +117,7 @@ class Benchmark:
     title: str
     prepare: Callable[[Workspace], Sequence[Contender]]
     goals: tuple[Goal, ...]
+    end: Callable[[Workspace], None] = lambda workspace: None
     peers: tuple[str, ...] = ()
     in_quick: bool = True
     rounds: int = 3

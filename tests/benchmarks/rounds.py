@@ -25,6 +25,13 @@ def measure(benchmark: Benchmark, workspace: Workspace, tell: Callable[[str], No
     Raises:
         WrongAnswerError: An output is wrong; nothing of this benchmark counts.
     """
+    try:
+        return _measure(benchmark, workspace, tell)
+    finally:
+        benchmark.end(workspace)
+
+
+def _measure(benchmark: Benchmark, workspace: Workspace, tell: Callable[[str], None]) -> tuple[Sequence[Contender], Samples]:
     contenders = benchmark.prepare(workspace)
     samples: Samples = {contender.name: [] for contender in contenders}
     if benchmark.warm_up:

@@ -1,0 +1,106 @@
+"""Two million payments of 4,000 cards as tiles of a minute, from Kafka to Kafka."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from features import catalog
+from features.compiler.tile_schema import tile_avro_schema
+from infra.settings import Settings
+from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace
+from tests.benchmarks.environments import python
+from tests.benchmarks.works.features import check, inputs, services
+
+HERE = Path(__file__).parent
+SCHEMA = HERE / "schemas" / "payment.avsc"
+GATE, CONSUMERS, QUIX, BYTEWAX, PATHWAY = "Tidemark", "two consumers", "Quix Streams", "bytewax", "Pathway"
+VIEW, SOURCE, JOB = "card_minutes", "payments", "features"
+WRITTEN = "written.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """The runtime, and what is to be done in it."""
+
+    settings: Settings
+    events: int
+    tiles: int
+    truth: Path
+
+
+def prepare(workspace: Workspace) -> list[Contender]:
+    """The runtime, the events in its Kafka, and the tiles that must come of them."""
+    settings, truth = services.start(workspace), workspace.folder / "tiles.parquet"
+    events = 200_000 if workspace.quick else 2_000_000
+    work = _Work(settings=settings, events=events, tiles=inputs.ensure(settings, truth, events), truth=truth)
+    return [
+        _ours(GATE, "definitions", "`tidemark submit features`", work),
+        _consumers(work),
+        _peer(QUIX, "two processes of a consumer group, final windows, RocksDB and a changelog", python(workspace.peers, "quix"), "in_quix.py", work),
+        _peer(BYTEWAX, "two processes of a cluster", python(workspace.peers, "bytewax"), "in_bytewax.py", work),
+        _peer(PATHWAY, "one process, two threads", python(workspace.peers, "pathway"), "in_pathway.py", work),
+    ]
+
+
+def _ours(name: str, definitions: str, what: str, work: _Work) -> Contender:
+    own = replace(work.settings, definitions=HERE / definitions)
+    view = catalog.load(own.definitions, own.schemas).views[VIEW]
+
+    def run(out: Path) -> Figures:
+        services.forget(own, JOB, SOURCE)
+        services.empty(own, view.tiles_topic)
+        started_at = time.time()
+        began_at = services.on_flink(
+            own, job=JOB, module="jobs.features", arguments=[SOURCE], topic=view.tiles_topic, records=work.tiles
+        )
+        return services.written(
+            own, view.tiles_topic, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at
+        )
+
+    def right(out: Path) -> None:
+        check.right(check.of_avro(out / WRITTEN, tile_avro_schema(view)), work.truth)
+
+    return Contender(name=name, role=Role.OURS, what=what, run=run, check=right)
+
+
+def _consumers(work: _Work) -> Contender:
+    def right(out: Path) -> None:
+        check.counted(out / WRITTEN, work.events + inputs.PARTITIONS)
+
+    what = "confluent-kafka and fastavro alone: two processes read and decode a partition each, and count"
+    return Contender(name=CONSUMERS, role=Role.LIMIT, what=what, run=_in_python(Path(sys.executable), "consume.py", work), check=right)
+
+
+def _peer(name: str, what: str, interpreter: Path, program: str, work: _Work) -> Contender:
+    def right(out: Path) -> None:
+        check.right(check.of_json(out / WRITTEN), work.truth)
+
+    return Contender(name=name, role=Role.PEER, what=what, run=_in_python(interpreter, program, work), check=right)
+
+
+def _in_python(interpreter: Path, program: str, work: _Work) -> Callable[[Path], Figures]:
+    def run(out: Path) -> Figures:
+        settings = work.settings
+        services.clean(settings)
+        services.empty(settings, services.TILES)
+        command: Sequence[str | Path] = [interpreter, HERE / program, settings.kafka_servers, inputs.TOPIC, SCHEMA, services.TILES]
+        started_at = time.time()
+        began_at, _ = services.in_python(command, out)
+        return services.written(
+            settings, services.TILES, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at
+        )
+
+    return run
+
+
+BENCHMARK = Benchmark(
+    title="Features: 2 million Avro payments of 4,000 cards, count, sum and maximum of each minute, from Kafka to Kafka",
+    prepare=prepare,
+    end=services.end,
+    goals=(Goal(name="features_vs_best_peer", figure="events_per_s", of=GATE, to=(QUIX, BYTEWAX, PATHWAY), at_least=2.0),),
+    peers=("quix", "bytewax", "pathway"),
+)

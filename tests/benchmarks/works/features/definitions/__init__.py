@@ -1,0 +1,1 @@
+"""Payments of 4,000 cards, through the gate."""

@@ -1,0 +1,160 @@
+"""The services that all contenders share: the embedded runtime with Kafka and Flink, from the first contender to the last, and the topics of one run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from infra import flink, runtime
+from infra.settings import Settings
+from jobs import topics
+from jobs.read import messages
+from tests.benchmarks.benchmark import CORES, Figures, Workspace
+from tests.benchmarks.processes import CommandError, bind, measured
+
+HERE = Path(__file__).parent
+TILES = "tiles"
+"""Where peers write; Tidemark has a topic for each view."""
+
+_POLL_S = 0.2
+_QUIET_S, _MOST_QUIET_S = 3.0, 90.0
+
+
+def start(workspace: Workspace) -> Settings:
+    """The runtime, bound to as many cores as a contender has, until `end` or the end of this process."""
+    bind()
+    settings = replace(
+        Settings.load(),
+        home=workspace.folder / "runtime",
+        schemas=HERE / "schemas",
+        parallelism=CORES,
+        partitions=CORES,
+        **dict.fromkeys(("kafka", "redis", "flink")),
+    )
+    runtime.start(settings, detach=False)
+    return settings
+
+
+def end(workspace: Workspace) -> None:
+    """End it."""
+    runtime.stop(replace(Settings.load(), home=workspace.folder / "runtime"))
+
+
+def empty(settings: Settings, topic: str) -> None:
+    """Make an output topic anew; the broker stamps its records with the time at which it has them."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_servers})
+    if topic in admin.list_topics(timeout=10).topics:
+        for deleted in admin.delete_topics([topic]).values():
+            deleted.result()
+    deadline = time.monotonic() + 30
+    while topic in admin.list_topics(timeout=10).topics:
+        if time.monotonic() > deadline:
+            raise CommandError(f"topic {topic} is still there")
+        time.sleep(_POLL_S)
+    stamped = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
+    topics.create(settings.kafka_servers, [topic], partitions=CORES, replication=1, config=stamped)
+
+
+def clean(settings: Settings) -> None:
+    """Remove the topics in which Quix Streams keeps its state."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_servers})
+    left = [name for name in admin.list_topics(timeout=10).topics if name.startswith("changelog__")]
+    for deleted in admin.delete_topics(left).values() if left else ():
+        deleted.result()
+
+
+def forget(settings: Settings, job: str, source: str) -> None:
+    """Remove what an earlier run of a job has left, so that it reads all from the beginning."""
+    shutil.rmtree(settings.home / "archive" / source, ignore_errors=True)
+    shutil.rmtree(settings.home / "checkpoints" / job, ignore_errors=True)
+
+
+def on_flink(settings: Settings, *, job: str, module: str, arguments: list[str], topic: str, records: int) -> float:
+    """Submit a job, wait until it has written so many records, and cancel it.
+
+    Returns:
+        When the first of its tasks ran, seconds since the epoch.
+
+    Raises:
+        CommandError: It writes no more, and has not written as many.
+    """
+    cluster, id = flink.Cluster(settings.flink_url), flink.submit(module, arguments, name=job, settings=settings, fresh=True)
+    try:
+        _wait(settings, topic, records)
+        return _first_ran(settings, id)
+    finally:
+        cluster.cancel(id)
+
+
+def _first_ran(settings: Settings, job: str) -> float:
+    def asked(path: str) -> Any:
+        with urllib.request.urlopen(f"{settings.flink_url}/jobs/{job}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    subtasks = [
+        subtask for vertex in asked("")["vertices"] for subtask in asked(f"/vertices/{vertex['id']}/subtasktimes")["subtasks"]
+    ]
+    return min(int(subtask["timestamps"]["RUNNING"]) for subtask in subtasks) / 1000
+
+
+def in_python(command: Sequence[str | Path], out: Path) -> tuple[float, Figures]:
+    """Run a program that writes when it had its first event to `began-…` in `out`, one file for each process.
+
+    Returns:
+        When the first of them had, seconds since the epoch, and what else was measured.
+    """
+    figures = measured([*command, out], out / "log")
+    return min(float(file.read_text()) for file in out.glob("began-*")), figures
+
+
+def _wait(settings: Settings, topic: str, records: int) -> None:
+    """Until a topic has so many records and no more come."""
+    consumer = Consumer({"bootstrap.servers": settings.kafka_servers, "group.id": "bench-ends", "log_level": 0})
+    places = [TopicPartition(topic, partition) for partition in range(CORES)]
+    count, grew = 0, time.monotonic()
+    try:
+        while True:
+            now, found = time.monotonic(), sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+            if found > count:
+                count, grew = found, now
+            elif count >= records and now - grew > _QUIET_S:
+                return
+            elif now - grew > _MOST_QUIET_S:
+                raise CommandError(f"topic {topic} has {count:,} records and gets no more; {records:,} are expected")
+            time.sleep(_POLL_S)
+    finally:
+        consumer.close()
+
+
+def written(settings: Settings, topic: str, file: Path, *, events: int, started_at: float, began_at: float) -> Figures:
+    """Keep what a topic holds, for the check, and tell how long it took to come.
+
+    Args:
+        settings: Of the broker.
+        topic: An output.
+        file: Parquet to write, in the order of each partition.
+        events: That were read for it.
+        started_at: When the contender was started, seconds since the epoch.
+        began_at: When it had its first event.
+
+    Returns:
+        `seconds` from its first event to its last record, as the broker had it; `events_per_s` in that time; and `start_seconds` from the
+        contender's start to its first event.
+    """
+    found = list(messages(settings.kafka_servers, topic))
+    if not found:
+        raise CommandError(f"topic {topic} is empty")
+    pq.write_table(pa.table({"value": pa.array([message.value() for message in found], pa.binary())}), file)
+    seconds = max(message.timestamp()[1] for message in found) / 1000 - began_at
+    return {"seconds": seconds, "events_per_s": events / seconds, "start_seconds": began_at - started_at}
