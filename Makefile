@@ -1,7 +1,7 @@
 # Needs Python 3.11 or 3.12, pip and make; `make setup` fetches all else into .venv and .tidemark.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo test test-fast agreement month bench bench-quick lint clean
+.PHONY: help setup demo test test-fast agreement month million bench bench-quick lint clean
 
 READY := .venv/.ready
 BIN := .venv/bin
@@ -31,6 +31,9 @@ agreement: $(READY) ## Measure how well all engines agree, and write the README'
 
 month: $(READY) ## A whole month, out of order, with a killed TaskManager, proven value by value
 	@$(BIN)/python -m pytest -n 0 -s -m month tests/faults/test_month.py
+
+million: $(READY) ## A million requests answered exactly once, with a TaskManager that is killed twice
+	@$(BIN)/python -m pytest -n 0 -s -m million tests/faults/test_million_requests.py
 
 bench: $(READY) ## Speed beside the limit and the peers: an hour; writes the table in the README
 	@$(BIN)/python -m tests.benchmarks $(BENCH)

@@ -71,10 +71,9 @@ class Scoring:
             code_version=str(self.code),
         )
 
-    def scorer(self) -> Scorer:
-        """All that the first worker does, with the model, which must still be the one that was submitted."""
+    def scorer(self, manifest: Manifest, model: Model) -> Scorer:
+        """All that the first worker does."""
         id_field(self.service)
-        manifest, model = self._model()
         return Scorer(
             service=self.service,
             decoder=decoder(self.service.request, self.schemas, self.settings),
@@ -83,7 +82,8 @@ class Scoring:
             encoder=self.encoder(manifest),
         )
 
-    def _model(self) -> tuple[Manifest, Model]:
+    def first(self) -> tuple[Manifest, Model]:
+        """What the first worker holds of the model, which must still be the one that was submitted."""
         if Manifest.read(self.model).stages:
             manifest, stage = self.stage(0)
             return manifest, FirstStage(manifest=manifest, stage=stage)
@@ -102,7 +102,7 @@ class ScoreFunction(BatchFunction):
 
     def start(self) -> None:
         """Load the model and connect to the store."""
-        self._scorer = self._scoring.scorer()
+        self._scorer = self._scoring.scorer(*self._scoring.first())
 
     def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
         """Answer a batch of requests."""
@@ -154,13 +154,13 @@ def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
     """
     folder, memory = model.absolute(), settings.shard_memory_bytes
     manifest = Manifest.read(folder)
-    if manifest.stages:
-        check_stages(plan, folder, shard_memory_bytes=memory)
-    else:
-        load_for(plan, folder, shard_memory_bytes=memory)
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
     scoring = Scoring(service=plan, schemas=schemas, settings=settings, model=folder, version=manifest.version, code=code_version())
-    scoring.scorer()
+    if manifest.stages:
+        check_stages(plan, folder, shard_memory_bytes=memory)
+        scoring.scorer(*scoring.first())
+    else:
+        scoring.scorer(manifest, load_for(plan, folder, shard_memory_bytes=memory))
     return Pipeline(
         name=f"score-{plan.name}",
         topics=(plan.request.topic,),

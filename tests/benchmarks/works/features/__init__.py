@@ -40,7 +40,13 @@ def prepare(workspace: Workspace) -> list[Contender]:
     return [
         _ours(GATE, "definitions", "`tidemark submit features`", work),
         _consumers(work),
-        _peer(QUIX, "two processes of a consumer group, final windows, RocksDB and a changelog", python(workspace.peers, "quix"), "in_quix.py", work),
+        _peer(
+            QUIX,
+            "two processes of a consumer group, final windows, RocksDB and a changelog",
+            python(workspace.peers, "quix"),
+            "in_quix.py",
+            work,
+        ),
         _peer(BYTEWAX, "two processes of a cluster", python(workspace.peers, "bytewax"), "in_bytewax.py", work),
         _peer(PATHWAY, "one process, two threads", python(workspace.peers, "pathway"), "in_pathway.py", work),
     ]
@@ -54,12 +60,8 @@ def _ours(name: str, definitions: str, what: str, work: _Work) -> Contender:
         services.forget(own, JOB, SOURCE)
         services.empty(own, view.tiles_topic)
         started_at = time.time()
-        began_at = services.on_flink(
-            own, job=JOB, module="jobs.features", arguments=[SOURCE], topic=view.tiles_topic, records=work.tiles
-        )
-        return services.written(
-            own, view.tiles_topic, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at
-        )
+        began_at = services.on_flink(own, job=JOB, module="jobs.features", arguments=[SOURCE], topic=view.tiles_topic, records=work.tiles)
+        return services.written(own, view.tiles_topic, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at)
 
     def right(out: Path) -> None:
         check.right(check.of_avro(out / WRITTEN, tile_avro_schema(view)), work.truth)
@@ -90,9 +92,7 @@ def _in_python(interpreter: Path, program: str, work: _Work) -> Callable[[Path],
         command: Sequence[str | Path] = [interpreter, HERE / program, settings.kafka_servers, inputs.TOPIC, SCHEMA, services.TILES]
         started_at = time.time()
         began_at, _ = services.in_python(command, out)
-        return services.written(
-            settings, services.TILES, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at
-        )
+        return services.written(settings, services.TILES, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at)
 
     return run
 

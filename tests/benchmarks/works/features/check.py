@@ -39,7 +39,9 @@ def right(tiles: Iterator[Tile], truth: Path) -> None:
         differing = ~np.isclose(got[:, column], wanted, rtol=1e-12 if name == "sum" else 0.0, atol=0.0)
         if differing.any():
             row = int(np.flatnonzero(differing)[0])
-            raise WrongAnswerError(f"{name}: {differing.sum():,} tiles differ, e.g. {got[row, column]} of {keys[row]}, expected {wanted[row]}")
+            raise WrongAnswerError(
+                f"{name}: {differing.sum():,} tiles differ, e.g. {got[row, column]} of {keys[row]}, expected {wanted[row]}"
+            )
 
 
 def of_avro(file: Path, schema: dict[str, Any]) -> Iterator[Tile]:

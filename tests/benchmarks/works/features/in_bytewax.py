@@ -88,4 +88,6 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     # As `python -m bytewax.run` does, which would take this folder for a package of its own.
     number, *addresses = share
-    cli_main(flow(servers, topic, schema, out, Path(folder)), process_id=int(number), addresses=addresses, epoch_interval=timedelta(seconds=10))
+    cli_main(
+        flow(servers, topic, schema, out, Path(folder)), process_id=int(number), addresses=addresses, epoch_interval=timedelta(seconds=10)
+    )

@@ -102,9 +102,7 @@ def _first_ran(settings: Settings, job: str) -> float:
         with urllib.request.urlopen(f"{settings.flink_url}/jobs/{job}{path}", timeout=10) as answer:
             return json.load(answer)
 
-    subtasks = [
-        subtask for vertex in asked("")["vertices"] for subtask in asked(f"/vertices/{vertex['id']}/subtasktimes")["subtasks"]
-    ]
+    subtasks = [subtask for vertex in asked("")["vertices"] for subtask in asked(f"/vertices/{vertex['id']}/subtasktimes")["subtasks"]]
     return min(int(subtask["timestamps"]["RUNNING"]) for subtask in subtasks) / 1000
 
 

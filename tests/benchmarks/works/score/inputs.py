@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -73,7 +74,7 @@ def _tiles(view: ViewPlan, keys: list[tuple[str, ...]], random: np.random.Genera
     there = random.random((len(keys), TILES)) < 2 / 3
     key, tile = np.nonzero(there)
     n = len(key)
-    columns: dict[str, pa.Array] = {
+    columns: dict[str, pa.Array[Any]] = {
         column.name: pa.array([keys[row][position] for row in key.tolist()]) for position, column in enumerate(view.keys)
     }
     columns["tile_start"] = pa.array(NOON_MS - view.tile_ms * (TILES - tile), type=pa.int64())

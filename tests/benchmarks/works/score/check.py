@@ -1,0 +1,53 @@
+"""Whether the predictions are right: one for each request, as of its time, with the score that the model gives to the features that it names."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from fastavro import schemaless_reader
+
+from inference.model import load
+from jobs.read import messages
+from schemas.record import SchemaSet
+from tests.benchmarks.benchmark import WrongAnswerError
+from tests.benchmarks.works.score import inputs
+
+SAMPLE = 2_000
+_HEADER_BYTES = 10
+
+
+def right(servers: str, topic: str, model: Path, count: int, truth: pa.Table) -> None:
+    """Compare what a topic holds with the requests, and a sample of it with the features that were served to nobody else.
+
+    Raises:
+        WrongAnswerError: A prediction is missing, or twice there, stale, or of other features or another score.
+    """
+    found = list(messages(servers, topic))
+    ids = {(message.key() or b"").decode() for message in found}
+    if len(found) != count or ids != {f"r{number}" for number in range(count)}:
+        raise WrongAnswerError(f"{len(found):,} predictions of {len(ids):,} requests, expected one of each of {count:,}")
+    schema = dict(SchemaSet.load(inputs.SCHEMAS).current("prediction").avro)
+    loaded, service = load(model), inputs.service()
+    chosen = np.random.default_rng(inputs.SEED).choice(count, min(SAMPLE, count), replace=False)
+    records = [_record(found[row].value() or b"", schema) for row in chosen.tolist()]
+    if any(record["stale"] or record["unseen"] for record in records):
+        raise WrongAnswerError("a prediction is stale, or of a key that was never seen")
+    names = list(service.feature_types)
+    features = pa.table(
+        {name: pa.array([record["features"][name] for record in records], type=service.feature_types[name].arrow) for name in names}
+    )
+    asked = truth.take([int(record["request_id"][1:]) for record in records])
+    if not features.equals(asked.select(names).cast(features.schema)):
+        raise WrongAnswerError("features that are not those of the request")
+    if not np.array_equal(loaded.predict(features), [record["score"] for record in records]):
+        raise WrongAnswerError("scores that are not the model's")
+
+
+def _record(body: bytes, schema: dict[str, Any]) -> dict[str, Any]:
+    record = schemaless_reader(io.BytesIO(body[_HEADER_BYTES:]), schema, None)
+    assert isinstance(record, dict)
+    return record

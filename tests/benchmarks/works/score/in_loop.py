@@ -1,0 +1,60 @@
+"""The same scoring in a plain loop of confluent-kafka: `python in_loop.py MODEL REDIS SERVERS PREDICTIONS COUNT`; ends when it has answered so many."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+
+from inference.model import load
+from inference.online.connection import connect
+from inference.online.reader import OnlineReader
+from inference.prediction import PredictionEncoder
+from inference.scorer import Scorer
+from schemas.record import SchemaSet
+from schemas.wire import Decoder
+from tests.benchmarks.benchmark import CORES
+from tests.benchmarks.works.score import inputs
+
+BATCH = 5_000
+
+
+def scorer(model: Path, redis: str) -> Scorer:
+    """What the job's worker holds."""
+    service, loaded, schemas = inputs.service(), load(model), SchemaSet.load(inputs.SCHEMAS)
+    decoder = Decoder(schemas, service.request.schema, event_time="event_time", required=("request_id",), max_ahead_ms=300_000)
+    encoder = PredictionEncoder(
+        schema=schemas.current("prediction"),
+        service=service.name,
+        service_version=service.fingerprint,
+        model=loaded.manifest.name,
+        model_version=loaded.version,
+        code_version="bench",
+    )
+    return Scorer(service=service, decoder=decoder, reader=OnlineReader(service, connect(redis)), model=loaded, encoder=encoder)
+
+
+def main(model: Path, redis: str, servers: str, predictions: str, count: int) -> None:
+    """Answer the requests of all partitions."""
+    answering = scorer(model, redis)
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "loop"})
+    consumer.assign([TopicPartition(inputs.service().request.topic, partition, OFFSET_BEGINNING) for partition in range(CORES)])
+    producer = Producer({"bootstrap.servers": servers, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+    answered = 0
+    while answered < count:
+        messages = consumer.consume(BATCH, timeout=0.01)
+        for message in messages:
+            if (error := message.error()) is not None:
+                raise KafkaException(error)
+        answers = answering.answer([message.value() for message in messages])
+        for key, value in zip(answers.ids, answers.values, strict=True):
+            producer.produce(predictions, value, key=key)
+        producer.poll(0)
+        answered += answers.predictions
+    producer.flush()
+    consumer.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
