@@ -14,6 +14,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import bytewax.operators as op
 import orjson
@@ -41,7 +42,7 @@ def flow(servers: str, topic: str, schema: str, out: str, folder: Path) -> Dataf
     def decoded(messages: list[KafkaSourceMessage[bytes, bytes]]) -> list[tuple[str, Payment]]:
         if not began.exists():
             began.write_text(str(time.time()))
-        payments = [schemaless_reader(io.BytesIO(message.value[HEADER_BYTES:]), own, None) for message in messages]
+        payments: list[Any] = [schemaless_reader(io.BytesIO(message.value[HEADER_BYTES:]), own, None) for message in messages]
         return [(payment["card"], (payment["event_time"], payment["amount"])) for payment in payments]
 
     def add(sums: Sums, payment: Payment) -> Sums:
@@ -88,4 +89,6 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     # As `python -m bytewax.run` does, which would take this folder for a package of its own.
     number, *addresses = share
-    cli_main(flow(servers, topic, schema, out, Path(folder)), process_id=int(number), addresses=addresses, epoch_interval=timedelta(seconds=10))
+    cli_main(
+        flow(servers, topic, schema, out, Path(folder)), process_id=int(number), addresses=addresses, epoch_interval=timedelta(seconds=10)
+    )
