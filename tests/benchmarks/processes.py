@@ -55,7 +55,7 @@ def measured(
             stderr=output,
             preexec_fn=bind,
         )
-    family, excess = _Family(process), ""
+    family, excess = Family(process), ""
     try:
         while process.poll() is None and not excess:
             family.look()
@@ -69,7 +69,7 @@ def measured(
         family.end()
     if excess or process.returncode:
         raise CommandError(f"{Path(str(command[0])).name} {excess or f'ended with exit code {process.returncode}'}; log: {log}")
-    return {"seconds": seconds, "cpu_seconds": sum(family.cpu_seconds.values()), "peak_bytes": float(family.peak_bytes)}
+    return {"seconds": seconds, "cpu_seconds": family.computed_seconds, "peak_bytes": float(family.peak_bytes)}
 
 
 def bind() -> None:
@@ -78,13 +78,13 @@ def bind() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
 
 
-class _Family:
+class Family:
     """A process and its descendants."""
 
-    def __init__(self, process: psutil.Popen) -> None:
+    def __init__(self, process: psutil.Process) -> None:
         self._process = process
         self.peak_bytes = 0
-        self.cpu_seconds: dict[psutil.Process, float] = {}
+        self._cpu_seconds: dict[psutil.Process, float] = {}
 
     def look(self) -> None:
         """Note what they hold and what they have computed."""
@@ -93,12 +93,17 @@ class _Family:
             with contextlib.suppress(psutil.Error), each.oneshot():
                 resident += each.memory_info().rss
                 used = each.cpu_times()
-                self.cpu_seconds[each] = used.user + used.system
+                self._cpu_seconds[each] = used.user + used.system
         self.peak_bytes = max(self.peak_bytes, resident)
+
+    @property
+    def computed_seconds(self) -> float:
+        """Of all of them so far, the ended ones too."""
+        return sum(self._cpu_seconds.values())
 
     def end(self) -> None:
         """End them, by id, where the first of them still runs."""
-        if self._process.poll() is None:
+        if self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
             for each in self._members():
                 with contextlib.suppress(psutil.Error):
                     each.kill()

@@ -14,11 +14,12 @@ from infra.settings import Settings
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.environments import python
 from tests.benchmarks.works.features import check, inputs, services
+from tests.benchmarks.works.features.services import Job
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "schemas" / "payment.avsc"
-GATE, CONSUMERS, QUIX, BYTEWAX, PATHWAY = "Tidemark", "two consumers", "Quix Streams", "bytewax", "Pathway"
-VIEW, SOURCE, JOB = "card_minutes", "payments", "features"
+GATE, CONSUMERS, RAW, QUIX, BYTEWAX, PATHWAY = "Tidemark", "two consumers", "Flink, raw bytes", "Quix Streams", "bytewax", "Pathway"
+VIEW, SOURCE = "card_minutes", "payments"
 WRITTEN = "written.parquet"
 
 
@@ -40,6 +41,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
     return [
         _ours(GATE, "definitions", "`tidemark submit features`", work),
         _consumers(work),
+        _raw(work),
         _peer(
             QUIX,
             "two processes of a consumer group, final windows, RocksDB and a changelog",
@@ -53,20 +55,37 @@ def prepare(workspace: Workspace) -> list[Contender]:
 
 
 def _ours(name: str, definitions: str, what: str, work: _Work) -> Contender:
-    own = replace(work.settings, definitions=HERE / definitions)
-    view = catalog.load(own.definitions, own.schemas).views[VIEW]
+    settings = replace(work.settings, definitions=HERE / definitions)
+    view = catalog.load(settings.definitions, settings.schemas).views[VIEW]
 
     def run(out: Path) -> Figures:
-        services.forget(own, JOB, SOURCE)
-        services.empty(own, view.tiles_topic)
-        started_at = time.time()
-        began_at = services.on_flink(own, job=JOB, module="jobs.features", arguments=[SOURCE], topic=view.tiles_topic, records=work.tiles)
-        return services.written(own, view.tiles_topic, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at)
+        services.forget(settings, "features", SOURCE)
+        job = Job(name="features", module="jobs.features", arguments=(SOURCE,), topic=view.tiles_topic, records=work.tiles)
+        return _on_flink(job, settings, work, out)
 
     def right(out: Path) -> None:
         check.right(check.of_avro(out / WRITTEN, tile_avro_schema(view)), work.truth)
 
     return Contender(name=name, role=Role.OURS, what=what, run=run, check=right)
+
+
+def _raw(work: _Work) -> Contender:
+    job = Job(name="count-raw", module=f"{__name__}.count_raw", topic=services.TILES, records=work.events // inputs.EVENTS_PER_MINUTE)
+    return Contender(
+        name=RAW,
+        role=Role.LIMIT,
+        what="Flink SQL on the same cluster that reads raw bytes and counts the events of each minute by Kafka's own time",
+        run=lambda out: _on_flink(job, work.settings, work, out),
+        check=lambda out: check.counted(out / WRITTEN, work.events),
+    )
+
+
+def _on_flink(job: Job, settings: Settings, work: _Work, out: Path) -> Figures:
+    services.empty(settings, job.topic)
+    started_at = time.time()
+    began_at, figures = services.on_flink(settings, job)
+    told = services.written(settings, job.topic, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at)
+    return {**figures, **told}
 
 
 def _consumers(work: _Work) -> Contender:
@@ -91,8 +110,9 @@ def _in_python(interpreter: Path, program: str, work: _Work) -> Callable[[Path],
         services.empty(settings, services.TILES)
         command: Sequence[str | Path] = [interpreter, HERE / program, settings.kafka_servers, inputs.TOPIC, SCHEMA, services.TILES]
         started_at = time.time()
-        began_at, _ = services.in_python(command, out)
-        return services.written(settings, services.TILES, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at)
+        began_at, figures = services.in_python(command, out)
+        told = services.written(settings, services.TILES, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at)
+        return {**figures, **told}
 
     return run
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from fastavro import parse_schema, schemaless_reader
 
@@ -28,7 +27,7 @@ def right(tiles: Iterator[Tile], truth: Path) -> None:
     """
     last = {(card, start_ms): values for card, start_ms, *values in tiles if not card.startswith(END)}
     expected = pq.read_table(truth)
-    keys = list(zip(expected["card"].to_pylist(), expected["start_ms"].to_pylist(), strict=True))
+    keys: list[Any] = list(zip(expected["card"].to_pylist(), expected["start_ms"].to_pylist(), strict=True))
     missing = [key for key in keys if key not in last]
     if missing or len(last) != len(keys):
         example = f", e.g. {missing[0]}" if missing else ""
@@ -71,5 +70,5 @@ def counted(file: Path, events: int) -> None:
 
 
 def _values(file: Path) -> list[bytes]:
-    column: pa.ChunkedArray[Any] = pq.read_table(file, columns=["value"])["value"]
-    return column.to_pylist()
+    values: list[Any] = pq.read_table(file, columns=["value"])["value"].to_pylist()
+    return values

@@ -14,6 +14,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import bytewax.operators as op
 import orjson
@@ -41,7 +42,7 @@ def flow(servers: str, topic: str, schema: str, out: str, folder: Path) -> Dataf
     def decoded(messages: list[KafkaSourceMessage[bytes, bytes]]) -> list[tuple[str, Payment]]:
         if not began.exists():
             began.write_text(str(time.time()))
-        payments = [schemaless_reader(io.BytesIO(message.value[HEADER_BYTES:]), own, None) for message in messages]
+        payments: list[Any] = [schemaless_reader(io.BytesIO(message.value[HEADER_BYTES:]), own, None) for message in messages]
         return [(payment["card"], (payment["event_time"], payment["amount"])) for payment in payments]
 
     def add(sums: Sums, payment: Payment) -> Sums:

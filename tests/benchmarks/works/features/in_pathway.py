@@ -31,7 +31,7 @@ def main(servers: str, topic: str, schema: str, out: str, began: Path) -> None:
 
     own, settings = load_schema(schema), {"bootstrap.servers": servers, "group.id": f"pathway-{time.time_ns()}"}
 
-    @pw.udf(deterministic=True, max_batch_size=1_000)
+    @pw.udf(deterministic=True, max_batch_size=1_000)  # type: ignore[untyped-decorator]  # pathway is not in this environment
     def decoded(bodies: list[bytes]) -> list[tuple[str, int, float]]:
         if not began.exists():
             began.write_text(str(time.time()))
@@ -57,5 +57,5 @@ def main(servers: str, topic: str, schema: str, out: str, began: Path) -> None:
 
 
 if __name__ == "__main__":
-    *rest, folder = sys.argv[1:]
-    main(*rest, Path(folder) / "began-0")
+    servers, topic, schema, out, folder = sys.argv[1:]
+    main(servers, topic, schema, out, Path(folder) / "began-0")

@@ -7,10 +7,11 @@ import shutil
 import time
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import Consumer, TopicPartition
@@ -21,7 +22,7 @@ from infra.settings import Settings
 from jobs import topics
 from jobs.read import messages
 from tests.benchmarks.benchmark import CORES, Figures, Workspace
-from tests.benchmarks.processes import CommandError, bind, measured
+from tests.benchmarks.processes import CommandError, Family, bind, measured
 
 HERE = Path(__file__).parent
 TILES = "tiles"
@@ -40,7 +41,9 @@ def start(workspace: Workspace) -> Settings:
         schemas=HERE / "schemas",
         parallelism=CORES,
         partitions=CORES,
-        **dict.fromkeys(("kafka", "redis", "flink")),
+        kafka=None,
+        redis=None,
+        flink=None,
     )
     runtime.start(settings, detach=False)
     return settings
@@ -80,21 +83,48 @@ def forget(settings: Settings, job: str, source: str) -> None:
     shutil.rmtree(settings.home / "checkpoints" / job, ignore_errors=True)
 
 
-def on_flink(settings: Settings, *, job: str, module: str, arguments: list[str], topic: str, records: int) -> float:
-    """Submit a job, wait until it has written so many records, and cancel it.
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job on the cluster.
+
+    Attributes:
+        name: On the cluster.
+        module: Whose `main` submits it.
+        arguments: For that.
+        topic: What it writes.
+        records: How many of them at least, when it has read all.
+    """
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    topic: str
+    records: int
+
+
+def on_flink(settings: Settings, job: Job) -> tuple[float, Figures]:
+    """Submit a job, wait until it has written all its records, and cancel it.
 
     Returns:
-        When the first of its tasks ran, seconds since the epoch.
+        When the first of its tasks ran, seconds since the epoch, and what else was measured: of the cluster, as `measured` tells it of a process.
 
     Raises:
         CommandError: It writes no more, and has not written as many.
     """
-    cluster, id = flink.Cluster(settings.flink_url), flink.submit(module, arguments, name=job, settings=settings, fresh=True)
+    state = runtime.running(settings)
+    assert state is not None
+    families = [Family(psutil.Process(service.pid)) for service in state.services if service.name.startswith("flink")]
+    for family in families:
+        family.look()
+    before = sum(family.computed_seconds for family in families)
+    cluster, id = flink.Cluster(settings.flink_url), flink.submit(job.module, job.arguments, name=job.name, settings=settings, fresh=True)
     try:
-        _wait(settings, topic, records)
-        return _first_ran(settings, id)
+        _wait(settings, job, families)
+        began_at = _first_ran(settings, id)
     finally:
         cluster.cancel(id)
+    computed = sum(family.computed_seconds for family in families) - before
+    return began_at, {"cpu_seconds": computed, "peak_bytes": float(sum(family.peak_bytes for family in families))}
 
 
 def _first_ran(settings: Settings, job: str) -> float:
@@ -116,20 +146,22 @@ def in_python(command: Sequence[str | Path], out: Path) -> tuple[float, Figures]
     return min(float(file.read_text()) for file in out.glob("began-*")), figures
 
 
-def _wait(settings: Settings, topic: str, records: int) -> None:
-    """Until a topic has so many records and no more come."""
+def _wait(settings: Settings, job: Job, families: Sequence[Family]) -> None:
+    """Until a job's topic has its records and no more come."""
     consumer = Consumer({"bootstrap.servers": settings.kafka_servers, "group.id": "bench-ends", "log_level": 0})
-    places = [TopicPartition(topic, partition) for partition in range(CORES)]
+    places = [TopicPartition(job.topic, partition) for partition in range(CORES)]
     count, grew = 0, time.monotonic()
     try:
         while True:
+            for family in families:
+                family.look()
             now, found = time.monotonic(), sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
             if found > count:
                 count, grew = found, now
-            elif count >= records and now - grew > _QUIET_S:
+            elif count >= job.records and now - grew > _QUIET_S:
                 return
             elif now - grew > _MOST_QUIET_S:
-                raise CommandError(f"topic {topic} has {count:,} records and gets no more; {records:,} are expected")
+                raise CommandError(f"topic {job.topic} has {count:,} records and gets no more; {job.records:,} are expected")
             time.sleep(_POLL_S)
     finally:
         consumer.close()
