@@ -53,7 +53,7 @@ def measured(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            preexec_fn=_bind,
+            preexec_fn=bind,
         )
     family, excess = _Family(process), ""
     try:
@@ -72,8 +72,8 @@ def measured(
     return {"seconds": seconds, "cpu_seconds": sum(family.cpu_seconds.values()), "peak_bytes": float(family.peak_bytes)}
 
 
-def _bind() -> None:
-    """The first cores that the machine lets us have; where it has no such call, all."""
+def bind() -> None:
+    """Let a process run on the first cores that the machine lets us have; where it has no such call, on all."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
 
