@@ -20,7 +20,6 @@ Client = redis.Redis
 
 _TIMEOUT_S = 10.0
 _RETRIES = 2
-_READ_BYTES = 1 << 20
 
 
 def connect(address: str) -> Client:
@@ -32,7 +31,7 @@ def connect(address: str) -> Client:
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES)
     errors: list[type[Exception]] = [redis.ConnectionError, redis.TimeoutError]
     timeouts = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
-    return redis.Redis.from_url(url, retry=retry, retry_on_error=errors, socket_read_size=_READ_BYTES, **timeouts)
+    return redis.Redis.from_url(url, retry=retry, retry_on_error=errors, **timeouts)
 
 
 @contextmanager

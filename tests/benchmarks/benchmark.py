@@ -112,6 +112,7 @@ class Benchmark:
         in_quick: Whether `make bench-quick` runs it.
         rounds: How often each contender is measured, after a round that is not.
         warm_up: Whether there is that round.
+        shown: The figures in the README's table; all when none is named.
     """
 
     title: str
@@ -122,6 +123,7 @@ class Benchmark:
     in_quick: bool = True
     rounds: int = 3
     warm_up: bool = True
+    shown: tuple[str, ...] = ()
 
 
 def benchmarks() -> dict[str, Benchmark]:

@@ -59,6 +59,7 @@ def of(benchmark: Benchmark, contenders: Sequence[Contender], samples: Samples, 
         "versions": {name: version(name) for name in ("tidemark", "pyspark", "pyarrow", "numpy")},
         "contenders": told,
         "goals": goals,
+        **({"shown": list(benchmark.shown)} if benchmark.shown else {}),
     }
 
 

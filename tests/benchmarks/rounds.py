@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Workspace, WrongAnswerError
+from tests.benchmarks.units import shown
 
 Samples = dict[str, list[Figures]]
 """Contender → its figures, round by round."""
@@ -36,14 +37,18 @@ def _measure(benchmark: Benchmark, workspace: Workspace, tell: Callable[[str], N
     samples: Samples = {contender.name: [] for contender in contenders}
     if benchmark.warm_up:
         for contender in contenders:
-            tell(f"warm-up: {contender.name}: {_once(contender, workspace.folder)['seconds']:.1f} s")
+            tell(f"warm-up: {contender.name}: {_told(_once(contender, workspace.folder))}")
     for number in range(benchmark.rounds):
         first = number % len(contenders)
         for contender in (*contenders[first:], *contenders[:first]):
             figures = _once(contender, workspace.folder)
-            tell(f"round {number + 1}: {contender.name}: {figures['seconds']:.1f} s")
+            tell(f"round {number + 1}: {contender.name}: {_told(figures)}")
             samples[contender.name].append(figures)
     return contenders, samples
+
+
+def _told(figures: Figures) -> str:
+    return shown("seconds", figures["seconds"])
 
 
 def _once(contender: Contender, folder: Path) -> Figures:

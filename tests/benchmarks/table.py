@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.results import Results
+from tests.benchmarks.units import shown
 
 README = Path(__file__).parents[2] / "README.md"
 RESULTS = Path(__file__).with_name("results.json")
@@ -27,7 +28,8 @@ def markdown(results: Results) -> str:
 
 
 def _section(benchmark: dict[str, Any]) -> str:
-    figures = list(dict.fromkeys(name for told in benchmark["contenders"].values() for name in told["figures"]))
+    every = dict.fromkeys(name for told in benchmark["contenders"].values() for name in told["figures"])
+    figures = benchmark.get("shown") or list(every)
     machine = benchmark["machine"]
     lines = [
         f"**{benchmark['title']}** ({_rounds(benchmark['rounds'])} on {machine['cores']} cores, {benchmark['made_at'][:10]})",
@@ -36,8 +38,8 @@ def _section(benchmark: dict[str, Any]) -> str:
         f"|---|---|{'---:|' * len(figures)}",
     ]
     for name, told in benchmark["contenders"].items():
-        shown = [_spread(figure, told["figures"][figure]) if figure in told["figures"] else "" for figure in figures]
-        lines.append(f"| {name} | {told['what']} | {' | '.join(shown)} |")
+        cells = [_spread(figure, told["figures"][figure]) if figure in told["figures"] else "" for figure in figures]
+        lines.append(f"| {name} | {told['what']} | {' | '.join(cells)} |")
     lines += ["", "| goal | bar | measured | |", "|---|---:|---:|---|"]
     for name, goal in benchmark["goals"].items():
         bar = f"≤ {_goal(goal, goal['at_most'])}" if "at_most" in goal else f"≥ {_goal(goal, goal['at_least'])}"
@@ -56,18 +58,10 @@ def _named(figure: str) -> str:
 
 
 def _spread(figure: str, values: dict[str, float]) -> str:
-    middle = _shown(figure, values["median"])
-    low, high = (_shown(figure, values[name]) for name in ("lowest", "highest"))
+    middle = shown(figure, values["median"])
+    low, high = (shown(figure, values[name]) for name in ("lowest", "highest"))
     return middle if low == middle == high else f"{middle} ({low}–{high})"
 
 
 def _goal(goal: dict[str, Any], value: float) -> str:
-    return f"{value:.2f} ×" if goal["to"] else _shown(goal["figure"], value)
-
-
-def _shown(figure: str, value: float) -> str:
-    if figure.endswith("_bytes"):
-        return f"{value / 2**30:.2f} GiB"
-    if figure.endswith("_per_s"):
-        return f"{value:,.0f}"
-    return f"{value:,.1f} s" if figure.endswith("seconds") else f"{value:,.1f}"
+    return f"{value:.2f} ×" if goal["to"] else shown(goal["figure"], value)

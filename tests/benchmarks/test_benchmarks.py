@@ -17,6 +17,7 @@ from tests.benchmarks import environments, results, table
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace, WrongAnswerError, benchmarks
 from tests.benchmarks.processes import CommandError, measured
 from tests.benchmarks.rounds import measure
+from tests.benchmarks.units import shown
 
 MIB = 2**20
 
@@ -140,6 +141,29 @@ def test_a_goal_of_nobody_is_a_fault_unless_only_some_took_part(tmp_path: Path) 
     assert results.of(work, contenders, samples, quick=True)["goals"] == {}
     with pytest.raises(ValueError, match="goal g: no contender pear; there are ours, peer"):
         results.of(work, contenders, samples, quick=False)
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "text"),
+    [
+        ("seconds", 61.04, "61.0 s"),
+        ("seconds", 0.9999, "1.0 s"),
+        ("p99_seconds", 0.99, "990 ms"),
+        ("p99_seconds", 0.0028349, "2.83 ms"),
+        ("seconds", 0.00010251, "0.103 ms"),
+        ("events_per_s", 123456.7, "123,457"),
+        ("peak_bytes", 2**31, "2.00 GiB"),
+    ],
+)
+def test_figures_are_shown_in_the_unit_that_is_read_best(figure: str, value: float, text: str) -> None:
+    assert shown(figure, value) == text
+
+
+def test_the_table_has_the_figures_that_a_benchmark_names(tmp_path: Path) -> None:
+    work = benchmark(contender("ours", lambda out: {"seconds": 2.0, "rows_per_s": 8.0, "p99_seconds": 3.0}), shown=("p99_seconds",))
+    found = results.of(work, *measure(work, workspace(tmp_path), lambda line: None), quick=False)
+    assert found["contenders"]["ours"]["figures"].keys() == {"seconds", "rows_per_s", "p99_seconds"}
+    assert "| | what it does | p99 seconds |\n" in table.markdown({"benchmarks": {"work": found}})
 
 
 # --- the repository

@@ -1,0 +1,1 @@
+"""Payments: three views of three entities."""

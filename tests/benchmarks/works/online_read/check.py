@@ -1,0 +1,68 @@
+"""Whether the answers to the last call of every case are right: features as the oracle says, or as many bytes as the tiles have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.packing import HEAD, TileCodec
+from inference.online.layout import value_of
+from tests.benchmarks.benchmark import WrongAnswerError
+from tests.benchmarks.online.cases import CALLS, CASES, Case, keys_of
+from tests.benchmarks.online.inputs import KEYS, QUESTIONS, VIEWS, plan
+
+
+def features(out: Path, inputs: Path) -> None:
+    """Compare `<case>.parquet` with the oracle's features, to 1e-12.
+
+    Raises:
+        WrongAnswerError: They differ, or ours are said to be stale.
+    """
+    expected = {name: pq.read_table(inputs / "features" / f"{name}.parquet") for name in VIEWS}
+    for case in CASES:
+        got = pq.read_table(out / f"{case.name}.parquet")
+        if "stale" in got.column_names and any(got["stale"].to_pylist()):
+            raise WrongAnswerError(f"{case.name}: rows are marked as stale")
+        for view, key in _views(case).items():
+            asked = pa.chunked_array([_asked(key, case)])
+            if not got[key].equals(asked):
+                raise WrongAnswerError(f"{case.name}: rows are not those that were asked for")
+            right = expected[view].take(pc.index_in(asked, value_set=expected[view][key].combine_chunks()))
+            for name in (question.name for question in QUESTIONS[view]):
+                ours, theirs = (table[name].cast(pa.float64()).to_numpy() for table in (got, right))  # null as NaN, which no value is
+                differing = ~np.isclose(ours, theirs, rtol=1e-12, atol=0.0, equal_nan=True)
+                if differing.any():
+                    row = int(np.flatnonzero(differing)[0])
+                    raise WrongAnswerError(f"{case.name}: {name} of {asked[row]}: {ours[row]}, the oracle says {theirs[row]}")
+
+
+def sizes(out: Path, inputs: Path) -> None:
+    """Compare `bytes.json` with the size of the tiles.
+
+    Raises:
+        WrongAnswerError: They differ.
+    """
+    read, views = json.loads((out / "bytes.json").read_text()), plan().views
+    for case in CASES:
+        expected = 0
+        for view, key in _views(case).items():
+            record = TileCodec(view=views[view]).record
+            assert record is not None
+            keys = pq.read_table(inputs / "tiles" / f"{view}.parquet", columns=[key])[key]
+            tiles = keys.filter(pc.is_in(keys, value_set=_asked(key, case))).value_counts()
+            expected += sum(len(value_of(bytes(HEAD.size + each["counts"].as_py() * record.itemsize))) for each in tiles)
+        if read[case.name] != expected:
+            raise WrongAnswerError(f"{case.name}: {read[case.name]:,} bytes, expected {expected:,}")
+
+
+def _views(case: Case) -> dict[str, str]:
+    return dict(list(VIEWS.items())[: case.views])
+
+
+def _asked(key: str, case: Case) -> pa.StringArray:
+    return pa.array(keys_of(CALLS - 1, key, case.rows, KEYS))
