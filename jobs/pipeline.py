@@ -252,6 +252,7 @@ FROM ({results})"""
         """Start the job on the cluster that runs this driver."""
         configuration = Configuration()
         configuration.set_string("execution.checkpointing.timeout", f"{CHECKPOINT_TIMEOUT_MS}ms")
+        configuration.set_string("pipeline.object-reuse", "true")  # no operator here keeps a row that it has not copied
         environment = StreamExecutionEnvironment.get_execution_environment(configuration)
         tables = StreamTableEnvironment.create(environment)
         tables.create_temporary_function("process_batch", _function(self.function))

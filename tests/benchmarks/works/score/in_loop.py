@@ -15,7 +15,7 @@ from inference.scorer import Scorer
 from schemas.record import SchemaSet
 from schemas.wire import Decoder
 from tests.benchmarks.benchmark import CORES
-from tests.benchmarks.works.score import inputs
+from tests.benchmarks.scoring import inputs
 
 BATCH = 5_000
 

@@ -13,7 +13,7 @@ from inference.booster import predict
 from inference.model import load
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
-from tests.benchmarks.works.score import inputs
+from tests.benchmarks.scoring import inputs
 
 BATCH, PART = 1_000, 20_000
 

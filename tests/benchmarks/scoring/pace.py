@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -25,7 +25,7 @@ class _Look:
     cpu_seconds: float
 
 
-def watch(servers: str, topic: str, answers: int, processes: Sequence[psutil.Process], running: Callable[[], bool]) -> Figures:
+def watch(servers: str, topic: str, answers: int, processes: Sequence[psutil.Process]) -> Figures:
     """Look at a topic until it has all answers.
 
     Args:
@@ -33,7 +33,6 @@ def watch(servers: str, topic: str, answers: int, processes: Sequence[psutil.Pro
         topic: Of the answers, empty at first.
         answers: How many there will be.
         processes: That make them; their descendants count.
-        running: Whether they still can.
 
     Returns:
         `seconds` and `cpu_seconds` for all answers at the pace between the first and the last tenth, `requests_per_s`, `requests_of_a_core_per_s`, `peak_bytes`.
@@ -52,7 +51,7 @@ def watch(servers: str, topic: str, answers: int, processes: Sequence[psutil.Pro
                 family.look()
             looks.append(_Look(at=time.monotonic(), answers=found, cpu_seconds=sum(family.computed_seconds for family in families)))
             grew = next(look.at for look in looks if look.answers == found)
-            if not running() or looks[-1].at - grew > _MOST_QUIET_S:
+            if looks[-1].at - grew > _MOST_QUIET_S:
                 raise CommandError(f"topic {topic} has {found:,} of {answers:,} answers and gets no more")
             time.sleep(_POLL_S)
     finally:

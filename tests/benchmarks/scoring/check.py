@@ -14,7 +14,7 @@ from inference.model import load
 from jobs.read import messages
 from schemas.record import SchemaSet
 from tests.benchmarks.benchmark import WrongAnswerError
-from tests.benchmarks.works.score import inputs
+from tests.benchmarks.scoring import inputs
 
 SAMPLE = 2_000
 _HEADER_BYTES = 10

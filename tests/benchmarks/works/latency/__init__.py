@@ -1,0 +1,123 @@
+"""From the time at which a request is due to the time at which a consumer has its prediction, at steady rates, with both deliveries."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
+
+import numpy as np
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from numpy.typing import NDArray
+
+from infra.settings import Delivery
+from tests.benchmarks.benchmark import CORES, Benchmark, Contender, Figures, Goal, Role, Workspace
+from tests.benchmarks.processes import CommandError
+from tests.benchmarks.scoring import inputs
+from tests.benchmarks.scoring.ready import Ready
+from tests.benchmarks.works.features import services
+
+AT_LEAST_ONCE, EXACTLY_ONCE = "Tidemark, at least once", "Tidemark, exactly once"
+RATES = (200, 1_000, 2_000, 5_000)
+WARM_UP_RATE, CHECKPOINT_MS = 2_000, 1_000
+_PATIENCE_S = 60.0
+
+
+def prepare(workspace: Workspace) -> list[Contender]:
+    """What is needed to score."""
+    ready, seconds = Ready.of(workspace), 3 if workspace.quick else 15
+    what = f"`tidemark submit score`, parallelism 1, a checkpoint every second; {seconds} s at each rate"
+    deliveries: dict[str, tuple[Delivery, str]] = {
+        AT_LEAST_ONCE: ("at_least_once", ""),
+        EXACTLY_ONCE: ("exactly_once", ", with which transactions are committed; the consumer reads what is committed"),
+    }
+    return [
+        Contender(name=name, role=Role.OURS, what=what + more, run=_run(ready, delivery, seconds), check=lambda out: None)
+        for name, (delivery, more) in deliveries.items()
+    ]
+
+
+def _run(ready: Ready, delivery: Delivery, seconds: int) -> Callable[[Path], Figures]:
+    settings = replace(ready.settings, delivery=delivery, checkpoint_interval_ms=CHECKPOINT_MS)
+
+    def run(out: Path) -> Figures:
+        service, figures, first = inputs.service(), {"seconds": 0.0}, 0
+        services.empty(settings, service.request.topic)
+        with ready.job(settings), _reading(settings.kafka_servers, service.predictions_topic) as arrived:
+            for rate in (WARM_UP_RATE, *RATES):
+                started, count = time.monotonic(), rate * seconds
+                command = [sys.executable, "-m", f"{__name__}.open_loop", settings.kafka_servers, str(rate), str(seconds), str(first)]
+                begin = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                waited = _waited(arrived, first, count) - (begin + np.arange(count) / rate)
+                if first:  # after the warm-up
+                    figures[f"p50_{rate}_per_second_seconds"] = float(np.quantile(waited, 0.5))
+                    figures[f"p99_{rate}_per_second_seconds"] = float(np.quantile(waited, 0.99))
+                    figures["seconds"] += time.monotonic() - started
+                first += count
+        return figures
+
+    return run
+
+
+def _waited(arrived: dict[int, float], first: int, count: int) -> NDArray[np.float64]:
+    """When each request had its answer, seconds since the epoch, float64[count]."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while any(number not in arrived for number in range(first, first + count)):
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"{sum(number not in arrived for number in range(first, first + count)):,} of {count:,} requests have no prediction"
+            )
+        time.sleep(0.1)
+    return np.array([arrived[number] for number in range(first, first + count)])
+
+
+@contextmanager
+def _reading(servers: str, topic: str) -> Iterator[dict[int, float]]:
+    """Request → when a consumer had its first prediction, filled as they come, for as long as the block."""
+    arrived: dict[int, float] = {}
+    ended = Event()
+
+    def read() -> None:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": servers,
+                "group.id": "latency",
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 5,
+                "log_level": 0,
+            }
+        )
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(CORES)])
+        while not ended.is_set():
+            messages = consumer.consume(1_000, timeout=0.005)
+            now = time.time()
+            for message in messages:
+                if message.error() is None:
+                    arrived.setdefault(int((message.key() or b"")[1:]), now)
+        consumer.close()
+
+    reader = Thread(target=read)
+    reader.start()
+    try:
+        yield arrived
+    finally:
+        ended.set()
+        reader.join()
+
+
+BENCHMARK = Benchmark(
+    title="Latency: from when a request is due to when a consumer has its prediction, at steady rates; 24 features of three views, 200 trees of 63 leaves",
+    prepare=prepare,
+    end=services.end,
+    goals=(
+        Goal(name="latency_p50_at_2000", figure="p50_2000_per_second_seconds", of=AT_LEAST_ONCE, at_most=0.050),
+        Goal(name="latency_p99_at_2000", figure="p99_2000_per_second_seconds", of=AT_LEAST_ONCE, at_most=0.120),
+        Goal(name="exactly_once_p99_at_2000", figure="p99_2000_per_second_seconds", of=EXACTLY_ONCE, at_most=0.120 + CHECKPOINT_MS / 1000),
+    ),
+    shown=tuple(f"{quantile}_{rate}_per_second_seconds" for rate in RATES for quantile in ("p50", "p99")),
+)
