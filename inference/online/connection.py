@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha1
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
 from schemas.errors import ServiceError
@@ -20,6 +21,7 @@ Client = redis.Redis
 
 _TIMEOUT_S = 10.0
 _RETRIES = 2
+_PACKED = 200  # commands that the server works on while the next are written
 
 
 def connect(address: str) -> Client:
@@ -75,10 +77,13 @@ class Script:
         return replies
 
     def _send(self, client: Client, calls: Sequence[tuple[Sequence[Any], Sequence[Any]]]) -> list[Any]:
-        pipeline = client.pipeline(transaction=False)
-        for keys, arguments in calls:
-            pipeline.evalsha(self.sha, len(keys), *keys, *arguments)
-        return pipeline.execute(raise_on_error=False)
+        commands = [("EVALSHA", self.sha, len(keys), *keys, *arguments) for keys, arguments in calls]
+
+        def parts(connection: Any) -> Iterator[bytes]:
+            for first in range(0, len(commands), _PACKED):
+                yield b"".join(connection.pack_commands(commands[first : first + _PACKED]))
+
+        return _ask(client, parts, len(commands))
 
 
 @cache
@@ -102,26 +107,49 @@ def hmget_many(client: Client, groups: Sequence[tuple[Sequence[bytes], Sequence[
         ServiceError: The server does not answer.
     """
     payload = b"".join(_hmgets(keys, fields) for keys, fields in groups)
-
-    def ask() -> list[list[list[bytes | None]]]:
-        connection.send_packed_command([payload])
-        replies = [[connection.read_response(disable_decoding=True) for _ in keys] for keys, _ in groups]
-        for reply in (reply for group in replies for reply in group):
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
-
     with answering(client):
-        connection = client.connection_pool.get_connection()
-        done = False
-        try:
-            answer: list[list[list[bytes | None]]] = connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
-            done = True
-            return answer
-        finally:
-            if not done:
-                connection.disconnect()  # never give back a connection with replies still under way
-            client.connection_pool.release(connection)
+        answers = _ask(client, lambda _: [payload], sum(len(keys) for keys, _ in groups))
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+    following = iter(answers)
+    return [list(islice(following, len(keys))) for keys, _ in groups]
+
+
+def _ask(client: Client, parts: Callable[[Any], Iterable[bytes]], replies: int) -> list[Any]:
+    """Send commands as RESP bytes, part by part, so that the server works while the next part is written; then read so many replies.
+
+    Args:
+        client: From `connect`.
+        parts: Writes the commands for a connection; called again when that is lost.
+        replies: How many come.
+
+    Returns:
+        The replies, of a command that was refused the error.
+    """
+
+    def ask() -> list[Any]:
+        for part in parts(connection):
+            connection.send_packed_command([part])
+        return [_reply(connection) for _ in range(replies)]
+
+    connection = client.connection_pool.get_connection()
+    done = False
+    try:
+        answers: list[Any] = connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
+        done = True
+        return answers
+    finally:
+        if not done:
+            connection.disconnect()  # never give back a connection with replies still under way
+        client.connection_pool.release(connection)
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error
 
 
 def _hmgets(keys: Sequence[bytes], fields: Sequence[bytes]) -> bytes:

@@ -28,6 +28,7 @@ KEYS = 2_000
 PAYMENTS_PER_HOUR = 2_000
 """A key has a payment every hour: 27 in the history, 3 in the longest window."""
 SEED = 5
+TIME = pa.timestamp("ms", tz="UTC")
 
 VIEWS = {"card_activity": "card", "merchant_activity": "merchant", "customer_activity": "customer"}
 """View → its key; the names of its features begin with it."""
@@ -80,7 +81,7 @@ def plan() -> Plan:
 
 
 def ensure(folder: Path, *, hours: int = 27) -> None:
-    """Write `tiles/<view>.parquet` of the first hours, and of 27 also `features/<view>.parquet` as of their end, unless they are there."""
+    """Write `tiles/<view>.parquet` of so many hours, and `features/<view>.parquet` as of the end of the history, unless they are there."""
     if (folder / "done").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.compiler.plan import Plan
 from inference.online.connection import Client
 from inference.online.store import TileWriter
-from tests.benchmarks.online.inputs import END_MS
+from tests.benchmarks.online.inputs import END_MS, TIME
 
 
 def fill(plan: Plan, client: Client, folder: Path) -> None:
-    """Store `tiles/<view>.parquet` of every view, and close them up to the end of the history."""
+    """Store the history's tiles in every view, and close them up to its end."""
+    end = pa.scalar(END_MS, pa.int64()).cast(TIME)
     for name, view in plan.views.items():
+        tiles = pq.read_table(folder / "tiles" / f"{name}.parquet")
         writer = TileWriter(view, client)
-        writer.write(pq.read_table(folder / "tiles" / f"{name}.parquet"))
+        writer.write(tiles.filter(pc.less(tiles["tile_start"], end)))
         writer.close(END_MS, 0)

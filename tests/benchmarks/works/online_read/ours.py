@@ -14,7 +14,7 @@ from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from tests.benchmarks.online.calls import timed
 from tests.benchmarks.online.cases import CALLS, CASES, keys_of
-from tests.benchmarks.online.inputs import DELAY_MS, END_MS, KEYS, TILE_MS, VIEWS, plan
+from tests.benchmarks.online.inputs import DELAY_MS, END_MS, KEYS, TILE_MS, TIME, VIEWS, plan
 from tests.benchmarks.online.store import fill
 
 
@@ -38,7 +38,7 @@ def _requests(number: int, rows: int) -> pa.Table:
     time_ms = END_MS + DELAY_MS + rng.integers(0, TILE_MS, rows)
     columns = {key: pa.array(keys_of(number, key, rows, KEYS)) for key in VIEWS.values()}
     ids = [f"{number}-{row}" for row in range(rows)]
-    return pa.table({"request_id": ids, "event_time": pa.array(time_ms).cast(pa.timestamp("ms", tz="UTC")), **columns})
+    return pa.table({"request_id": ids, "event_time": pa.array(time_ms).cast(TIME), **columns})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""Writes the stream with our materializer: `python ours.py ADDRESS INPUTS OUT`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.compiler.plan import ViewPlan
+from features.packing import TileCodec
+from inference.materializer import Materializer
+from inference.online.connection import Client, connect, hmget_many
+from inference.online.frontier import Frontiers
+from inference.online.layout import EntityKeys, packed_of, tiles_fields
+from inference.online.store import TileWriter
+from schemas.record import SchemaSet
+from tests.benchmarks.online.inputs import HERE, TIME, plan
+from tests.benchmarks.online.store import fill
+
+BATCH = 5_000
+"""Records: what the job is given at most."""
+
+
+def main(address: str, inputs: Path, out: Path) -> None:
+    """Fill the store with the history, write what comes after it, and read back all that is stored."""
+    client, views = connect(address), plan().views
+    fill(plan(), client, inputs)
+    job = Materializer(
+        views=tuple(views.values()),
+        writers={name: TileWriter(view, client) for name, view in views.items()},
+        frontiers=Frontiers(client),
+        schemas=SchemaSet.load(HERE / "schemas"),
+    )
+    stream = pq.read_table(inputs / "stream.parquet")
+    topics: list[Any] = stream["topic"].to_pylist()
+    bodies: list[Any] = stream["body"].to_pylist()
+    written = 0
+    started = time.perf_counter()
+    for first in range(0, len(bodies), BATCH):
+        written += job.write(topics[first : first + BATCH], bodies[first : first + BATCH]).tiles
+    seconds = time.perf_counter() - started
+    (out / "figures.json").write_text(json.dumps({"seconds": seconds, "tiles_per_s": written / seconds}))
+    (out / "frontiers.json").write_text(json.dumps(Frontiers(client).read(list(views))))
+    for name, view in views.items():
+        pq.write_table(_stored(view, client, inputs), out / f"{name}.parquet")
+
+
+def _stored(view: ViewPlan, client: Client, inputs: Path) -> pa.Table:
+    key = view.keys[0].name
+    names = np.unique(pq.read_table(inputs / "tiles" / f"{view.name}.parquet", columns=[key])[key].to_numpy())
+    keys = EntityKeys(view.keys, "tidemark").of_all((name,) for name in names.tolist())
+    (found,) = hmget_many(client, [(keys, tiles_fields(view)[:1])])
+    tiles = TileCodec(view=view).unpack([packed_of(value) for (value,) in found]).tiles
+    columns = {column.name: tiles.columns[column.name].arrow(column.type) for column in view.tile_columns}
+    return pa.table({key: names[tiles.owner], "tile_start": pa.array(tiles.start_ms).cast(TIME), **columns})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
