@@ -119,5 +119,8 @@ BENCHMARK = Benchmark(
         Goal(name="latency_p99_at_2000", figure="p99_2000_per_second_seconds", of=AT_LEAST_ONCE, at_most=0.120),
         Goal(name="exactly_once_p99_at_2000", figure="p99_2000_per_second_seconds", of=EXACTLY_ONCE, at_most=0.120 + CHECKPOINT_MS / 1000),
     ),
+    in_quick=False,
+    rounds=1,
+    warm_up=False,
     shown=tuple(f"{quantile}_{rate}_per_second_seconds" for rate in RATES for quantile in ("p50", "p99")),
 )
