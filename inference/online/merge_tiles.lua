@@ -32,19 +32,6 @@ local function timestamp(ms)
   return (seconds ~= 0 and '\8' .. varint(seconds) or '') .. (nanos ~= 0 and '\16' .. varint(nanos) or '')
 end
 
-local function parse(body, starts, records, revisions)
-  local offset = 1
-  while offset <= #body do
-    local length, start, revision = struct.unpack('<I4i8i8', body, offset)
-    local known = revisions[start]
-    if known == nil then starts[#starts + 1] = start end
-    if known == nil or revision >= known then
-      records[start], revisions[start] = string.sub(body, offset, offset + RECORD + length - 1), revision
-    end
-    offset = offset + RECORD + length
-  end
-end
-
 local kept_from, newest_end, body = NOTHING_DROPPED, NOTHING_DROPPED, ''
 local base = retire_at > 0 and '\0\0\0\0' or ''
 local newest_revision = 0
@@ -66,6 +53,18 @@ local _, first = struct.unpack('<I4i8', incoming, 1)
 if first >= newest_end then
   body = body .. incoming
 else
+  local function parse(body, starts, records, revisions)
+    local offset = 1
+    while offset <= #body do
+      local length, start, revision = struct.unpack('<I4i8i8', body, offset)
+      local known = revisions[start]
+      if known == nil then starts[#starts + 1] = start end
+      if known == nil or revision >= known then
+        records[start], revisions[start] = string.sub(body, offset, offset + RECORD + length - 1), revision
+      end
+      offset = offset + RECORD + length
+    end
+  end
   local starts, records, revisions = {}, {}, {}
   parse(body, starts, records, revisions)
   parse(incoming, starts, records, revisions)
@@ -80,10 +79,11 @@ while offset <= #incoming do
   offset = offset + RECORD + length
 end
 
+local oldest = math.max(newest_end - retention_ms, retire_at > 0 and kept_from or NOTHING_DROPPED)
 local keep, past, strays = 1, 0, 0
 while keep <= #body do
   local length, start, revision = struct.unpack('<I4i8i8', body, keep)
-  if start >= math.max(newest_end - retention_ms, retire_at > 0 and kept_from or NOTHING_DROPPED) then break end
+  if start >= oldest then break end
   if retire_at > 0 then
     past = past + 1
     if start < kept_from then strays = strays + 1 end
@@ -99,7 +99,8 @@ if retire_at > 0 then
   if strays > 0 or past >= retire_at + (newest_revision > held_from and held or 0) then due = 1 end
 end
 
-local value = struct.pack('<i8i8', kept_from, newest_end) .. layout .. base .. string.sub(body, keep)
-redis.call('HSET', KEYS[1], field, '\10' .. varint(#value) .. value, ts_field, timestamp(newest_end))
+if keep > 1 then body = string.sub(body, keep) end
+local value = '\10' .. varint(HEADER + #base + #body) .. struct.pack('<i8i8', kept_from, newest_end) .. layout .. base .. body
+redis.call('HSET', KEYS[1], field, value, ts_field, timestamp(newest_end))
 if ttl_ms > 0 then redis.call('PEXPIRE', KEYS[1], ttl_ms) end
 return due
