@@ -38,7 +38,7 @@ million: $(READY) ## A million requests answered exactly once, with a TaskManage
 bench: $(READY) ## Speed beside the limit and the peers: an hour; writes the table in the README
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
-bench-quick: $(READY) ## The same on small inputs, minutes
+bench-quick: $(READY) ## The same on small inputs and in one round, minutes
 	@$(BIN)/python -m tests.benchmarks --quick $(BENCH)
 
 lint: $(READY) ## Style, types and layers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 
 from infra.settings import Settings
 from tests.benchmarks import environments, results, table
@@ -18,7 +19,7 @@ def main() -> int:
     known = benchmarks()
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(known)}; all when not given")
-    parser.add_argument("--quick", action="store_true", help="small inputs, minutes; written to quick.json, and the README stays as it is")
+    parser.add_argument("--quick", action="store_true", help="small inputs, one round, minutes; written to quick.json, and the README stays as it is")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in known]
     if unknown:
@@ -34,6 +35,8 @@ def main() -> int:
 def _run(name: str, benchmark: Benchmark, *, quick: bool) -> int:
     home = (Settings.load().home / "bench").absolute()
     started = time.monotonic()
+    if quick:
+        benchmark = replace(benchmark, rounds=1, warm_up=False)
     _tell(f"{name}: {benchmark.title}{'; here of small inputs' if quick else ''}")
     for peer in benchmark.peers:
         environments.ensure(home / "peers", peer)
