@@ -217,6 +217,8 @@ class Job:
         return {
             "execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS}ms",
             "pipeline.auto-watermark-interval": f"{WATERMARK_INTERVAL_MS}ms",
+            # Operators of one task hand rows on as they are: those that keep one, as those with Python functions do, copy it themselves.
+            "pipeline.object-reuse": "true",
         }
 
 

@@ -62,6 +62,17 @@ def test_a_fast_wrong_answer_fails(tmp_path: Path) -> None:
         measure(benchmark(contender("hasty", run, check)), workspace(tmp_path), lambda line: None)
 
 
+def test_what_was_started_is_ended_whatever_comes(tmp_path: Path) -> None:
+    ended: list[Workspace] = []
+
+    def run(out: Path) -> Figures:
+        raise CommandError("no")
+
+    with pytest.raises(CommandError):
+        measure(benchmark(contender("broken", run), end=ended.append), workspace(tmp_path), lambda line: None)
+    assert ended == [workspace(tmp_path)]
+
+
 def test_each_round_begins_with_an_empty_folder(tmp_path: Path) -> None:
     def run(out: Path) -> Figures:
         assert list(out.iterdir()) == []

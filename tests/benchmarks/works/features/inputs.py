@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from confluent_kafka.admin import AdminClient
 
 from infra.settings import Settings
 from jobs import topics
 from jobs.publish import Publisher
 from schemas.record import SchemaSet
 from schemas.wire import Encoder
+from tests.benchmarks.works.features import services
 
 TOPIC, PARTITIONS = "payments", 2
 CARDS, EVENTS_PER_MINUTE = 4_000, 4_000
@@ -43,6 +43,8 @@ def ensure(settings: Settings, truth: Path, count: int) -> int:
     if truth.exists() and _published(settings) == count + PARTITIONS:
         return pq.read_metadata(truth).num_rows
     truth.unlink(missing_ok=True)
+    services.remove(settings, lambda topic: topic == TOPIC)
+    topics.create(settings.kafka_servers, [TOPIC], partitions=PARTITIONS, replication=1, config={"retention.ms": "-1"})
     rng = np.random.default_rng(_SEED)
     minutes = count // EVENTS_PER_MINUTE
     time_ms = np.sort(rng.integers(0, minutes * MINUTE_MS, count)) + START_MS
@@ -59,19 +61,13 @@ def ensure(settings: Settings, truth: Path, count: int) -> int:
 
 def _published(settings: Settings) -> int:
     """How many events the topic has; 0 where there is none."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_servers})
-    if TOPIC not in admin.list_topics(timeout=10).topics:
+    if TOPIC not in services.topics_there(settings):
         return 0
     return sum(end - first for first, end in topics.extents(settings.kafka_servers, [TOPIC])[TOPIC].values())
 
 
 def _publish(settings: Settings, events: pa.Table, *, end_ms: int) -> None:
     """As `tidemark publish` writes them, but not in the order of their times."""
-    topics_of_old = AdminClient({"bootstrap.servers": settings.kafka_servers})
-    if TOPIC in topics_of_old.list_topics(timeout=10).topics:
-        for deleted in topics_of_old.delete_topics([TOPIC]).values():
-            deleted.result()
-    topics.create(settings.kafka_servers, [TOPIC], partitions=PARTITIONS, replication=1, config={"retention.ms": "-1"})
     schema = SchemaSet.load(settings.schemas).current("payment")
     encoder = Encoder(schema)
     with Publisher(settings.kafka_servers, TOPIC, schema, event_time="event_time") as publisher:

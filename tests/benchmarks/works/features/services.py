@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,27 +54,28 @@ def end(workspace: Workspace) -> None:
     runtime.stop(replace(Settings.load(), home=workspace.folder / "runtime"))
 
 
-def empty(settings: Settings, topic: str) -> None:
-    """Make an output topic anew; the broker stamps its records with the time at which it has them."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_servers})
-    if topic in admin.list_topics(timeout=10).topics:
-        for deleted in admin.delete_topics([topic]).values():
-            deleted.result()
+def topics_there(settings: Settings) -> frozenset[str]:
+    """The broker's topics."""
+    return frozenset(AdminClient({"bootstrap.servers": settings.kafka_servers}).list_topics(timeout=10).topics)
+
+
+def remove(settings: Settings, which: Callable[[str], bool]) -> None:
+    """Remove topics, and wait until they are gone."""
+    admin, names = AdminClient({"bootstrap.servers": settings.kafka_servers}), list(filter(which, topics_there(settings)))
+    for removed in admin.delete_topics(names).values() if names else ():
+        removed.result()
     deadline = time.monotonic() + 30
-    while topic in admin.list_topics(timeout=10).topics:
+    while any(map(which, topics_there(settings))):
         if time.monotonic() > deadline:
-            raise CommandError(f"topic {topic} is still there")
+            raise CommandError(f"topics are still there: {', '.join(names)}")
         time.sleep(_POLL_S)
+
+
+def empty(settings: Settings, topic: str) -> None:
+    """Make an output topic anew, without what Quix Streams has kept of an earlier run; the broker stamps its records with the time at which it has them."""
+    remove(settings, lambda name: name == topic or name.startswith("changelog__"))
     stamped = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
     topics.create(settings.kafka_servers, [topic], partitions=CORES, replication=1, config=stamped)
-
-
-def clean(settings: Settings) -> None:
-    """Remove the topics in which Quix Streams keeps its state."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_servers})
-    left = [name for name in admin.list_topics(timeout=10).topics if name.startswith("changelog__")]
-    for deleted in admin.delete_topics(left).values() if left else ():
-        deleted.result()
 
 
 def forget(settings: Settings, job: str, source: str) -> None:
