@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import mmh3
@@ -31,23 +31,22 @@ class EntityKeys:
 
     def of(self, values: Sequence[Any]) -> bytes:
         """The key of one entity; the values in the entity's declared order, none of them null."""
-        parts = [self._prefix]
+        (key,) = self.of_all([values])
+        return key
+
+    def of_all(self, entities: Sequence[Sequence[Any]]) -> list[bytes]:
+        """The keys of many."""
+        columns: list[list[bytes]] = []
         for number, type_ in zip(self._order, self._types, strict=True):
             if type_ is DataType.STRING:
-                text = values[number].encode()
-                parts += (struct.pack("<II", _STRING, len(text)), text)
+                size = struct.Struct("<II").pack
+                texts = [values[number].encode() for values in entities]
+                columns += ([size(_STRING, len(text)) for text in texts], texts)
             else:
-                parts.append(struct.pack("<IIq", _INT64, 8, values[number]))
-        parts.append(self._suffix)
-        return b"".join(parts)
-
-    def of_all(self, entities: Iterable[Sequence[Any]]) -> list[bytes]:
-        """The keys of many."""
-        if self._types != [DataType.STRING]:
-            return [self.of(values) for values in entities]
-        prefix, suffix, size = self._prefix, self._suffix, struct.Struct("<II").pack
-        texts = [text.encode() for (text,) in entities]
-        return [b"%b%b%b%b" % (prefix, size(_STRING, len(text)), text, suffix) for text in texts]
+                whole = struct.Struct("<IIq").pack
+                columns.append([whole(_INT64, 8, values[number]) for values in entities])
+        prefix, suffix = self._prefix, self._suffix
+        return [b"".join((prefix, *parts, suffix)) for parts in zip(*columns, strict=True)]
 
 
 def split_key(key: bytes) -> tuple[bytes, str] | None:

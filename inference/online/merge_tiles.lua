@@ -13,22 +13,35 @@ local retire_at, held, held_from = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumbe
 local NOTHING_DROPPED = -2 ^ 63
 local HEADER, RECORD = 24, 20
 
+local char, floor = string.char, math.floor
+
 local function varint(number)
+  if number >= 0 and number < 2 ^ 7 then return char(number) end
+  if number >= 2 ^ 7 and number < 2 ^ 14 then return char(number % 128 + 128, floor(number / 128)) end
+  if number >= 2 ^ 28 and number < 2 ^ 35 then -- the seconds of all years from 1978 to 3058
+    return char(
+      number % 128 + 128,
+      floor(number / 2 ^ 7) % 128 + 128,
+      floor(number / 2 ^ 14) % 128 + 128,
+      floor(number / 2 ^ 21) % 128 + 128,
+      floor(number / 2 ^ 28)
+    )
+  end
   local bytes = {}
   for _ = 1, 9 do
     local low = number % 128
     number = (number - low) / 128
     if number == 0 then
-      bytes[#bytes + 1] = string.char(low)
+      bytes[#bytes + 1] = char(low)
       return table.concat(bytes)
     end
-    bytes[#bytes + 1] = string.char(low + 128)
+    bytes[#bytes + 1] = char(low + 128)
   end
   return table.concat(bytes) .. '\1'
 end
 
 local function timestamp(ms)
-  local seconds, nanos = math.floor(ms / 1000), (ms % 1000) * 1000000
+  local seconds, nanos = floor(ms / 1000), (ms % 1000) * 1000000
   return (seconds ~= 0 and '\8' .. varint(seconds) or '') .. (nanos ~= 0 and '\16' .. varint(nanos) or '')
 end
 

@@ -85,7 +85,7 @@ class TileWriter:
         start = Values.of(tiles.column("tile_start"), DataType.TIMESTAMP).numbers
         revision = Values.of(tiles.column("revision"), DataType.INT64).numbers
         self._check(start)
-        keys = self._keys.of_all(zip(*(tiles.column(key.name).to_pylist() for key in self.view.keys), strict=True))
+        keys = self._keys.of_all(list(zip(*(tiles.column(key.name).to_pylist() for key in self.view.keys), strict=True)))
         maps = {partial.name for partial in self.view.partials if partial.kind.is_map}
         columns = {
             column.name: Values.of(_canonical(tiles.column(column.name)) if column.name in maps else tiles.column(column.name), column.type)

@@ -37,7 +37,7 @@ class Member:
 
     @property
     def memory_bytes(self) -> int:
-        """What the shard counts in memory. LightGBM does not tell, and holds 0.6 to 0.9 of this for trees of 255 to 8 leaves (tests/inference/shards)."""
+        """What the shard counts in memory. LightGBM does not tell, and holds 0.5 to 0.9 of this for trees of 255 to 8 leaves (tests/inference/shards)."""
         return self.size_bytes + _BOOSTER_BYTES
 
 

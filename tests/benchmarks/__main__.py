@@ -19,7 +19,9 @@ def main() -> int:
     known = benchmarks()
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(known)}; all when not given")
-    parser.add_argument("--quick", action="store_true", help="small inputs, one round, minutes; written to quick.json, and the README stays as it is")
+    parser.add_argument(
+        "--quick", action="store_true", help="small inputs, one round, minutes; written to quick.json, and the README stays as it is"
+    )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in known]
     if unknown:

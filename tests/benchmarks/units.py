@@ -6,7 +6,7 @@ from __future__ import annotations
 def shown(figure: str, value: float) -> str:
     """With its unit."""
     if figure.endswith("_bytes"):
-        return f"{value / 2**30:.2f} GiB"
+        return f"{value / 2**30:.2f} GiB" if value >= 2**30 / 10 else f"{value / 2**20:.1f} MiB"
     if figure.endswith("_per_s"):
         return f"{value:,.0f}"
     if not figure.endswith("seconds"):

@@ -110,7 +110,13 @@ def test_a_shard_counts_no_less_than_lightgbm_holds(tmp_path: Path, leaves: int,
     booster = lgb.train(parameters, lgb.Dataset(matrix, matrix[:, :3].sum(axis=1) + random.normal(size=len(matrix)) > 0), trees)
     booster.save_model(tmp_path / "0.txt")
     member = Member(path=tmp_path / "0.txt", sha256="", size_bytes=(tmp_path / "0.txt").stat().st_size)
-    measured = subprocess.run([sys.executable, "-c", HOLDS, member.path], capture_output=True, text=True, check=True, timeout=120)
+    measured = subprocess.run(
+        [sys.executable, "-c", HOLDS, member.path, str((100 << 20) // member.memory_bytes)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     assert 0.4 < float(measured.stdout) / member.memory_bytes < 1
 
 
@@ -126,7 +132,7 @@ def load():
 first = load()
 gc.collect()
 before = psutil.Process().memory_info().rss
-held = [load() for _ in range(30)]
+held = [load() for _ in range(int(sys.argv[2]))]  # many: what the process had already is no matter then
 gc.collect()
 print((psutil.Process().memory_info().rss - before) / len(held))
 """

@@ -135,4 +135,5 @@ BENCHMARK = Benchmark(
     end=services.end,
     goals=(Goal(name="features_vs_best_peer", figure="events_per_s", of=GATE, to=(QUIX, BYTEWAX, PATHWAY), at_least=2.0),),
     peers=("quix", "bytewax", "pathway"),
+    in_quick=False,  # of a small input it would tell how fast processes start
 )

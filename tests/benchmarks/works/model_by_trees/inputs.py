@@ -38,10 +38,13 @@ def ensure(folder: Path, trees: int) -> None:
     parameters = {
         "objective": "binary",
         "num_leaves": LEAVES,
-        "learning_rate": 0.01,
+        "learning_rate": 0.001,  # so that the last tree still has something to learn, and all its leaves
         "min_data_in_leaf": 5,
+        "min_sum_hessian_in_leaf": 0.0,
         "num_threads": CORES,
         "verbosity": -1,
     }
     booster = lgb.train(parameters, lgb.Dataset(matrix, label), trees)
+    if booster.model_to_string().count(f"\nnum_leaves={LEAVES}\n") != trees:
+        raise ValueError(f"not every tree has {LEAVES} leaves")
     save(folder, booster, encoding, record={"name": "large", "service": "none", "service_version": "none"}, stages=STAGES)

@@ -42,7 +42,7 @@ def main(address: str, inputs: Path, out: Path, seconds: float) -> None:
 
 def _commands(view: ViewPlan, call: int, rows: int) -> list[tuple[Any, ...]]:
     (key,) = view.keys
-    keys = EntityKeys(view.keys, "tidemark").of_all((value,) for value in keys_of(call, key.name, rows, KEYS))
+    keys = EntityKeys(view.keys, "tidemark").of_all([(value,) for value in keys_of(call, key.name, rows, KEYS)])
     return [("HMGET", each, tiles_fields(view)[0]) for each in keys]
 
 

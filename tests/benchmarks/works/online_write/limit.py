@@ -53,7 +53,7 @@ def _records(view: ViewPlan, inputs: Path) -> list[tuple[Any, Any, Any]]:
     start = Values.of(tiles["tile_start"], DataType.TIMESTAMP).numbers
     revision = Values.of(tiles["revision"], DataType.INT64).numbers
     columns = {column.name: Values.of(tiles[column.name], column.type) for column in view.tile_columns}
-    keys = EntityKeys(view.keys, "tidemark").of_all(zip(tiles[view.keys[0].name].to_pylist(), strict=True))
+    keys = EntityKeys(view.keys, "tidemark").of_all([(value,) for value in tiles[view.keys[0].name].to_pylist()])
     records = TileCodec(view=view).pack(start_ms=start, revision=revision, columns=columns)
     fields = [f"{view.name}:{number}".encode() for number in start.tolist()]
     return list(zip(keys, fields, records, strict=True))

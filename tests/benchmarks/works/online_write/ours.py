@@ -54,7 +54,7 @@ def main(address: str, inputs: Path, out: Path) -> None:
 def _stored(view: ViewPlan, client: Client, inputs: Path) -> pa.Table:
     key = view.keys[0].name
     names = np.unique(pq.read_table(inputs / "tiles" / f"{view.name}.parquet", columns=[key])[key].to_numpy())
-    keys = EntityKeys(view.keys, "tidemark").of_all((name,) for name in names.tolist())
+    keys = EntityKeys(view.keys, "tidemark").of_all([(name,) for name in names.tolist()])
     (found,) = hmget_many(client, [(keys, tiles_fields(view)[:1])])
     tiles = TileCodec(view=view).unpack([packed_of(value) for (value,) in found]).tiles
     columns = {column.name: tiles.columns[column.name].arrow(column.type) for column in view.tile_columns}
