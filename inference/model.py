@@ -98,5 +98,5 @@ def load(
     sharded = None
     if manifest.map is not None:
         boosters = Boosters(manifest.shards, columns=columns, budget_bytes=shard_memory_bytes)
-        sharded = Sharded(map=manifest.map, boosters=boosters, untrained=manifest.untrained, stages=max(1, len(manifest.stages)))
+        sharded = Sharded(map=manifest.map, boosters=boosters, stages=max(1, len(manifest.stages)))
     return LoadedModel(manifest=manifest, booster=parse(content, path), shards=sharded)

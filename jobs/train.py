@@ -22,7 +22,7 @@ from jobs.features_read import service_named
 from jobs.fit import PARAMETERS, TEST, Examples, Trained, fit
 from jobs.frontier import instant_ms
 from jobs.output import written_whole
-from jobs.train_shards import Sharding, sharding, train_shards
+from jobs.train_shards import Sharding, figure, sharding, train_shards
 from jobs.training_set import Split, TrainingSet, day
 
 STATIC = "static"
@@ -110,7 +110,7 @@ def train_and_save(data: TrainingSet, split: Split, folder: Path, *, name: str, 
 
 def _line(name: str, version: str, trained: Trained) -> str:
     test = trained.metrics[TEST]
-    return f"{name} {version}: {trained.booster.num_trees()} trees, test AUC {test['auc'] or float('nan'):.4f}, log loss {test['log_loss']:.4f} ({trained.seconds:.1f} s)"
+    return f"{name} {version}: {trained.booster.num_trees()} trees, test AUC {figure(test['auc'])}, log loss {figure(test['log_loss'])} ({trained.seconds:.1f} s)"
 
 
 def _record(data: TrainingSet, split: Split, trained: Trained, *, name: str) -> dict[str, Any]:

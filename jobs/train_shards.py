@@ -104,7 +104,7 @@ def train_shards(
         records[number] = {"rows": int(rows.sum()), "trees": trees, "metrics": trained[number].metrics, "parent": {TEST: parents}}
         lines.append(
             f"{title}: {int(own.parts[FIT].sum()):,} rows to fit, {trees} trees, "
-            f"test log loss {_figure(trained[number].metrics[TEST]['log_loss'])}, the parent's {_figure(parents['log_loss'])}"
+            f"test log loss {figure(trained[number].metrics[TEST]['log_loss'])}, the parent's {figure(parents['log_loss'])}"
         )
     whole = measured(together, examples.happened[test])
     shards = TrainedShards(
@@ -118,7 +118,7 @@ def _heading(sharding: Sharding, shards: TrainedShards, whole: dict[str, Any]) -
     missing = f", {len(shards.untrained)} without ({others})" if shards.untrained else ""
     return (
         f"by {' × '.join(sharding.map.key)}, shard map version {sharding.map.version}: {len(shards.boosters)} shards with a model{missing}; "
-        f"together test AUC {_figure(whole['auc'])}, log loss {_figure(whole['log_loss'])}"
+        f"together test AUC {figure(whole['auc'])}, log loss {figure(whole['log_loss'])}"
     )
 
 
@@ -147,5 +147,6 @@ def _once(segments: Sequence[str]) -> Sequence[str]:
     return segments
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A metric for people; so few rows may not have it."""
     return "unknown" if value is None else f"{value:.4f}"

@@ -124,9 +124,16 @@ class ShardMap:
         by_hash = self._owners[murmur2(texts) % len(self._owners)] if self.classes else np.full(len(texts), PARENT, dtype=np.int64)
         if not self.segments:
             return by_hash
-        found: Any = pc.index_in(texts, value_set=pa.array(list(self.segments), type=pa.string()))
-        own = np.append(np.fromiter(self.segments.values(), dtype=np.int64), PARENT)[found.fill_null(-1).to_numpy(zero_copy_only=False)]
+        keys, shards = self._segments
+        found: Any = pc.index_in(texts, value_set=keys)
+        own = shards[found.fill_null(-1).to_numpy(zero_copy_only=False)]
         return np.where(own == PARENT, by_hash, own)
+
+    @cached_property
+    def _segments(self) -> tuple[pa.Array[Any], NDArray[np.int64]]:
+        """The keys that have a shard of their own, and these shards; at the end that of all others."""
+        keys: pa.Array[Any] = pa.array(list(self.segments), type=pa.string())
+        return keys, np.append(np.fromiter(self.segments.values(), dtype=np.int64), PARENT)
 
     def split(self, shard: int) -> Self:
         """The next version: half of the shard's keys move to a new shard, no other key moves.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import lightgbm as lgb
@@ -29,13 +29,11 @@ class Sharded:
     Attributes:
         map: Which shard answers which request.
         boosters: Of the shards that have a model; the map may have others.
-        untrained: Shard → why it has none.
         stages: How many the trees of each are cut into; they give the same bits together here as apart.
     """
 
     map: ShardMap
     boosters: Boosters = field(repr=False)
-    untrained: Mapping[int, str] = field(default_factory=dict)
     stages: int = 1
 
     def route(self, requests: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:

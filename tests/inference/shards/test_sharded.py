@@ -190,5 +190,5 @@ def test_a_damaged_map_is_named(tmp_path: Path, change: dict[str, object]) -> No
 
 
 def test_a_shard_without_a_model_is_routed_to_the_parent() -> None:
-    sharded = Sharded(map=ShardMap.of(["user"], shards=1), boosters=Boosters({}, columns=1, budget_bytes=1), untrained={0: "few rows"})
+    sharded = Sharded(map=ShardMap.of(["user"], shards=1), boosters=Boosters({}, columns=1, budget_bytes=1))
     assert sharded.route(pa.table({"user": ["a", None]})).tolist() == [PARENT, PARENT]
