@@ -191,7 +191,7 @@ def test_a_shard_with_too_little_to_learn_from_has_no_model_and_says_why(tmp_pat
     model = load(tmp_path / "m")
     assert model.shards is not None
     assert list(model.shards.boosters.members) == []
-    assert set(model.shards.untrained) == {0, 1}
+    assert set(model.manifest.untrained) == {0, 1}
     assert said[-2].startswith("  shard 1 (carrier = ZZ): no model: 0 rows to fit, fewer than 1,000")
     assert "0 shards with a model, 2 without (their requests are refused); together" in said[2]
     few = cut_by("carrier", segments=["ZZ"], fewest_rows=0)

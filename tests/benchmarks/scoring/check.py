@@ -47,6 +47,16 @@ def right(servers: str, topic: str, model: Path, count: int, truth: pa.Table) ->
         raise WrongAnswerError("scores that are not the model's")
 
 
+def scores(file: Path, model: Path, truth: pa.Table) -> None:
+    """Compare scores, in the order of the requests.
+
+    Raises:
+        WrongAnswerError: They are not the model's.
+    """
+    if not np.array_equal(np.load(file), load(model).predict(truth)):
+        raise WrongAnswerError("scores that are not the model's")
+
+
 def _record(body: bytes, schema: dict[str, Any]) -> dict[str, Any]:
     record = schemaless_reader(io.BytesIO(body[_HEADER_BYTES:]), schema, None)
     assert isinstance(record, dict)

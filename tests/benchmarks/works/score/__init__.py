@@ -42,7 +42,13 @@ def prepare(workspace: Workspace) -> list[Contender]:
             check=_right(ready, service.predictions_topic, truth),
         ),
         Contender(name=LOOP, role=Role.PEER, what=loop, run=_in_a_loop(ready, len(requests)), check=_right(ready, PREDICTIONS, truth)),
-        Contender(name=ALONE, role=Role.LIMIT, what=alone, run=_alone(ready, len(requests)), check=lambda out: None),
+        Contender(
+            name=ALONE,
+            role=Role.LIMIT,
+            what=alone,
+            run=_alone(ready, len(requests)),
+            check=lambda out: check.scores(out / "scores.npy", ready.model, truth),
+        ),
     ]
 
 
