@@ -2,7 +2,8 @@
 
 source topics ─raw bytes─▶ gate ─▶ dead letters · late · archive (Parquet) · `tidemark.tiles.<view>` · `tidemark.frontier`
 
-The gate decodes and tells the time: the watermark that it puts beside each record is the one that decides lateness and closes windows.
+The gate decodes and tells the time: the watermark that it puts beside each record is the one that decides lateness and closes windows. Of a trusted
+source Flink decodes, and a clock alone tells the time.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironmen
 from pyflink.table.udf import udf
 
 from features.catalog import load
-from features.compiler import flink, flink_tiles
+from features.compiler import flink, flink_gate, flink_tiles
 from features.compiler.declarations import did_you_mean
+from features.compiler.flink_gate import Reading
+from features.compiler.flink_text import quote
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from infra.settings import Settings
 from jobs import beginning, beside, topics
@@ -86,15 +89,17 @@ class Job:
 
     def _add_source(self, source: SourcePlan, views: Sequence[ViewPlan]) -> None:
         tables, sizes = self._tables, sorted({view.tile_ms for view in views})
-        tables.execute_sql(flink.raw_table(source, options=self._raw_options(source)))
-        tables.execute_sql(flink.ticks_table(source))
-        self._relation(flink.messages(source), self._stream(flink.messages_query(source)), flink.MESSAGE_COLUMNS)
+        reading = self._reading(source)
+        tables.execute_sql(flink_gate.raw_table(source, reading, options=self._raw_options(source)))
+        tables.execute_sql(flink_gate.ticks_table(source))
+        messages = self._stream(flink_gate.messages_query(source, reading))
+        self._relation(flink_gate.messages(source), messages, flink_gate.message_columns(reading))
         least_ms, gates = self._beginnings[source.name].watermark_ms, self._settings.parallelism
         clock = Clock(source=source, settings=self._settings, group=self._group(source), least_ms=least_ms)
-        tables.create_temporary_function(flink.clock(source), udf(clock, result_type=DataTypes.BIGINT(), func_type="pandas"))
-        tables.create_temporary_function(flink.gate(source), self._gate(source, clock if gates == 1 else None))
-        checked = self._stream(flink.gate_query(source, gates=gates))
-        self._relation(flink.checked(source), checked, flink.checked_columns(source), time="_time", watermark=flink.WATERMARK)
+        tables.create_temporary_function(flink_gate.clock(source), udf(clock, result_type=DataTypes.BIGINT(), func_type="pandas"))
+        tables.create_temporary_function(flink_gate.gate(source), self._gate(source, clock if gates == 1 else None))
+        checked, columns = self._stream(flink_gate.gate_query(source, reading, gates=gates)), flink_gate.checked_columns(source, reading)
+        self._relation(flink_gate.checked(source), checked, columns, time="_time", watermark=flink_gate.WATERMARK)
         for size in sizes:
             beats = self._stream(flink.beats_query(source, size, after_ms=least_ms))
             self._relation(flink.beats(source, size), beats, {"_beat": "TIMESTAMP_LTZ(3)"}, time="_beat")
@@ -102,7 +107,7 @@ class Job:
             self._relation(flink.events(source, size), counted, flink.events_columns(source), time="_time")
 
         if not self._beside:
-            self._keep_events(source, views)
+            self._keep_events(source, reading, views)
         for view in views:
             self._relation(flink.tiles(view), self._stream(flink_tiles.tile_query(view)), flink.tile_relation_columns(view), time="_closed")
             sink = f"sink_{view.name}"
@@ -110,18 +115,23 @@ class Job:
             self._write(sink, flink.tile_sink_query(view))
             self._write("closings", flink.closing_sink_query(view))
 
-    def _keep_events(self, source: SourcePlan, views: Sequence[ViewPlan]) -> None:
+    def _reading(self, source: SourcePlan) -> Reading:
+        return flink_gate.reading(source, self._schemas.current(source.schema))
+
+    def _keep_events(self, source: SourcePlan, reading: Reading, views: Sequence[ViewPlan]) -> None:
         tables = self._tables
-        letters = {"value.format": "raw", "key.format": "raw", "key.fields": "_key", "value.fields-include": "EXCEPT_KEY"}
+        letters = {"key.format": "raw", "key.fields": "_key", "value.fields-include": "EXCEPT_KEY"}
         dead, late, archive = (f"{kind}_{source.name}" for kind in ("dead_letters", "late", "archive"))
         archived = self._beginnings[source.name].archived
-        tables.execute_sql(flink.letters_table(dead, options=self._sink(source.dead_letter_topic) | letters))
-        self._write(dead, flink.dead_letter_query(source, archived))
+        bodies = self._sink(source.dead_letter_topic) | letters | {"value.format": "raw"}
+        tables.execute_sql(flink.letters_table(dead, reading.refused, options=bodies))
+        self._write(dead, flink.dead_letter_query(source, reading, archived))
         tables.execute_sql(flink.archive_table(archive, source, options=self._archive_options(source)))
         self._write(archive, flink.archive_query(source, archived))
         if views:
-            tables.execute_sql(flink.letters_table(late, options=self._sink(source.late_topic) | letters))
-            self._write(late, flink.late_query(source, views, archived))
+            values = self._sink(source.late_topic) | letters | dict(reading.options)
+            tables.execute_sql(flink.letters_table(late, reading.letter, options=values))
+            self._write(late, flink.late_query(source, reading, views, archived))
 
     def _group(self, source: SourcePlan) -> str:
         return consumer_group(source, self._plan.views_of(source.name) if self._beside else ())
@@ -144,7 +154,7 @@ class Job:
                 beginning.commit(self._settings, source, self._group(source), found)
 
     def _gate(self, source: SourcePlan, clock: Clock | None) -> Any:
-        fields = [DataTypes.FIELD(name, _TYPES[type_]) for name, type_ in flink.gate_columns(source).items()]
+        fields = [DataTypes.FIELD(name, _TYPES[type_]) for name, type_ in flink_gate.gate_columns(source).items()]
         gate = Gate(source=source, schemas=self._schemas, settings=self._settings, clock=clock)
         return udf(gate, result_type=DataTypes.ROW(fields), func_type="pandas")
 
@@ -170,7 +180,7 @@ class Job:
         self._tables.create_temporary_view(name, self._tables.from_data_stream(stream, schema.build()))
 
     def _write(self, table: str, query: str) -> None:
-        self._written.add_insert_sql(f"INSERT INTO {flink.quote(table)}\n{query}")
+        self._written.add_insert_sql(f"INSERT INTO {quote(table)}\n{query}")
 
     def _raw_options(self, source: SourcePlan) -> dict[str, str]:
         return {
@@ -182,7 +192,6 @@ class Job:
             "scan.startup.mode": "group-offsets",
             "key.format": "raw",
             "key.fields": "_key",
-            "value.format": "raw",
             "value.fields-include": "EXCEPT_KEY",
         }
 

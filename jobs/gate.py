@@ -84,12 +84,18 @@ class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
         self._log = logging.getLogger("tidemark")
         log = PartitionLog(self._servers, self._source.topic, group=self._group)
         self._watermarks = Watermarks(lateness_ms=self._source.lateness_ms, idle_ms=self._idle_ms, log=log)
+        group = function_context.get_metric_group()
+        # Without a gate, which counts otherwise.
+        self._counters = {name: group.counter(name) for name in ("messages", "dead_letters") if self._source.trusted}
 
     def eval(self, partition: pd.Series[int], offset: pd.Series[int], told_ms: pd.Series[Any], *_: pd.Series[int]) -> pd.Series[Any]:
         """Called by Flink with each Arrow batch; a row's place in the order is given, so that the planner does not drop the ordering."""
         place, number = partition.to_numpy().astype(np.int64), offset.to_numpy().astype(np.int64)
         nothing = told_ms.isna().to_numpy()
         times = np.where(nothing, NONE, told_ms.where(~nothing, 0)).astype(np.int64)
+        for name, counted in (("messages", place != TICK), ("dead_letters", nothing & (place != TICK))):
+            if name in self._counters:
+                self._counters[name].inc(int(counted.sum()))
         reached = patiently(lambda: self._watermarks.advance(place, number, times), log=self._log)
         reached = np.maximum(reached, self._least_ms)
         # Told once a batch: in a replay each record would move it, and each move goes through every operator and closes tiles one by one.

@@ -21,7 +21,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import DataTypes, StreamTableEnvironment
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
-from features.compiler.flink import text, with_options
+from features.compiler.flink_text import text, with_options
 from infra.settings import Settings
 from schemas.errors import ServiceError
 

@@ -1,66 +1,18 @@
 """Plan → Flink SQL: the queries of `jobs/features`, as text. Nothing of Flink is imported.
 
-`raw_<source>`, `ticks_<source>` → `messages_<source>` → gate → `checked_<source>` → on time, once → `events_<source>_<tile>` → `tiles_<view>` → closings.
+`raw_<source>`, `ticks_<source>` → `messages_<source>` → gate → `checked_<source>` (all of `flink_gate`) → on time, once → `events_<source>_<tile>` → `tiles_<view>` → closings.
 Every relation named here is made a stream of its own by the job, so that nothing is decided or computed twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
+from features.compiler.flink_gate import BAD, OK, Reading, checked
+from features.compiler.flink_text import floor, indent, interval, quote, text, tumble, with_options
 from features.compiler.plan import Column, SourcePlan, ViewPlan
-from features.watermarks import NONE, TICK
+from features.watermarks import NONE
 from schemas.types import DataType
-
-OK, BAD = 0, 2  # kinds of the gate (schemas.wire); 1 is a marker
-
-TICKS_PER_S = 4
-
-
-def quote(name: str) -> str:
-    """An identifier, whatever it is."""
-    return "`" + name.replace("`", "``") + "`"
-
-
-def text(value: str) -> str:
-    """A string literal."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def interval(milliseconds: int) -> str:
-    """A day-time interval literal, exact to the millisecond."""
-    for unit, size in (("HOUR", 3_600_000), ("MINUTE", 60_000), ("SECOND", 1_000)):
-        count, rest = divmod(milliseconds, size)
-        if not rest and count < 100:  # two digits are what a unit takes without a precision
-            return f"INTERVAL '{count}' {unit}"
-    seconds, rest = divmod(milliseconds, 1_000)
-    minutes, hours = seconds // 60 % 60, seconds // 3_600 % 24
-    return f"INTERVAL '{seconds // 86_400} {hours:02}:{minutes:02}:{seconds % 60:02}.{rest:03}' DAY(3) TO SECOND(3)"
-
-
-def raw(source: SourcePlan) -> str:
-    """The relation of a source's messages as they are."""
-    return f"raw_{source.name}"
-
-
-def ticks(source: SourcePlan) -> str:
-    """The relation of what comes without a message: a row now and then, so that time moves in silence."""
-    return f"ticks_{source.name}"
-
-
-def messages(source: SourcePlan) -> str:
-    """The relation of both, which the gate reads: one function sees messages and ticks, and keeps time by them."""
-    return f"messages_{source.name}"
-
-
-def gate(source: SourcePlan) -> str:
-    """The function that checks and decodes them."""
-    return f"gate_{source.name}"
-
-
-def checked(source: SourcePlan) -> str:
-    """The relation of all messages, checked: columns as of `checked_columns`."""
-    return f"checked_{source.name}"
 
 
 def events(source: SourcePlan, tile_ms: int) -> str:
@@ -76,50 +28,6 @@ def beats(source: SourcePlan, tile_ms: int) -> str:
 def tiles(view: ViewPlan) -> str:
     """The relation of a view's finished tiles."""
     return f"tiles_{view.name}"
-
-
-def clock(source: SourcePlan) -> str:
-    """The function that keeps time, where several gates decode."""
-    return f"clock_{source.name}"
-
-
-def gate_columns(source: SourcePlan) -> dict[str, str]:
-    """What the gate function returns, name → Flink type.
-
-    Kind, reason, the time that the message tells, the watermark after it (null where a clock of its own tells that), and the fields, timestamps
-    as BIGINT ms.
-    """
-    fields = {name: DataType.INT64.flink if type_ is DataType.TIMESTAMP else type_.flink for name, type_ in source.columns.items()}
-    return {"_kind": "TINYINT", "_reason": "STRING", "_told_ms": "BIGINT", "_reached_ms": "BIGINT"} | fields
-
-
-MESSAGE = {
-    "_key": "BYTES",
-    "_body": "BYTES",
-    "_headers": "MAP<STRING, BYTES>",
-    "_topic": "STRING",
-    "_partition": "INT",
-    "_offset": "BIGINT",
-}
-"""A message as it is in Kafka, name → Flink type."""
-
-MESSAGE_COLUMNS = MESSAGE | {"_arrived": "TIMESTAMP_LTZ(3)"}
-"""The columns of `messages`: with the record's own time."""
-
-
-def checked_columns(source: SourcePlan) -> dict[str, str]:
-    """The columns of `checked`, name → Flink type.
-
-    Fields are null where a message was refused or is a marker. `_time` and `_time_ms` are the event time, there the record's own.
-    `_stream_ms` is the watermark of the stream and `_watermark_ms` the one that decides lateness; null before there is one.
-    """
-    own = {"_kind": "TINYINT", "_reason": "STRING", **{name: type_.flink for name, type_ in source.columns.items()}}
-    times = {"_time": "TIMESTAMP_LTZ(3)", "_time_ms": "BIGINT", "_stream_ms": "BIGINT", "_watermark_ms": "BIGINT", "_arrived_ms": "BIGINT"}
-    return own | times | MESSAGE
-
-
-WATERMARK = "TO_TIMESTAMP_LTZ(`_stream_ms`, 3)"
-"""The watermark of `checked`, row by row."""
 
 
 def events_columns(source: SourcePlan) -> dict[str, str]:
@@ -138,92 +46,16 @@ def tile_relation_columns(view: ViewPlan) -> dict[str, str]:
     )
 
 
-def raw_table(source: SourcePlan, *, options: Mapping[str, str]) -> str:
-    """The table of a source's messages. Without a watermark: that is the gate's, which knows event times."""
-    return f"""CREATE TABLE {quote(raw(source))} (
-  `_key` BYTES,
-  `_body` BYTES,
-  `_headers` MAP<STRING, BYTES> METADATA FROM 'headers' VIRTUAL,
-  `_topic` STRING METADATA FROM 'topic' VIRTUAL,
-  `_partition` INT METADATA FROM 'partition' VIRTUAL,
-  `_offset` BIGINT METADATA FROM 'offset' VIRTUAL,
-  `_arrived` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
-) WITH (
-{with_options(options)}
-)"""
-
-
-def ticks_table(source: SourcePlan) -> str:
-    """The table of ticks."""
-    options = {"connector": "datagen", "rows-per-second": str(TICKS_PER_S)}
-    return f"CREATE TABLE {quote(ticks(source))} (\n  `_tick` BIGINT\n) WITH (\n{with_options(options)}\n)"
-
-
-def messages_query(source: SourcePlan) -> str:
-    """The relation `messages` from `raw` and `ticks`."""
-    columns = ", ".join(map(quote, MESSAGE_COLUMNS))
-    nothing = [f"CAST({TICK if name in ('_partition', '_offset') else 'NULL'} AS {type_})" for name, type_ in MESSAGE.items()]
-    return f"""SELECT {columns} FROM {quote(raw(source))}
-UNION ALL
-SELECT {", ".join(nothing)}, TO_TIMESTAMP_LTZ(0, 3) FROM {quote(ticks(source))}"""
-
-
-def gate_query(source: SourcePlan, *, gates: int) -> str:
-    """The relation `checked` from `messages`.
-
-    Lateness is decided by the watermark of the stream (`features.watermarks`) or by the newest time in the message's own partition, whichever is
-    further: the second is the same however partitions are interleaved, so that what is read again after a fault is judged again as it was. Both
-    are running maxima, state that is restored as the windows' own clocks are: what passes as on time here is never behind the clock of a window,
-    even right after a restart. One gate tells the stream's watermark itself; several bring their messages into one order first, for one clock.
-    """
-    fields = ",\n".join(f"  {_decoded(name, type_)} AS {quote(name)}" for name, type_ in source.columns.items())
-    time = f"CASE WHEN `_gate`.`_kind` = {OK} THEN `_gate`.{quote(source.event_time)} ELSE `_arrived_ms` END"
-    decoded = f"""SELECT
-  *,
-  {quote(gate(source))}(`_body`, `_partition`, `_offset`) AS `_gate`,
-  {_milliseconds("`_arrived`")} AS `_arrived_ms`,
-  PROCTIME() AS `_seen`
-FROM {quote(messages(source))}"""
-    own = f"{_running('MAX(`_gate`.`_told_ms`)', 'PARTITION BY `_partition` ')} - {source.lateness_ms} AS `_own_ms`"
-    steps, reached = [decoded, own], "`_gate`.`_reached_ms`"
-    if gates > 1:
-        reached = "`_reached_ms`"
-        steps.append(f"{_running('COUNT(*)')} AS `_number`")
-        steps.append(f"{quote(clock(source))}(`_partition`, `_offset`, `_gate`.`_told_ms`, `_number`) AS {reached}")
-    steps.append(f"{_running(f'MAX({reached})')} AS `_stream_ms`")
-    query = steps[0]
-    for step in steps[1:]:
-        query = f"SELECT\n  *,\n  {step}\nFROM (\n{indent(query)}\n)"
-    return f"""SELECT
-  `_gate`.`_kind` AS `_kind`,
-  `_gate`.`_reason` AS `_reason`,
-{fields},
-  TO_TIMESTAMP_LTZ({time}, 3) AS `_time`,
-  {time} AS `_time_ms`,
-  `_stream_ms`,
-  GREATEST(COALESCE(`_stream_ms`, `_own_ms`), COALESCE(`_own_ms`, `_stream_ms`)) AS `_watermark_ms`,
-  `_arrived_ms`,
-  `_key`,
-  `_body`,
-  `_headers`,
-  `_topic`,
-  `_partition`,
-  `_offset`
-FROM (
-{indent(query)}
-)"""
-
-
 def beats_query(source: SourcePlan, tile_ms: int, *, after_ms: int = NONE) -> str:
     """The relation `beats` from `checked`: `_beat`, the last millisecond of a tile; of tiles that ended before `after_ms` none."""
-    beat = f"{_floor('(`_stream_ms` + 1)', tile_ms)} - 1"
+    beat = f"{floor('(`_stream_ms` + 1)', tile_ms)} - 1"
     told = "`_stream_ms` IS NOT NULL" if after_ms == NONE else f"{beat} > {after_ms}"
     return f"SELECT TO_TIMESTAMP_LTZ({beat}, 3) AS `_beat` FROM {quote(checked(source))} WHERE {told}"
 
 
 def is_late(tile_ms: int) -> str:
     """Whether an event of `checked` is behind the watermark for tiles of one size: its tile's last millisecond has passed."""
-    return f"COALESCE({_floor('`_time_ms`', tile_ms)} + {tile_ms - 1} <= `_watermark_ms`, FALSE)"
+    return f"COALESCE({floor('`_time_ms`', tile_ms)} + {tile_ms - 1} <= `_watermark_ms`, FALSE)"
 
 
 def events_query(source: SourcePlan, tile_ms: int) -> str:
@@ -270,23 +102,23 @@ FROM {tumble("signs", "_at", view.tile_ms)}
 GROUP BY `window_start`, `window_end`"""
 
 
-def late_query(source: SourcePlan, views: Iterable[ViewPlan], archived: Mapping[int, int]) -> str:
+def late_query(source: SourcePlan, reading: Reading, views: Iterable[ViewPlan], archived: Mapping[int, int]) -> str:
     """The events that one or more views do not count, as `letters_table` takes them; without those up to the offsets `archived`."""
     behind = {view.name: is_late(view.tile_ms) for view in views}
     names = ", ".join(f"CASE WHEN {late} THEN {text(name)} END" for name, late in behind.items())
     reason = "'late: tile ended at or before the watermark'"
     headers = {"reason": reason, "views": f"CONCAT_WS(',', {names})", "watermark_ms": "CAST(`_watermark_ms` AS STRING)"}
     condition = "\n  OR ".join(dict.fromkeys(behind.values()))
-    return f"""{_letter(headers)}
+    return f"""{_letter(reading.letter, headers)}
 FROM {quote(checked(source))}
 WHERE `_kind` = {OK}{_behind(archived)} AND (
   {condition}
 )"""
 
 
-def dead_letter_query(source: SourcePlan, archived: Mapping[int, int]) -> str:
-    """The messages that the gate refused, as `letters_table` takes them; without those up to the offsets `archived`."""
-    return f"""{_letter({"reason": "`_reason`"})}
+def dead_letter_query(source: SourcePlan, reading: Reading, archived: Mapping[int, int]) -> str:
+    """The messages that were refused, as `letters_table` takes them; without those up to the offsets `archived`."""
+    return f"""{_letter(reading.refused, {"reason": "`_reason`"})}
 FROM {quote(checked(source))}
 WHERE `_kind` = {BAD}{_behind(archived)}"""
 
@@ -319,12 +151,12 @@ def closing_sink_query(view: ViewPlan) -> str:
     return f"SELECT `view`, `tile_end`, `tiles`, `view` AS `_key`, {_record_time('`tile_end`')} AS `_time` FROM (\n{indent(closing_query(view))}\n)"
 
 
-def letters_table(name: str, *, options: Mapping[str, str]) -> str:
-    """A sink of untouched messages with headers that say why and from where."""
+def letters_table(name: str, value: Mapping[str, tuple[str, str]], *, options: Mapping[str, str]) -> str:
+    """A sink of messages as they were, with headers that say why and from where; `value` as of a `Reading`."""
+    columns = "".join(f"  {quote(column)} {type_},\n" for column, (type_, _) in value.items())
     return f"""CREATE TABLE {quote(name)} (
   `_key` BYTES,
-  `_body` BYTES,
-  `_headers` MAP<STRING, BYTES> METADATA FROM 'headers',
+{columns}  `_headers` MAP<STRING, BYTES> METADATA FROM 'headers',
   `_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'
 ) WITH (
 {with_options(options)}
@@ -372,47 +204,6 @@ def closings_table(name: str, *, options: Mapping[str, str]) -> str:
 )"""
 
 
-def with_options(options: Mapping[str, str]) -> str:
-    """The options of a table, a line each."""
-    return ",\n".join(f"  {text(name)} = {text(value)}" for name, value in options.items())
-
-
-def tumble(relation: str, time: str, tile_ms: int) -> str:
-    """A relation cut into tiles by one of its times."""
-    return f"TABLE(TUMBLE(TABLE {quote(relation)}, DESCRIPTOR({quote(time)}), {interval(tile_ms)}))"
-
-
-def select(columns: Sequence[str], source: str, *rest: str) -> str:
-    """A SELECT, a column each line."""
-    listed = ",\n".join(f"  {column}" for column in columns)
-    return "\n".join([f"SELECT\n{listed}", f"FROM {source}", *rest])
-
-
-def indent(lines: str) -> str:
-    """The lines, one step in."""
-    return "\n".join(f"  {line}" for line in lines.split("\n"))
-
-
-def _running(aggregate: str, partition: str = "") -> str:
-    """An aggregate of all rows so far; without a partition they are brought into one order, by one subtask."""
-    return f"{aggregate} OVER ({partition}ORDER BY `_seen` ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
-
-
-def _milliseconds(timestamp: str) -> str:
-    """A timestamp from 1970 on as BIGINT ms; Flink has no cast for it."""
-    return f"(EXTRACT(EPOCH FROM {timestamp}) * 1000 + EXTRACT(MILLISECOND FROM {timestamp}))"
-
-
-def _floor(milliseconds: str, unit_ms: int) -> str:
-    """Down to a multiple, before 1970 too: MOD has the sign of its dividend."""
-    return f"({milliseconds} - MOD(MOD({milliseconds}, {unit_ms}) + {unit_ms}, {unit_ms}))"
-
-
-def _decoded(name: str, type_: DataType) -> str:
-    field = f"`_gate`.{quote(name)}"
-    return f"TO_TIMESTAMP_LTZ({field}, 3)" if type_ is DataType.TIMESTAMP else field
-
-
 def _record_time(timestamp: str) -> str:
     """As a Kafka record's timestamp, which cannot be before 1970."""
     return f"GREATEST({timestamp}, TO_TIMESTAMP_LTZ(0, 3))"
@@ -432,14 +223,14 @@ def _behind(archived: Mapping[int, int]) -> str:
     return f" AND CASE `_partition`{cases} ELSE TRUE END" if cases else ""
 
 
-def _letter(headers: Mapping[str, str]) -> str:
+def _letter(value: Mapping[str, tuple[str, str]], headers: Mapping[str, str]) -> str:
     """A message as it was, with its own headers and ours."""
     place = {"source_topic": "`_topic`", "source_partition": "CAST(`_partition` AS STRING)", "source_offset": "CAST(`_offset` AS STRING)"}
-    pairs = ",\n    ".join(f"{text(name)}, CAST(COALESCE({value}, '') AS BYTES)" for name, value in (dict(headers) | place).items())
+    pairs = ",\n    ".join(f"{text(name)}, CAST(COALESCE({told}, '') AS BYTES)" for name, told in (dict(headers) | place).items())
+    columns = "".join(f"  {expression} AS {quote(name)},\n" for name, (_, expression) in value.items())
     return f"""SELECT
   `_key`,
-  `_body`,
-  MAP_UNION(COALESCE(`_headers`, MAP['reason', CAST('' AS BYTES)]), MAP[
+{columns}  MAP_UNION(COALESCE(`_headers`, MAP['reason', CAST('' AS BYTES)]), MAP[
     {pairs}
   ]) AS `_headers`,
   {_record_time("TO_TIMESTAMP_LTZ(`_arrived_ms`, 3)")} AS `_time`"""

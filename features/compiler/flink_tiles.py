@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.compiler import flink
-from features.compiler.flink import indent, quote, select, tumble
+from features.compiler.flink_text import indent, quote, select, tumble
 from features.compiler.maps import bounded, number, sub_key, sub_key_source
 from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
 from features.expression import Expression

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from features.compiler import trusted
 from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean, duration_ms, field_fault
 from features.compiler.plan import SourcePlan
 from features.expression import Expression, parse
@@ -79,6 +80,8 @@ def _source(declared: Declared, source: Source, schemas: SchemaSet, problems: Pr
     schema = schemas.current(source.schema) if source.schema in own else None
     if schema is not None:
         faults += _field_faults(source, schema)
+        if source.trusted is True:
+            faults += [f'trusted: schema "{schema.name}": {fault}' for fault in trusted.faults(schema)]
     for fault in faults:
         problems.add(declared, fault)
     if faults or schema is None or isinstance(lateness, str) or isinstance(dedupe, str):

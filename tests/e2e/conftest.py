@@ -17,7 +17,7 @@ def replay(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All of it published first, then read by one job, which has ended."""
     own, plan = prepared(settings, tmp_path_factory.mktemp("replay"), "replay")
     streams = generated(plan)
-    end_ms, final = ends(streams)
+    end_ms, final = ends(plan, streams)
     for name, messages in streams.items():
         streams[name] = [*messages, *map(dataclasses.replace, final)]
         stream.publish(own.kafka_servers, plan.sources[name].topic, streams[name])

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from features.catalog import load
-from features.compiler import flink, flink_tiles
+from features.compiler import flink, flink_gate, flink_tiles
 from infra import jars
 from infra.settings import Settings
 from jobs.features import Job, chosen
@@ -24,7 +24,8 @@ class Explained(Job):
         for source in self._sources:
             views = self._plan.views_of(source.name)
             sizes = sorted({view.tile_ms for view in views})
-            queries = [flink.messages_query(source), flink.gate_query(source, gates=self._settings.parallelism)]
+            reading = self._reading(source)
+            queries = [flink_gate.messages_query(source, reading), flink_gate.gate_query(source, reading, gates=self._settings.parallelism)]
             queries += [flink.events_query(source, size) for size in sizes]
             queries += [query for view in views for query in (flink_tiles.tile_query(view), flink.closing_query(view))]
             for query in queries:

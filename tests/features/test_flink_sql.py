@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from features.catalog import load
-from features.compiler import flink, flink_tiles
+from features.compiler import flink, flink_gate, flink_text, flink_tiles
 from features.compiler.plan import ViewPlan
+from schemas.record import SHIPPED, SchemaSet
 
 EVERY = Path(__file__).parent / "every"
 PLANS = (load(None, None), load(EVERY / "definitions", EVERY / "schemas"))
@@ -20,6 +21,7 @@ SOURCES = {name: source for plan in PLANS for name, source in plan.sources.items
 VIEWS = {name: view for plan in PLANS for name, view in plan.views.items()}
 DEPARTURES, AIRCRAFT = SOURCES["departures"], VIEWS["aircraft_arrivals"]
 MINUTE = 60_000
+READING = flink_gate.reading(DEPARTURES, SchemaSet.load(SHIPPED).current(DEPARTURES.schema))
 
 
 @pytest.mark.parametrize(
@@ -36,12 +38,12 @@ MINUTE = 60_000
     ],
 )
 def test_an_interval_is_exact_and_within_the_precision_that_flink_takes(milliseconds: int, literal: str) -> None:
-    assert flink.interval(milliseconds) == literal
+    assert flink_text.interval(milliseconds) == literal
 
 
 def test_names_and_values_cannot_break_out_of_their_quotes() -> None:
-    assert flink.quote("a`b") == "`a``b`"
-    assert flink.with_options({"topic": "it's"}) == "  'topic' = 'it''s'"
+    assert flink_text.quote("a`b") == "`a``b`"
+    assert flink_text.with_options({"topic": "it's"}) == "  'topic' = 'it''s'"
 
 
 @pytest.mark.parametrize("time_ms", [-MINUTE - 1, -MINUTE, -1, 0, 1, MINUTE - 1, MINUTE, 1_700_000_000_123])
@@ -103,13 +105,17 @@ def test_the_key_of_a_tile_joins_the_entity_s_values() -> None:
 
 def test_markers_reach_no_sink() -> None:
     views = PLANS[0].views_of("departures")
-    assert "WHERE `_kind` = 2" in flink.dead_letter_query(DEPARTURES, {})
-    for query in (flink.late_query(DEPARTURES, views, {}), flink.archive_query(DEPARTURES, {}), flink.events_query(DEPARTURES, MINUTE)):
+    assert "WHERE `_kind` = 2" in flink.dead_letter_query(DEPARTURES, READING, {})
+    for query in (
+        flink.late_query(DEPARTURES, READING, views, {}),
+        flink.archive_query(DEPARTURES, {}),
+        flink.events_query(DEPARTURES, MINUTE),
+    ):
         assert "WHERE `_kind` = 0" in query
 
 
 def test_a_late_event_names_the_views_that_do_not_count_it() -> None:
-    query = flink.late_query(DEPARTURES, PLANS[0].views_of("departures"), {})
+    query = flink.late_query(DEPARTURES, READING, PLANS[0].views_of("departures"), {})
     assert "THEN 'carrier_origin_departures' END" in query
     assert "THEN 'origin_departures' END" in query
 
@@ -119,9 +125,9 @@ def test_what_is_archived_is_not_written_again() -> None:
     condition = "AND CASE `_partition` WHEN 0 THEN `_offset` > 7 WHEN 1 THEN `_offset` > 41 ELSE TRUE END"
     views = PLANS[0].views_of("departures")
     for query in (
-        flink.late_query(DEPARTURES, views, archived),
+        flink.late_query(DEPARTURES, READING, views, archived),
         flink.archive_query(DEPARTURES, archived),
-        flink.dead_letter_query(DEPARTURES, archived),
+        flink.dead_letter_query(DEPARTURES, READING, archived),
     ):
         assert condition in query
 

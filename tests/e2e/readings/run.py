@@ -22,7 +22,7 @@ from infra.settings import Settings
 from jobs.read import messages as read
 from jobs.topics import create
 from schemas.record import SchemaSet
-from schemas.wire import marker
+from schemas.wire import encode, marker
 from tests.e2e.readings import naive, stream
 from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, Message
 
@@ -63,14 +63,13 @@ def eventually(what: str, ready: Callable[[], Any]) -> Any:
     return found
 
 
-def prepared(settings: Settings, folder: Path, prefix: str) -> tuple[Settings, Plan]:
-    """The definitions under names of their own, and their topics."""
+def prepared(settings: Settings, folder: Path, prefix: str, *, trusted: bool = False) -> tuple[Settings, Plan]:
+    """The definitions under names of their own, and their topics; of sources that are trusted or not."""
     definitions = folder / "definitions"
     shutil.copytree(FOLDER / "definitions", definitions, ignore=shutil.ignore_patterns("__pycache__"))
     for file in definitions.glob("*.py"):
-        file.write_text(
-            file.read_text().replace("e2e.", f"{prefix}.").replace("once", f"{prefix}_once").replace("every", f"{prefix}_every")
-        )
+        text = file.read_text().replace("lateness=lateness", f"lateness=lateness, trusted={trusted}")
+        file.write_text(text.replace("e2e.", f"{prefix}.").replace("once", f"{prefix}_once").replace("every", f"{prefix}_every"))
     own = dataclasses.replace(settings, definitions=definitions, schemas=FOLDER / "schemas", partitions=PARTITIONS, idle_timeout_ms=300_000)
     plan = load(own.definitions, own.schemas)
     create(
@@ -89,9 +88,28 @@ def generated(plan: Plan) -> dict[str, list[Message]]:
     return {name: list(stream.messages(schema, seed=seed, count=COUNT)) for seed, name in enumerate(sources)}
 
 
-def ends(streams: dict[str, list[Message]]) -> tuple[int, list[Message]]:
-    """End markers, ten minutes after everything."""
+def of_trusted(streams: dict[str, list[Message]]) -> dict[str, list[Message]]:
+    """What a trusted source may hold: readings, and, against all promises, some that say to be of another schema."""
+    return {
+        name: [
+            dataclasses.replace(message, refused="schema" if message.refused else None)
+            for message in messages
+            if message.reading or message.refused == "unknown-fingerprint"
+        ]
+        for name, messages in streams.items()
+    }
+
+
+def ends(plan: Plan, streams: dict[str, list[Message]]) -> tuple[int, list[Message]]:
+    """End markers, ten minutes after everything; where sources are trusted, readings of no meter, which no view counts."""
     end_ms = max(message.reading["event_time"] for each in streams.values() for message in each if message.reading) + 600_000
+    if all(plan.sources[name].trusted for name in streams):
+        last = next(message.reading for each in streams.values() for message in each if message.reading) | {
+            "meter": None,
+            "event_time": end_ms,
+        }
+        body = encode(SchemaSet.load(FOLDER / "schemas").current("reading"), last)
+        return end_ms, [Message(partition=number, timestamp_ms=end_ms, key=b"end", body=body, reading=last) for number in range(PARTITIONS)]
     return end_ms, [
         Message(partition=number, timestamp_ms=end_ms, key=None, body=marker(end_ms, final=True), marks=end_ms)
         for number in range(PARTITIONS)

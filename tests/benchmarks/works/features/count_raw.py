@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
-from features.compiler.flink import with_options
+from features.compiler.flink_text import with_options
 from infra.settings import Settings
 from tests.benchmarks.works.features.inputs import TOPIC
 from tests.benchmarks.works.features.services import TILES

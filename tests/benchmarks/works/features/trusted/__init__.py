@@ -1,0 +1,1 @@
+"""The same payments, of producers that are trusted."""
