@@ -35,7 +35,8 @@ class Source:
         lateness: How much out of order events may be; what comes later is not counted online.
         id: The field that identifies an event or a request.
         dedupe: Events with the same id and event time are counted once; within this horizon. Needs `id`.
-        trusted: The producers are known to be right: decoded by Flink's own Avro format, without the gate.
+        trusted: The topic holds records of the schema's current version alone, in Avro single-object encoding: Flink's own Avro format decodes them,
+            without the gate and its checks.
     """
 
     topic: str

@@ -222,8 +222,13 @@ def command(
         ),
     ] = None,
     end_marker: Annotated[
-        bool, typer.Option("--marker/--no-marker", help="End with a marker per partition, which closes the last tiles.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--marker/--no-marker",
+            help="End with a marker per partition, which closes the last tiles: so unless the source is trusted, whose topic holds records alone.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Publish a Parquet file's rows to a source's topic, in event-time order."""
     if speed is not None and not 0 < speed < float("inf"):
@@ -232,6 +237,10 @@ def command(
     plan = catalog.load(settings.definitions, settings.schemas)
     target = source_named(plan, source)
     fields = key or ([] if target.id is None else [target.id])
+    if end_marker and target.trusted:
+        raise SettingError(
+            f'publish: source "{source}" is trusted, so its topic holds records alone and no --marker; a later record closes the last tiles'
+        )
     for name in key or ():
         allowed = [column for column, type_ in target.columns.items() if type_ in KEY_TYPES]
         if name not in allowed:
@@ -246,7 +255,7 @@ def command(
         publisher.flush()
         took_s = time.monotonic() - started
         said = f"published {count:,} records to topic {target.topic} in {took_s:.1f} s ({count / max(took_s, 1e-3):,.0f}/s)"
-        if end_marker and count:
+        if count and not target.trusted and end_marker is not False:
             until_ms = closing_ms(plan, target, newest_ms=int(np.asarray(table[target.event_time].cast(pa.int64())).max()))
             partitions = publisher.marker(until_ms, final=True)
             said += f", and an end marker to {'its partition' if partitions == 1 else f'each of {partitions} partitions'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import features.definitions
 from features import catalog
 from jobs.cli import main
 from jobs.publish import Publisher, closing_ms
@@ -117,6 +119,21 @@ def test_a_table_without_rows_is_nothing_to_do(closed: str) -> None:
         assert publisher.publish(schema.arrow.empty_table(), speed=1.0) == 0
         with pytest.raises(DataError, match='column "view" is missing'):
             publisher.publish(pa.table({}))
+
+
+def test_a_trusted_topic_takes_no_marker(
+    capsys: pytest.CaptureFixture[str], departures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions = tmp_path / "trusted"
+    shutil.copytree(Path(features.definitions.__file__).parent, definitions, ignore=shutil.ignore_patterns("__pycache__"))
+    sources = definitions / "sources.py"
+    sources.write_text(sources.read_text().replace('schema="departure",', 'schema="departure", trusted=True,'))
+    monkeypatch.setenv("TIDEMARK_DEFINITIONS", str(definitions))
+    code, line = told(capsys, "publish", "departures", str(departures), "--marker")
+    assert code == 2
+    assert line == (
+        'tidemark: publish: source "departures" is trusted, so its topic holds records alone and no --marker; a later record closes the last tiles'
+    )
 
 
 def test_the_end_marker_closes_the_newest_tiles_and_makes_no_later_tile_late() -> None:
