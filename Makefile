@@ -1,7 +1,7 @@
 # Needs Python 3.11 or 3.12, pip and make; `make setup` fetches all else into .venv and .tidemark.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo test test-fast agreement month million bench bench-quick lint clean
+.PHONY: help setup demo test test-fast agreement month million large bench bench-quick lint clean
 
 READY := .venv/.ready
 BIN := .venv/bin
@@ -34,6 +34,9 @@ month: $(READY) ## A whole month, out of order, with a killed TaskManager, prove
 
 million: $(READY) ## A million requests answered exactly once, with a TaskManager that is killed twice
 	@$(BIN)/python -m pytest -n 0 -s -m million tests/faults/test_million_requests.py
+
+large: $(READY) ## A model of 5,000 trees in four workers, and 64 shards in the room of 16, on Flink
+	@$(BIN)/python -m pytest -n 0 -s -m large tests/e2e/test_large_models.py
 
 bench: $(READY) ## Speed beside the limit and the peers: an hour; writes the table in the README
 	@$(BIN)/python -m tests.benchmarks $(BENCH)

@@ -28,7 +28,7 @@ from jobs import generations
 from jobs.frontier import wait_for
 from tests import shop
 from tests.e2e.command_line import tidemark
-from tests.e2e.test_score_job import produce
+from tests.e2e.scoring import kill, produce, wait_until
 from tests.shop import MINUTE, NOON
 
 pytestmark = pytest.mark.e2e
@@ -227,3 +227,34 @@ def test_a_resumed_job_goes_on_with_the_generation_that_is_served(river: River) 
     river.stream.step()
     wait_for(lambda: {"": river.frontier()}, river.stream.closed_ms, timeout_s=PATIENCE_S)
     assert river.projects() == {project_of(2)}
+
+
+def test_of_two_kept_generations_either_is_served_though_the_worker_of_both_was_killed(river: River) -> None:
+    stream, service = river.stream, river.plan.services["again_buy"]
+    said: list[str] = []
+    rebuilding = threading.Thread(target=lambda: said.append(river.tidemark("rebuild")))
+    rebuilding.start()
+    try:
+        wait_until(lambda: "materialize-g3" in river.running(), lambda: f"running: {river.running()}")
+        kill(river.settings, "flink-taskmanager")
+    finally:
+        rebuilding.join()
+    assert "✓ equal" in said[0]
+
+    def served_and_right(generation: int) -> None:
+        assert serving.served(river.client).generation == generation
+        assert {"materialize-g2", "materialize-g3"} <= river.running()
+        for _ in range(7):
+            stream.step()
+        wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
+        asked = [(user, NOON + minute * MINUTE) for minute in range(5, stream.minutes - 10) for user in USERS]
+        assert river.read(OnlineReader(service, river.client), asked) == [river.expected(*each) for each in asked]
+
+    assert "generation 3 is served" in river.tidemark("switch", "--keep")
+    served_and_right(3)
+    assert "generation 2 is served" in river.tidemark("switch", "2", "--keep")
+    served_and_right(2)
+    assert river.projects() == {project_of(2), project_of(3)}
+    said = river.tidemark("switch", "3").splitlines()
+    assert any(line.startswith("job materialize-g2 ") and line.endswith(" cancelled") for line in said)
+    assert river.projects() == {project_of(3)}
