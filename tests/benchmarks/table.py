@@ -40,6 +40,8 @@ def _section(benchmark: dict[str, Any]) -> str:
     for name, told in benchmark["contenders"].items():
         cells = [_spread(figure, told["figures"][figure]) if figure in told["figures"] else "" for figure in figures]
         lines.append(f"| {name} | {told['what']} | {' | '.join(cells)} |")
+    if not benchmark["goals"]:
+        return "\n".join(lines) + "\n"
     lines += ["", "| goal | bar | measured | |", "|---|---:|---:|---|"]
     for name, goal in benchmark["goals"].items():
         bar = f"≤ {_goal(goal, goal['at_most'])}" if "at_most" in goal else f"≥ {_goal(goal, goal['at_least'])}"
