@@ -35,7 +35,7 @@ month: $(READY) ## A whole month, out of order, with a killed TaskManager, prove
 million: $(READY) ## A million requests answered exactly once, with a TaskManager that is killed twice
 	@$(BIN)/python -m pytest -n 0 -s -m million tests/faults/test_million_requests.py
 
-bench: $(READY) ## Speed beside the limit and the peers: an hour; writes the table in the README
+bench: $(READY) ## Speed beside the limit and the peers: an hour; writes the table in the README, and a page with plots
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 bench-quick: $(READY) ## The same on small inputs and in one round, minutes
