@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
@@ -18,7 +19,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from inference.manifest import MODEL_FILE
-from inference.model import load
 from tests.benchmarks.benchmark import CORES, Figures, WrongAnswerError
 from tests.benchmarks.online.valkey import valkey
 from tests.benchmarks.processes import CommandError, Family, bind, measured
@@ -80,13 +80,16 @@ def run(interpreter: Path, model: Path, given: Path, seconds: int) -> Callable[[
     return once
 
 
-def right(out: Path, model: Path, given: Path) -> None:
+def right(out: Path, truth: NDArray[np.float64]) -> None:
     """Compare all scores with the model's.
+
+    Args:
+        out: With `asked-<number of the first request>.npz` of each rate.
+        truth: The model's score of every request.
 
     Raises:
         WrongAnswerError: A request has none, or another.
     """
-    truth = load(model).predict(pq.read_table(given / "requests.parquet"))
     files = list(out.glob("asked-*.npz"))
     if not files:
         raise WrongAnswerError("no request was answered")
@@ -138,8 +141,11 @@ def _servers(interpreter: Path, model: Path, given: Path, address: str, out: Pat
 
 @contextmanager
 def _server(command: Sequence[object], health: str, log: Path) -> Iterator[None]:
+    environ = {**os.environ, "HOME": str(log.parent)}  # where gunicorn leaves a socket
     with log.open("wb") as output:
-        process = psutil.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=bind)
+        process = psutil.Popen(
+            list(map(str, command)), env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=bind
+        )
     try:
         until = time.monotonic() + _START_S
         while not _healthy(health):

@@ -58,4 +58,4 @@ def served(model: Path, feast: str, names: list[str]) -> FastAPI:
 
 if __name__ == "__main__":
     app = served(Path(sys.argv[1]), sys.argv[2], sys.argv[4].split(","))
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[3]), access_log=False, log_level="warning")
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[3]), access_log=False, log_level="warning", timeout_keep_alive=60)
