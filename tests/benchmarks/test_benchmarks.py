@@ -157,6 +157,8 @@ def test_a_goal_of_nobody_is_a_fault_unless_only_some_took_part(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("figure", "value", "text"),
     [
+        ("greatest_difference", 4.44e-16, "4.4e-16"),
+        ("greatest_difference_at_thresholds", 0.0, "0"),
         ("seconds", 61.04, "61.0 s"),
         ("seconds", 0.9999, "1.0 s"),
         ("p99_seconds", 0.99, "990 ms"),
@@ -164,8 +166,6 @@ def test_a_goal_of_nobody_is_a_fault_unless_only_some_took_part(tmp_path: Path) 
         ("seconds", 0.00010251, "0.103 ms"),
         ("events_per_s", 123456.7, "123,457"),
         ("peak_bytes", 2**31, "2.00 GiB"),
-        ("greatest_difference", 4.44e-16, "4.4e-16"),
-        ("greatest_difference_at_thresholds", 0.0, "0"),
     ],
 )
 def test_figures_are_shown_in_the_unit_that_is_read_best(figure: str, value: float, text: str) -> None:
