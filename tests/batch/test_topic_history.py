@@ -15,7 +15,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from features.catalog import load as load_definitions
 from features.data_version import KEY
+from inference.model import load
 from infra.settings import Settings
 from jobs import topic_history, topics
 from jobs.cli import main
@@ -126,6 +128,12 @@ def test_history_from_kafka_is_history_from_files(past: Past, monkeypatch: pytes
     assert manifest[KEY]["options"]["as_known"] is True
     assert [(topic["topic"], topic["rows"], sorted(topic["offsets"])) for topic in manifest["topics"]] == [(TOPIC, CLICKS, ["0", "1"])]
     assert len(list((out / "_tidemark" / "events" / "clicks").iterdir())) > 10
+
+    service = load_definitions(past.folder / "definitions", shop.SCHEMAS).services["buy"]
+    model, where = shop.train(past.folder / "model", service), ["--events", "kafka", "--requests", str(past.folder / "offers.parquet")]
+    assert main(["predict", "buy", *where, "--model", str(model), "--out", str(past.folder / "scored")]) == 0
+    assert pq.read_table(past.folder / "scored")["score"].to_pylist() == load(model).predict(expected).tolist()
+    capsys.readouterr()
 
     more = table(500)
     with Publisher(past.servers, TOPIC, CLICK, event_time="event_time") as publisher:

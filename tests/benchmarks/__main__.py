@@ -1,4 +1,4 @@
-"""`make bench` and `make bench-quick`: run benchmarks, write their results, and the README's table."""
+"""`make bench` and `make bench-quick`: run benchmarks, write their results, the README's table, and a page of all results."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import argparse
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from infra.settings import Settings
-from tests.benchmarks import environments, results, table
+from tests.benchmarks import environments, page, results, table
 from tests.benchmarks.benchmark import Benchmark, Workspace, WrongAnswerError, benchmarks
 from tests.benchmarks.processes import CommandError
 from tests.benchmarks.rounds import measure
@@ -51,16 +52,18 @@ def _run(name: str, benchmark: Benchmark, *, quick: bool) -> int:
     result = results.of(benchmark, contenders, samples, quick=quick)
     everything = results.merged(home / ("quick.json" if quick else "results.json"), name, result)
     if not quick:
-        _publish(name, result)
+        _publish(name, result, home / "index.html")
+        _tell(f"all results that are kept: {home / 'index.html'}")
     _tell(table.markdown({"benchmarks": {name: everything["benchmarks"][name]}}))
     _tell(f"{name}: {time.monotonic() - started:.0f} s")
     return 0 if quick or all(goal["reached"] for goal in result["goals"].values()) else 1
 
 
-def _publish(name: str, result: results.Results) -> None:
-    """Into the results that are kept with the code, and the README."""
-    text = table.README.read_text()
-    table.README.write_text(table.written(text, results.merged(table.RESULTS, name, result)))
+def _publish(name: str, result: results.Results, index: Path) -> None:
+    """Into the results that are kept with the code, the README, and a page with all of them."""
+    text, kept = table.README.read_text(), results.merged(table.RESULTS, name, result)
+    table.README.write_text(table.written(text, kept))
+    index.write_text(page.html(kept))
 
 
 def _tell(line: str) -> None:

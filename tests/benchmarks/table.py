@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,41 +28,56 @@ def markdown(results: Results) -> str:
     return "\n".join(sections) or "No results are kept with this version; `make bench` writes them here.\n"
 
 
-def _section(benchmark: dict[str, Any]) -> str:
+def figures(benchmark: Mapping[str, Any]) -> list[str]:
+    """Those that a benchmark shows."""
     every = dict.fromkeys(name for told in benchmark["contenders"].values() for name in told["figures"])
-    figures = benchmark.get("shown") or list(every)
-    machine = benchmark["machine"]
-    lines = [
-        f"**{benchmark['title']}** ({_rounds(benchmark['rounds'])} on {machine['cores']} cores, {benchmark['made_at'][:10]})",
-        "",
-        f"| | what it does | {' | '.join(map(_named, figures))} |",
-        f"|---|---|{'---:|' * len(figures)}",
-    ]
-    for name, told in benchmark["contenders"].items():
-        cells = [_spread(figure, told["figures"][figure]) if figure in told["figures"] else "" for figure in figures]
-        lines.append(f"| {name} | {told['what']} | {' | '.join(cells)} |")
-    lines += ["", "| goal | bar | measured | |", "|---|---:|---:|---|"]
-    for name, goal in benchmark["goals"].items():
-        bar = f"≤ {_goal(goal, goal['at_most'])}" if "at_most" in goal else f"≥ {_goal(goal, goal['at_least'])}"
-        lines.append(f"| `{name}` | {bar} | {_goal(goal, goal['value'])} | {'reached' if goal['reached'] else '**not reached**'} |")
-    return "\n".join(lines) + "\n"
+    return list(benchmark.get("shown") or every)
 
 
-def _rounds(number: int) -> str:
+def rounds(number: int) -> str:
+    """What was done so often, and what is shown of it."""
     return "one run" if number == 1 else f"median of {number} rounds, lowest to highest"
 
 
-def _named(figure: str) -> str:
+def named(figure: str) -> str:
+    """A figure as a reader calls it."""
     if figure.endswith("_bytes"):
         return f"{figure.removesuffix('_bytes')} memory".replace("_", " ")
     return figure.replace("_per_s", "/s").replace("_", " ")
 
 
-def _spread(figure: str, values: dict[str, float]) -> str:
+def spread(figure: str, values: Mapping[str, float]) -> str:
+    """The median, and how far rounds differ."""
     middle = shown(figure, values["median"])
     low, high = (shown(figure, values[name]) for name in ("lowest", "highest"))
     return middle if low == middle == high else f"{middle} ({low}–{high})"
 
 
-def _goal(goal: dict[str, Any], value: float) -> str:
-    return f"{value:.2f} ×" if goal["to"] else shown(goal["figure"], value)
+def bar(goal: Mapping[str, Any]) -> str:
+    """What a goal asks for."""
+    return f"≤ {value(goal, goal['at_most'])}" if "at_most" in goal else f"≥ {value(goal, goal['at_least'])}"
+
+
+def value(goal: Mapping[str, Any], number: float) -> str:
+    """A ratio, or a figure."""
+    return f"{number:.2f} ×" if goal["to"] else shown(goal["figure"], number)
+
+
+def _section(benchmark: Mapping[str, Any]) -> str:
+    columns, machine = figures(benchmark), benchmark["machine"]
+    lines = [
+        f"**{benchmark['title']}** ({rounds(benchmark['rounds'])} on {machine['cores']} cores, {benchmark['made_at'][:10]})",
+        "",
+        f"| | what it does | {' | '.join(map(named, columns))} |",
+        f"|---|---|{'---:|' * len(columns)}",
+    ]
+    for name, told in benchmark["contenders"].items():
+        cells = [spread(figure, told["figures"][figure]) if figure in told["figures"] else "" for figure in columns]
+        lines.append(f"| {name} | {told['what']} | {' | '.join(cells)} |")
+    if not benchmark["goals"]:
+        return "\n".join(lines) + "\n"
+    lines += ["", "| goal | bar | measured | |", "|---|---:|---:|---|"]
+    for name, goal in benchmark["goals"].items():
+        reached = "reached" if goal["reached"] else "**not reached**"
+        lines.append(f"| `{name}` | {bar(goal)} | {value(goal, goal['value'])} | {reached} |")
+    return "\n".join(lines) + "\n"

@@ -157,6 +157,8 @@ def test_a_goal_of_nobody_is_a_fault_unless_only_some_took_part(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("figure", "value", "text"),
     [
+        ("greatest_difference", 4.44e-16, "4.4e-16"),
+        ("greatest_difference_at_thresholds", 0.0, "0"),
         ("seconds", 61.04, "61.0 s"),
         ("seconds", 0.9999, "1.0 s"),
         ("p99_seconds", 0.99, "990 ms"),
@@ -175,6 +177,12 @@ def test_the_table_has_the_figures_that_a_benchmark_names(tmp_path: Path) -> Non
     found = results.of(work, *measure(work, workspace(tmp_path), lambda line: None), quick=False)
     assert found["contenders"]["ours"]["figures"].keys() == {"seconds", "rows_per_s", "p99_seconds"}
     assert "| | what it does | p99 seconds |\n" in table.markdown({"benchmarks": {"work": found}})
+
+
+def test_a_table_without_goals_says_nothing_of_goals(tmp_path: Path) -> None:
+    work = benchmark(contender("ours", lambda out: {"seconds": 2.0}))
+    found = results.of(work, *measure(work, workspace(tmp_path), lambda line: None), quick=False)
+    assert table.markdown({"benchmarks": {"work": found}}).endswith("| ours |  | 2.0 s |\n")
 
 
 # --- the repository

@@ -15,25 +15,37 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from numpy.typing import NDArray
 
+from inference.model import load
 from infra.settings import Settings
 from tests.benchmarks.benchmark import CORES, Benchmark, Contender, Figures, Goal, Role, Workspace
+from tests.benchmarks.environments import python
 from tests.benchmarks.processes import CommandError
 from tests.benchmarks.scoring import inputs
 from tests.benchmarks.scoring.ready import Ready
 from tests.benchmarks.works.features import services
+from tests.benchmarks.works.latency import over_http
 
-AT_LEAST_ONCE, EXACTLY_ONCE = "Tidemark, at least once", "Tidemark, exactly once"
+AT_LEAST_ONCE, EXACTLY_ONCE, FEAST = "Tidemark, at least once", "Tidemark, exactly once", "feast serve, a predict server"
 RATES = (200, 1_000, 2_000, 5_000)
 WARM_UP_RATE = 2_000
 COMMIT_MS = 1_000
 """Between the checkpoints with which transactions are committed; without them the default is as good."""
 _PATIENCE_S = 60.0
 
+_FEAST = (
+    "HTTP, no Kafka: a client asks FastAPI with `Booster.predict`, which asks `feast serve` of two workers for the same features as plain values, computed "
+    "beforehand, one request at a time; at the lowest rate every answer is waited for, a higher one is left out where answers fall two seconds behind"
+)
+
 
 def prepare(workspace: Workspace) -> list[Contender]:
     """What is needed to score."""
     ready, seconds = Ready.of(workspace), 3 if workspace.quick else 15
     what = f"`tidemark submit score`, parallelism 1, {seconds} s at each rate"
+    given = workspace.folder / "over_http"
+    served = ready.served(inputs.requests(over_http.requests(seconds)))
+    over_http.prepare(given, served)
+    truth = load(ready.model).predict(served)
     often = replace(ready.settings, delivery="exactly_once", checkpoint_interval_ms=COMMIT_MS)
     return [
         Contender(name=AT_LEAST_ONCE, role=Role.OURS, what=what, run=_run(ready, ready.settings, seconds), check=lambda out: None),
@@ -43,6 +55,13 @@ def prepare(workspace: Workspace) -> list[Contender]:
             what=f"{what}, transactions of a second; the consumer reads what is committed",
             run=_run(ready, often, seconds),
             check=lambda out: None,
+        ),
+        Contender(
+            name=FEAST,
+            role=Role.PEER,
+            what=_FEAST,
+            run=over_http.run(python(workspace.peers, "feast"), ready.model, given, seconds),
+            check=lambda out: over_http.right(out, truth),
         ),
     ]
 
@@ -122,6 +141,7 @@ BENCHMARK = Benchmark(
         Goal(name="latency_p99_at_2000", figure="p99_2000_per_second_seconds", of=AT_LEAST_ONCE, at_most=0.120),
         Goal(name="exactly_once_p99_at_2000", figure="p99_2000_per_second_seconds", of=EXACTLY_ONCE, at_most=0.120 + COMMIT_MS / 1000),
     ),
+    peers=("feast",),
     in_quick=False,
     rounds=1,
     warm_up=False,

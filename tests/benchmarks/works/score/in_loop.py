@@ -7,32 +7,11 @@ from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 
-from inference.model import load
-from inference.online.connection import connect
-from inference.online.reader import OnlineReader
-from inference.prediction import PredictionEncoder
-from inference.scorer import Scorer
-from schemas.record import SchemaSet
-from schemas.wire import Decoder
 from tests.benchmarks.benchmark import CORES
 from tests.benchmarks.scoring import inputs
+from tests.benchmarks.scoring.scorer import scorer
 
 BATCH = 5_000
-
-
-def scorer(model: Path, redis: str) -> Scorer:
-    """What the job's worker holds."""
-    service, loaded, schemas = inputs.service(), load(model), SchemaSet.load(inputs.SCHEMAS)
-    decoder = Decoder(schemas, service.request.schema, event_time="event_time", required=("request_id",), max_ahead_ms=300_000)
-    encoder = PredictionEncoder(
-        schema=schemas.current("prediction"),
-        service=service.name,
-        service_version=service.fingerprint,
-        model=loaded.manifest.name,
-        model_version=loaded.version,
-        code_version="bench",
-    )
-    return Scorer(service=service, decoder=decoder, reader=OnlineReader(service, connect(redis)), model=loaded, encoder=encoder)
 
 
 def main(model: Path, redis: str, servers: str, predictions: str, count: int) -> None:

@@ -1,0 +1,57 @@
+"""What the benchmarks of scoring hand to the peers, and how their answers are looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.benchmarks.benchmark import WrongAnswerError
+from tests.benchmarks.scoring import inputs, plain
+from tests.benchmarks.works.latency import over_http
+
+
+def served(rows: list[tuple[str, str]]) -> pa.Table:
+    """What a store might serve: card features tell the card, merchant features the merchant, those of a pair both."""
+    columns: dict[str, list[object]] = {"card": [card for card, _ in rows], "merchant": [merchant for _, merchant in rows]}
+    for view in inputs.service().views:
+        keys = [column.name for column in view.keys]
+        for feature in view.features:
+            columns[feature.name] = [
+                sum(int(row[("card", "merchant").index(key)][1:]) * (1 if key == "card" else 100) for key in keys) for row in rows
+            ]
+    return pa.table(columns)
+
+
+def test_plain_values_are_those_that_were_served_once_for_each_entity() -> None:
+    found = plain.values(inputs.service(), served([("c1", "m1"), ("c2", "m1"), ("c1", "m1"), ("c1", "m2")]))
+    assert found["card_activity"].select(["card", "card_large_3h"]).to_pylist() == [
+        {"card": "c1", "card_large_3h": 1},
+        {"card": "c2", "card_large_3h": 2},
+    ]
+    assert found["merchant_activity"]["merchant_large_1h"].to_pylist() == [100, 200]
+    assert found["card_at_merchant_activity"]["pair_large_3h"].to_pylist() == [101, 102, 201]
+    every = [name for table in found.values() for name in table.column_names if name not in ("card", "merchant")]
+    assert every == list(inputs.service().feature_types)
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        ([0.3, 0.4], None),
+        ([0.3, np.nextafter(0.4, 1.0)], "scores that are not the model's"),
+        ([0.3, np.nan], "1 of 2 requests have no score"),
+        (None, "no request was answered"),
+    ],
+)
+def test_an_answer_over_http_is_the_score_of_its_own_request(tmp_path: Path, scores: list[float] | None, why: str | None) -> None:
+    truth = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    if scores is not None:
+        np.savez(tmp_path / "asked-2.npz", waited=np.zeros(2), scores=np.array(scores))
+    if why is None:
+        over_http.right(tmp_path, truth)
+        return
+    with pytest.raises(WrongAnswerError, match=why):
+        over_http.right(tmp_path, truth)
