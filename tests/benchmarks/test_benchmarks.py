@@ -103,6 +103,14 @@ def test_a_goal_compares_with_the_best_peer(
     assert goal.reached(goal.value(figures)) is reached
 
 
+def test_a_goal_of_what_each_further_one_adds() -> None:
+    goal = Goal(name="g", figure="cpu_us_per_event", of="4 views", to=("1 view",), further=3, at_most=0.5)
+    value = goal.value({"1 view": {"cpu_us_per_event": 20.0}, "4 views": {"cpu_us_per_event": 50.0}})
+    assert value == 0.5
+    assert goal.reached(value)
+    assert not goal.reached(goal.value({"1 view": {"cpu_us_per_event": 20.0}, "4 views": {"cpu_us_per_event": 50.1}}))
+
+
 HOLDS = "import sys, time; held = bytearray(int(sys.argv[1]) * 2**20); time.sleep({seconds})"
 FORKS = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLDS.format(seconds=0.8)!r}, '200'], check=True)"
 

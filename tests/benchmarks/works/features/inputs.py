@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.settings import Settings
@@ -29,48 +31,79 @@ _SEED = 13
 _CHUNK = 5_000
 
 
-def ensure(settings: Settings, truth: Path, count: int) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Payments:
+    """A topic of them.
+
+    Attributes:
+        topic: Its name.
+        count: How many, besides the last of each partition.
+        cards: How many different ones, each as frequent as the others.
+        per_minute: How many events are of the same minute.
+    """
+
+    topic: str = TOPIC
+    count: int
+    cards: int = CARDS
+    per_minute: int = EVENTS_PER_MINUTE
+
+
+def ensure(settings: Settings, truth: Path, payments: Payments) -> None:
     """Publish the events and write the tiles that must come of them, unless that is done.
 
     Args:
         settings: Of the broker, and where the schema is.
         truth: A Parquet file of tiles: `card`, `start_ms`, `count`, `sum`, `max`.
-        count: How many events, besides the last of each partition.
-
-    Returns:
-        How many tiles there must be.
+        payments: Which.
     """
-    if truth.exists() and _published(settings) == count + PARTITIONS:
-        return pq.read_metadata(truth).num_rows
+    if truth.exists() and _published(settings, payments.topic) == payments.count + PARTITIONS:
+        return
     truth.unlink(missing_ok=True)
-    services.remove(settings, lambda topic: topic == TOPIC)
-    topics.create(settings.kafka_servers, [TOPIC], partitions=PARTITIONS, replication=1, config={"retention.ms": "-1"})
+    services.remove(settings, lambda topic: topic == payments.topic)
+    topics.create(settings.kafka_servers, [payments.topic], partitions=PARTITIONS, replication=1, config={"retention.ms": "-1"})
     rng = np.random.default_rng(_SEED)
-    minutes = count // EVENTS_PER_MINUTE
-    time_ms = np.sort(rng.integers(0, minutes * MINUTE_MS, count)) + START_MS
-    card = np.array([f"card-{number:04}" for number in range(CARDS)])[rng.integers(0, CARDS, count)]
-    amount = np.round(rng.lognormal(4.0, 1.5, count), 2)
-    events = pa.table({"payment_id": np.arange(count).astype(str), "event_time": time_ms, "card": card, "amount": amount})
-    published = np.argsort(time_ms + rng.integers(0, DISORDER_MS, count), kind="stable")
-    _publish(settings, events.take(published), end_ms=START_MS + (minutes + 10) * MINUTE_MS)
-    tiles = _tiles(events)
+    made = events(payments, rng)
+    time_ms = np.asarray(made["event_time"])
+    published = np.argsort(time_ms + rng.integers(0, DISORDER_MS, payments.count), kind="stable")
+    _publish(settings, payments.topic, made.take(published), end_ms=START_MS + (_minutes(payments) + 10) * MINUTE_MS)
     truth.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(tiles, truth)
-    return len(tiles)
+    pq.write_table(tiles_of(made), truth)
 
 
-def _published(settings: Settings) -> int:
+def events(payments: Payments, rng: np.random.Generator | None = None) -> pa.Table:
+    """Them, in the order of their times."""
+    rng = np.random.default_rng(_SEED) if rng is None else rng
+    time_ms = np.sort(rng.integers(0, _minutes(payments) * MINUTE_MS, payments.count)) + START_MS
+    card = np.array([f"card-{number:04}" for number in range(payments.cards)])[rng.integers(0, payments.cards, payments.count)]
+    amount = np.round(rng.lognormal(4.0, 1.5, payments.count), 2)
+    return pa.table({"payment_id": np.arange(payments.count).astype(str), "event_time": time_ms, "card": card, "amount": amount})
+
+
+def tiles_of(events: pa.Table, *, above: float | None = None) -> pa.Table:
+    """The tiles of all events, in which only amounts above a bar are counted, added and compared: sum and maximum of none are null."""
+    start_ms = np.asarray(events["event_time"]) // MINUTE_MS * MINUTE_MS
+    amount = events["amount"] if above is None else pc.if_else(pc.greater(events["amount"], above), events["amount"], None)
+    counted = pa.table({"card": events["card"], "start_ms": start_ms, "amount": amount})
+    tiles = counted.group_by(["card", "start_ms"]).aggregate([("amount", "count"), ("amount", "sum"), ("amount", "max")])
+    return tiles.rename_columns(["card", "start_ms", "count", "sum", "max"]).sort_by([("card", "ascending"), ("start_ms", "ascending")])
+
+
+def _minutes(payments: Payments) -> int:
+    return max(1, payments.count // payments.per_minute)
+
+
+def _published(settings: Settings, topic: str) -> int:
     """How many events the topic has; 0 where there is none."""
-    if TOPIC not in services.topics_there(settings):
+    if topic not in services.topics_there(settings):
         return 0
-    return sum(end - first for first, end in topics.extents(settings.kafka_servers, [TOPIC])[TOPIC].values())
+    return sum(end - first for first, end in topics.extents(settings.kafka_servers, [topic])[topic].values())
 
 
-def _publish(settings: Settings, events: pa.Table, *, end_ms: int) -> None:
+def _publish(settings: Settings, topic: str, events: pa.Table, *, end_ms: int) -> None:
     """As `tidemark publish` writes them, but not in the order of their times."""
     schema = SchemaSet.load(settings.schemas).current("payment")
     encoder = Encoder(schema)
-    with Publisher(settings.kafka_servers, TOPIC, schema, event_time="event_time") as publisher:
+    with Publisher(settings.kafka_servers, topic, schema, event_time="event_time") as publisher:
         for start in range(0, len(events), _CHUNK):
             columns = events.slice(start, _CHUNK).to_pydict()
             for body, moment, card in zip(encoder.batch(columns), columns["event_time"], columns["card"], strict=True):
@@ -78,10 +111,3 @@ def _publish(settings: Settings, events: pa.Table, *, end_ms: int) -> None:
         for partition in range(PARTITIONS):
             last = {"payment_id": f"{END}-{partition}", "event_time": end_ms, "card": f"{END}-{partition}", "amount": 1.0}
             publisher.send(encoder.encode(last), timestamp_ms=end_ms, key=str(last["card"]), partition=partition)
-
-
-def _tiles(events: pa.Table) -> pa.Table:
-    start_ms = np.asarray(events["event_time"]) // MINUTE_MS * MINUTE_MS
-    grouped = events.append_column("start_ms", pa.array(start_ms)).group_by(["card", "start_ms"])
-    tiles = grouped.aggregate([([], "count_all"), ("amount", "sum"), ("amount", "max")])
-    return tiles.rename_columns(["card", "start_ms", "count", "sum", "max"]).sort_by([("card", "ascending"), ("start_ms", "ascending")])

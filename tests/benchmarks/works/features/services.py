@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,15 +92,13 @@ class Job:
         name: On the cluster.
         module: Whose `main` submits it.
         arguments: For that.
-        topic: What it writes.
-        records: How many of them at least, when it has read all.
+        records: The topics that it writes, and how many records each has at least, when it has read all.
     """
 
     name: str
     module: str
     arguments: tuple[str, ...] = ()
-    topic: str
-    records: int
+    records: Mapping[str, int]
 
 
 def on_flink(settings: Settings, job: Job) -> tuple[float, Figures]:
@@ -148,34 +146,38 @@ def in_python(command: Sequence[str | Path], out: Path) -> tuple[float, Figures]
 
 
 def _wait(settings: Settings, job: Job, families: Sequence[Family]) -> None:
-    """Until a job's topic has its records and no more come."""
+    """Until a job's topics have their records and no more come."""
     consumer = Consumer({"bootstrap.servers": settings.kafka_servers, "group.id": "bench-ends", "log_level": 0})
-    places = [TopicPartition(job.topic, partition) for partition in range(CORES)]
-    count, grew = 0, time.monotonic()
+    count, grew = dict.fromkeys(job.records, 0), time.monotonic()
+
+    def end(topic: str) -> int:
+        return sum(consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1] for partition in range(CORES))
+
     try:
         while True:
             for family in families:
                 family.look()
-            now, found = time.monotonic(), sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-            if found > count:
+            now, found = time.monotonic(), {topic: end(topic) for topic in job.records}
+            lacking = [topic for topic, records in job.records.items() if found[topic] < records]
+            if found != count:
                 count, grew = found, now
-            elif count >= job.records and now - grew > _QUIET_S:
+            elif not lacking and now - grew > _QUIET_S:
                 return
             elif now - grew > _MOST_QUIET_S:
-                raise CommandError(f"topic {job.topic} has {count:,} records and gets no more; {job.records:,} are expected")
+                topic = lacking[0]
+                raise CommandError(f"topic {topic} has {count[topic]:,} records and gets no more; {job.records[topic]:,} are expected")
             time.sleep(_POLL_S)
     finally:
         consumer.close()
 
 
-def written(settings: Settings, topic: str, file: Path, *, events: int, started_at: float, began_at: float) -> Figures:
-    """Keep what a topic holds, for the check, and tell how long it took to come.
+def written(settings: Settings, files: Mapping[str, Path], *, events: int, started_at: float, began_at: float) -> Figures:
+    """Keep what topics hold, for the check, and tell how long it took to come.
 
     Args:
         settings: Of the broker.
-        topic: An output.
-        file: Parquet to write, in the order of each partition.
-        events: That were read for it.
+        files: Output topic → Parquet to write, in the order of each partition.
+        events: That were read for them.
         started_at: When the contender was started, seconds since the epoch.
         began_at: When it had its first event.
 
@@ -183,9 +185,12 @@ def written(settings: Settings, topic: str, file: Path, *, events: int, started_
         `seconds` from its first event to its last record, as the broker had it; `events_per_s` in that time; and `start_seconds` from the
         contender's start to its first event.
     """
-    found = list(messages(settings.kafka_servers, topic))
-    if not found:
-        raise CommandError(f"topic {topic} is empty")
-    pq.write_table(pa.table({"value": pa.array([message.value() for message in found], pa.binary())}), file)
-    seconds = max(message.timestamp()[1] for message in found) / 1000 - began_at
+    last_at = 0.0
+    for topic, file in files.items():
+        found = list(messages(settings.kafka_servers, topic))
+        if not found:
+            raise CommandError(f"topic {topic} is empty")
+        pq.write_table(pa.table({"value": pa.array([message.value() for message in found], pa.binary())}), file)
+        last_at = max(last_at, max(message.timestamp()[1] for message in found) / 1000)
+    seconds = last_at - began_at
     return {"seconds": seconds, "events_per_s": events / seconds, "start_seconds": began_at - started_at}
