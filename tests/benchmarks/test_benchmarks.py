@@ -97,7 +97,7 @@ def test_each_round_begins_with_an_empty_folder(tmp_path: Path) -> None:
 def test_a_goal_compares_with_the_best_peer(
     figure: str, ours: float, peers: list[float], bar: dict[str, float], value: float, reached: bool
 ) -> None:
-    goal = Goal(name="g", figure=figure, of="ours", to=tuple(f"peer {n}" for n in range(len(peers))), **bar)
+    goal = Goal(name="g", figure=figure, of="ours", to=tuple(f"peer {n}" for n in range(len(peers))), **bar)  # type: ignore[arg-type]
     figures: Mapping[str, Figures] = {"ours": {figure: ours}} | {f"peer {n}": {figure: each} for n, each in enumerate(peers)}
     assert goal.value(figures) == pytest.approx(value)
     assert goal.reached(goal.value(figures)) is reached

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.settings import Settings
@@ -26,6 +25,10 @@ START_MS = 1_735_689_600_000
 """2025-01-01."""
 END = "end"
 """The last event of each partition, ten minutes after the others, is of a card that begins so: it closes all tiles but its own, which nobody has to write."""
+FIRST = "first"
+"""So begin the cards of events that come before all others where `Payments.first` says how many, in a minute of their own."""
+NO_EVENT = b"no event"
+"""A record in each partition behind those: among the dead letters it tells that they were read."""
 
 _SEED = 13
 _CHUNK = 5_000
@@ -40,12 +43,19 @@ class Payments:
         count: How many, besides the last of each partition.
         cards: How many different ones, each as frequent as the others.
         per_minute: How many events are of the same minute.
+        first: How many more come before them, with a record that is no event, for a job to be warm.
     """
 
     topic: str = TOPIC
     count: int
     cards: int = CARDS
     per_minute: int = EVENTS_PER_MINUTE
+    first: int = 0
+
+    @property
+    def records(self) -> int:
+        """All that the topic holds."""
+        return self.count + PARTITIONS + (self.first + PARTITIONS if self.first else 0)
 
 
 def ensure(settings: Settings, truth: Path, payments: Payments) -> None:
@@ -56,7 +66,7 @@ def ensure(settings: Settings, truth: Path, payments: Payments) -> None:
         truth: A Parquet file of tiles: `card`, `start_ms`, `count`, `sum`, `max`.
         payments: Which.
     """
-    if truth.exists() and _published(settings, payments.topic) == payments.count + PARTITIONS:
+    if truth.exists() and _published(settings, payments.topic) == payments.records:
         return
     truth.unlink(missing_ok=True)
     services.remove(settings, lambda topic: topic == payments.topic)
@@ -65,7 +75,7 @@ def ensure(settings: Settings, truth: Path, payments: Payments) -> None:
     made = events(payments, rng)
     time_ms = np.asarray(made["event_time"])
     published = np.argsort(time_ms + rng.integers(0, DISORDER_MS, payments.count), kind="stable")
-    _publish(settings, payments.topic, made.take(published), end_ms=START_MS + (_minutes(payments) + 10) * MINUTE_MS)
+    _publish(settings, payments, made.take(published), end_ms=START_MS + (_minutes(payments) + 10) * MINUTE_MS)
     truth.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(tiles_of(made), truth)
 
@@ -82,8 +92,9 @@ def events(payments: Payments, rng: np.random.Generator | None = None) -> pa.Tab
 def tiles_of(events: pa.Table, *, above: float | None = None) -> pa.Table:
     """The tiles of all events, in which only amounts above a bar are counted, added and compared: sum and maximum of none are null."""
     start_ms = np.asarray(events["event_time"]) // MINUTE_MS * MINUTE_MS
-    amount = events["amount"] if above is None else pc.if_else(pc.greater(events["amount"], above), events["amount"], None)
-    counted = pa.table({"card": events["card"], "start_ms": start_ms, "amount": amount})
+    amount = np.asarray(events["amount"])
+    left_out = None if above is None else amount <= above
+    counted = pa.table({"card": events["card"], "start_ms": start_ms, "amount": pa.array(amount, mask=left_out)})
     tiles = counted.group_by(["card", "start_ms"]).aggregate([("amount", "count"), ("amount", "sum"), ("amount", "max")])
     return tiles.rename_columns(["card", "start_ms", "count", "sum", "max"]).sort_by([("card", "ascending"), ("start_ms", "ascending")])
 
@@ -99,15 +110,31 @@ def _published(settings: Settings, topic: str) -> int:
     return sum(end - first for first, end in topics.extents(settings.kafka_servers, [topic])[topic].values())
 
 
-def _publish(settings: Settings, topic: str, events: pa.Table, *, end_ms: int) -> None:
+def _first(count: int) -> pa.Table:
+    """Events of the minute that ends an hour before the others, of a thousand cards."""
+    time_ms = START_MS - 61 * MINUTE_MS + np.arange(count) * MINUTE_MS // count
+    card = np.array([f"{FIRST}-{number:03}" for number in range(1_000)])[np.arange(count) % 1_000]
+    named = np.char.add(f"{FIRST}-", np.arange(count).astype(str))
+    return pa.table({"payment_id": named, "event_time": time_ms, "card": card, "amount": np.ones(count)})
+
+
+def _publish(settings: Settings, payments: Payments, events: pa.Table, *, end_ms: int) -> None:
     """As `tidemark publish` writes them, but not in the order of their times."""
     schema = SchemaSet.load(settings.schemas).current("payment")
     encoder = Encoder(schema)
-    with Publisher(settings.kafka_servers, topic, schema, event_time="event_time") as publisher:
-        for start in range(0, len(events), _CHUNK):
-            columns = events.slice(start, _CHUNK).to_pydict()
+
+    def send(table: pa.Table) -> None:
+        for start in range(0, len(table), _CHUNK):
+            columns = table.slice(start, _CHUNK).to_pydict()
             for body, moment, card in zip(encoder.batch(columns), columns["event_time"], columns["card"], strict=True):
                 publisher.send(body, timestamp_ms=moment, key=card)
+
+    with Publisher(settings.kafka_servers, payments.topic, schema, event_time="event_time") as publisher:
+        if payments.first:
+            send(_first(payments.first))
+            for partition in range(PARTITIONS):
+                publisher.send(NO_EVENT, timestamp_ms=START_MS - 60 * MINUTE_MS, key=FIRST, partition=partition)
+        send(events)
         for partition in range(PARTITIONS):
             last = {"payment_id": f"{END}-{partition}", "event_time": end_ms, "card": f"{END}-{partition}", "amount": 1.0}
             publisher.send(encoder.encode(last), timestamp_ms=end_ms, key=str(last["card"]), partition=partition)

@@ -28,24 +28,28 @@ class Work:
         source: By name.
         events: How many it has.
         truths: View → the tiles that must come, as a Parquet file: all views of the source.
+        warm: Whether the topic begins with `inputs.FIRST` events, which are not measured.
     """
 
     settings: Settings
     source: str
     events: int
     truths: Mapping[str, Path]
+    warm: bool = False
 
 
 def contender(name: str, what: str, work: Work) -> Contender:
     """It."""
     settings = replace(work.settings, bundle_time_ms=BUNDLE_TIME_MS)
-    views = {view.name: view for view in catalog.load(settings.definitions, settings.schemas).views_of(work.source)}
+    plan = catalog.load(settings.definitions, settings.schemas)
+    views = {view.name: view for view in plan.views_of(work.source)}
     assert views.keys() == work.truths.keys()
 
     def run(out: Path) -> Figures:
         services.forget(settings, "features", work.source)
         records = {view.tiles_topic: pq.read_metadata(work.truths[name]).num_rows for name, view in views.items()}
-        job = Job(name="features", module="jobs.features", arguments=(work.source,), records=records)
+        warm = plan.sources[work.source].dead_letter_topic if work.warm else None
+        job = Job(name="features", module="jobs.features", arguments=(work.source,), records=records, warm=warm)
         files = {view.tiles_topic: out / f"{name}.parquet" for name, view in views.items()}
         return on_flink(job, settings, files, events=work.events)
 
@@ -58,7 +62,7 @@ def contender(name: str, what: str, work: Work) -> Contender:
 
 def on_flink(job: Job, settings: Settings, files: Mapping[str, Path], *, events: int) -> Figures:
     """Run a job on empty topics, and keep what it has written in the file of each."""
-    for topic in job.records:
+    for topic in (*job.records, *([] if job.warm is None else [job.warm])):
         services.empty(settings, topic)
     started_at = time.time()
     began_at, figures = services.on_flink(settings, job)
