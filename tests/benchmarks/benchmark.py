@@ -15,7 +15,7 @@ CORES = 2
 """That every contender may use, whatever the machine has."""
 
 Figures = Mapping[str, float]
-"""What was measured, by name; the name ends with the unit: `seconds`, `peak_bytes`, `rows_per_s`. Of `…_per_s` more is better, of all else less."""
+"""What was measured, by name; the name ends with the unit: `seconds`, `peak_bytes`, `rows_per_s`, `growth_ratio`. Of `…_per_s` more is better, of all else less."""
 
 
 class WrongAnswerError(Exception):

@@ -172,6 +172,11 @@ def test_a_goal_of_nobody_is_a_fault_unless_only_some_took_part(tmp_path: Path) 
         ("seconds", 0.00010251, "0.103 ms"),
         ("events_per_s", 123456.7, "123,457"),
         ("peak_bytes", 2**31, "2.00 GiB"),
+        ("peak_bytes", 2**30 / 5, "0.20 GiB"),
+        ("stage_bytes", 2**30 / 20, "51.2 MiB"),
+        ("key_bytes", 5_222.0, "5.1 KiB"),
+        ("key_bytes", 0.0, "0.0 KiB"),
+        ("growth_ratio", 1.0449, "1.04 ×"),
     ],
 )
 def test_figures_are_shown_in_the_unit_that_is_read_best(figure: str, value: float, text: str) -> None:

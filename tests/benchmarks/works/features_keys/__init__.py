@@ -50,9 +50,9 @@ def prepare(workspace: Workspace) -> list[Contender]:
     made = _Made(settings=services.start(workspace), events=events, truths=workspace.folder / "truths")
     sizes = [size for size, keys in KEYS.items() if keys <= events]
     for size in sizes:
-        inputs.ensure(made.settings, made.truths / f"minutes_{size}.parquet", _payments(size, events))
+        inputs.ensure(made.settings, made.truths / f"minutes_{size}.parquet", payments(size, events))
     above = [f"minutes_above_{amount}" for amount in ABOVE]
-    _ensure_above(made, _payments("100k", events))
+    _ensure_above(made, payments("100k", events))
     contenders = [
         *(made.contender(NAMES[size], _what(size, events), size, f"minutes_{size}") for size in sizes),
         made.contender(
@@ -75,7 +75,7 @@ def _warm(contender: Contender, folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _payments(size: str, events: int) -> Payments:
+def payments(size: str, events: int) -> Payments:
     """As many events a minute as there are keys: whatever their number, there are as many tiles for an event."""
     return Payments(topic=f"payments_{size}", count=events, cards=KEYS[size], per_minute=KEYS[size], first=FIRST)
 
