@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from infra.settings import Settings
 from jobs import topics
 from jobs.publish import Publisher
+from schemas.errors import ServiceError
 from schemas.record import SchemaSet
 from schemas.wire import Encoder
 from tests.benchmarks.works.features import services
@@ -32,6 +34,7 @@ NO_EVENT = b"no event"
 
 _SEED = 13
 _CHUNK = 5_000
+_BROKER_STARTS_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +107,19 @@ def _minutes(payments: Payments) -> int:
 
 
 def _published(settings: Settings, topic: str) -> int:
-    """How many events the topic has; 0 where there is none."""
+    """How many records the topic has; 0 where there is none. A broker that has only just started may refuse to tell, for a moment."""
     if topic not in services.topics_there(settings):
         return 0
-    return sum(end - first for first, end in topics.extents(settings.kafka_servers, [topic])[topic].values())
+    deadline = time.monotonic() + _BROKER_STARTS_S
+    while True:
+        try:
+            extents = topics.extents(settings.kafka_servers, [topic])[topic]
+        except ServiceError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return sum(end - first for first, end in extents.values())
 
 
 def _first(count: int) -> pa.Table:
