@@ -43,6 +43,14 @@ def test_what_was_read_is_counted_again() -> None:
     reading.check(answers(sent), sent)
 
 
+def test_a_window_has_its_beginning_and_not_its_end() -> None:
+    sent = inputs.events(BEGIN_MS, 200, 100)
+    edges = [END_MS - reading.WINDOW_MS, END_MS]
+    at_edges = {"payment_id": ["first", "after"], "event_time": edges, "card": [reading.SAMPLED[0]] * 2, "amount": [1.0, 2.0]}
+    sent = pa.concat_tables([sent, pa.table(at_edges)])
+    reading.check(answers(sent), sent)
+
+
 @pytest.mark.parametrize("feature", reading.FEATURES)
 def test_an_answer_that_is_a_little_wrong_fails(feature: str) -> None:
     sent = inputs.events(BEGIN_MS, 200, 100)

@@ -118,4 +118,5 @@ BENCHMARK = Benchmark(
     in_quick=False,  # of a small input it would tell how fast jobs start
     rounds=2,
     warm_up=False,
+    shown=(COST, "events_per_s", "seconds", "peak_bytes"),
 )
