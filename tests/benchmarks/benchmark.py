@@ -15,7 +15,7 @@ CORES = 2
 """That every contender may use, whatever the machine has."""
 
 Figures = Mapping[str, float]
-"""What was measured, by name; the name ends with the unit: `seconds`, `peak_bytes`, `rows_per_s`. Of `…_per_s` more is better, of all else less."""
+"""What was measured, by name; the name ends with the unit: `seconds`, `peak_bytes`, `rows_per_s`, `growth_ratio`. Of `…_per_s` more is better, of all else less."""
 
 
 class WrongAnswerError(Exception):
@@ -59,6 +59,7 @@ class Goal:
         figure: Which one.
         of: Our contender.
         to: The contenders it is compared with: the best of them counts. None: the figure itself is held to the bar.
+        further: How many more of something ours has than they; then the ratio is what each of these adds to the cost, of theirs.
         at_most: The bar is the cost: this many times theirs, or so much.
         at_least: The bar is the gain: this many times better than theirs, or so much.
     """
@@ -67,6 +68,7 @@ class Goal:
     figure: str
     of: str
     to: tuple[str, ...] = ()
+    further: int | None = None
     at_most: float | None = None
     at_least: float | None = None
 
@@ -77,6 +79,8 @@ class Goal:
             return ours
         more_is_better = self.figure.endswith("_per_s")
         theirs = (max if more_is_better else min)(figures[name][self.figure] for name in self.to)
+        if self.further is not None:
+            return (ours - theirs) / self.further / theirs
         return theirs / ours if self.at_most is None and not more_is_better else ours / theirs
 
     def reached(self, value: float) -> bool:

@@ -97,10 +97,18 @@ def test_each_round_begins_with_an_empty_folder(tmp_path: Path) -> None:
 def test_a_goal_compares_with_the_best_peer(
     figure: str, ours: float, peers: list[float], bar: dict[str, float], value: float, reached: bool
 ) -> None:
-    goal = Goal(name="g", figure=figure, of="ours", to=tuple(f"peer {n}" for n in range(len(peers))), **bar)
+    goal = Goal(name="g", figure=figure, of="ours", to=tuple(f"peer {n}" for n in range(len(peers))), **bar)  # type: ignore[arg-type]
     figures: Mapping[str, Figures] = {"ours": {figure: ours}} | {f"peer {n}": {figure: each} for n, each in enumerate(peers)}
     assert goal.value(figures) == pytest.approx(value)
     assert goal.reached(goal.value(figures)) is reached
+
+
+def test_a_goal_of_what_each_further_one_adds() -> None:
+    goal = Goal(name="g", figure="cpu_us_per_event", of="4 views", to=("1 view",), further=3, at_most=0.5)
+    value = goal.value({"1 view": {"cpu_us_per_event": 20.0}, "4 views": {"cpu_us_per_event": 50.0}})
+    assert value == 0.5
+    assert goal.reached(value)
+    assert not goal.reached(goal.value({"1 view": {"cpu_us_per_event": 20.0}, "4 views": {"cpu_us_per_event": 50.1}}))
 
 
 HOLDS = "import sys, time; held = bytearray(int(sys.argv[1]) * 2**20); time.sleep({seconds})"
@@ -166,6 +174,11 @@ def test_a_goal_of_nobody_is_a_fault_unless_only_some_took_part(tmp_path: Path) 
         ("seconds", 0.00010251, "0.103 ms"),
         ("events_per_s", 123456.7, "123,457"),
         ("peak_bytes", 2**31, "2.00 GiB"),
+        ("peak_bytes", 2**30 / 5, "0.20 GiB"),
+        ("stage_bytes", 2**30 / 20, "51.2 MiB"),
+        ("key_bytes", 5_222.0, "5.1 KiB"),
+        ("key_bytes", 0.0, "0.0 KiB"),
+        ("growth_ratio", 1.0449, "1.04 ×"),
     ],
 )
 def test_figures_are_shown_in_the_unit_that_is_read_best(figure: str, value: float, text: str) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+_SIZES = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+
 
 def shown(figure: str, value: float) -> str:
     """With its unit."""
     if figure.endswith("_bytes"):
-        return f"{value / 2**30:.2f} GiB" if value >= 2**30 / 10 else f"{value / 2**20:.1f} MiB"
+        unit, size = next((each for each in _SIZES if value >= each[1] / 10), _SIZES[-1])
+        return f"{value / size:.{2 if unit == 'GiB' else 1}f} {unit}"
+    if figure.endswith("_ratio"):
+        return f"{value:.2f} ×"
     if figure.endswith("_per_s"):
         return f"{value:,.0f}"
     if "difference" in figure:

@@ -8,12 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from features import catalog
-from features.compiler.tile_schema import tile_avro_schema
 from infra.settings import Settings
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.environments import python
-from tests.benchmarks.works.features import check, inputs, services
+from tests.benchmarks.works.features import check, inputs, ours, services
 from tests.benchmarks.works.features.services import Job
 
 HERE = Path(__file__).parent
@@ -21,8 +19,6 @@ SCHEMA = HERE / "schemas" / "payment.avsc"
 GATE, CONSUMERS, RAW, QUIX, BYTEWAX, PATHWAY = "Tidemark", "two consumers", "Flink, raw bytes", "Quix Streams", "bytewax", "Pathway"
 VIEW, SOURCE = "card_minutes", "payments"
 WRITTEN = "written.parquet"
-BUNDLE_TIME_MS = 50
-"""For many events rather than a short wait: the default of 5 ms makes small batches for Python."""
 
 _QUIX = (
     "two processes of one consumer group, events decoded by fastavro; final windows, closed for a whole partition, state in RocksDB with a changelog "
@@ -41,7 +37,6 @@ class _Work:
 
     settings: Settings
     events: int
-    tiles: int
     truth: Path
 
 
@@ -49,13 +44,15 @@ def prepare(workspace: Workspace) -> list[Contender]:
     """The runtime, the events in its Kafka, and the tiles that must come of them."""
     settings, truth = services.start(workspace), workspace.folder / "tiles.parquet"
     events = 200_000 if workspace.quick else 2_000_000
-    work = _Work(settings=settings, events=events, tiles=inputs.ensure(settings, truth, events), truth=truth)
+    inputs.ensure(settings, truth, inputs.Payments(count=events))
+    work = _Work(settings=settings, events=events, truth=truth)
     gate = (
         "`tidemark submit features` with parallelism 2, checkpoints and `TIDEMARK_BUNDLE_TIME=50ms`: every event checked at the gate, archived as Parquet and counted once or sent to "
         "the late topic, tiles as Avro"
     )
+    declared = replace(settings, definitions=HERE / "definitions")
     return [
-        _ours(GATE, "definitions", gate, work),
+        ours.contender(GATE, gate, ours.Work(settings=declared, source=SOURCE, events=events, truths={VIEW: truth})),
         _consumers(work),
         _raw(work),
         _peer(QUIX, _QUIX, python(workspace.peers, "quix"), "in_quix.py", work),
@@ -64,38 +61,15 @@ def prepare(workspace: Workspace) -> list[Contender]:
     ]
 
 
-def _ours(name: str, definitions: str, what: str, work: _Work) -> Contender:
-    settings = replace(work.settings, definitions=HERE / definitions, bundle_time_ms=BUNDLE_TIME_MS)
-    view = catalog.load(settings.definitions, settings.schemas).views[VIEW]
-
-    def run(out: Path) -> Figures:
-        services.forget(settings, "features", SOURCE)
-        job = Job(name="features", module="jobs.features", arguments=(SOURCE,), topic=view.tiles_topic, records=work.tiles)
-        return _on_flink(job, settings, work, out)
-
-    def right(out: Path) -> None:
-        check.right(check.of_avro(out / WRITTEN, tile_avro_schema(view)), work.truth)
-
-    return Contender(name=name, role=Role.OURS, what=what, run=run, check=right)
-
-
 def _raw(work: _Work) -> Contender:
-    job = Job(name="count-raw", module=f"{__name__}.count_raw", topic=services.TILES, records=work.events // inputs.EVENTS_PER_MINUTE)
+    job = Job(name="count-raw", module=f"{__name__}.count_raw", records={services.TILES: work.events // inputs.EVENTS_PER_MINUTE})
     return Contender(
         name=RAW,
         role=Role.LIMIT,
         what="Flink SQL on the same cluster that reads raw bytes and counts the events of each minute by Kafka's own time",
-        run=lambda out: _on_flink(job, work.settings, work, out),
+        run=lambda out: ours.on_flink(job, work.settings, {services.TILES: out / WRITTEN}, events=work.events),
         check=lambda out: check.counted(out / WRITTEN, work.events),
     )
-
-
-def _on_flink(job: Job, settings: Settings, work: _Work, out: Path) -> Figures:
-    services.empty(settings, job.topic)
-    started_at = time.time()
-    began_at, figures = services.on_flink(settings, job)
-    told = services.written(settings, job.topic, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at)
-    return {**figures, **told}
 
 
 def _consumers(work: _Work) -> Contender:
@@ -120,7 +94,8 @@ def _in_python(interpreter: Path, program: str, work: _Work) -> Callable[[Path],
         command: Sequence[str | Path] = [interpreter, HERE / program, settings.kafka_servers, inputs.TOPIC, SCHEMA, services.TILES]
         started_at = time.time()
         began_at, figures = services.in_python(command, out)
-        told = services.written(settings, services.TILES, out / WRITTEN, events=work.events, started_at=started_at, began_at=began_at)
+        files = {services.TILES: out / WRITTEN}
+        told = services.written(settings, files, events=work.events, started_at=started_at, began_at=began_at)
         return {**figures, **told}
 
     return run

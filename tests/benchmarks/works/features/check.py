@@ -12,11 +12,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from fastavro import parse_schema, schemaless_reader
 
+from features.compiler.plan import PartialKind, ViewPlan
+from features.compiler.tile_schema import tile_avro_schema
 from tests.benchmarks.benchmark import WrongAnswerError
-from tests.benchmarks.works.features.inputs import END
+from tests.benchmarks.works.features.inputs import END, FIRST
 
-Tile = tuple[str, int, int, float, float]
-"""Card, start in ms, count, sum, maximum."""
+Tile = tuple[str, int, int, float | None, float | None]
+"""Card, start in ms, count, sum, maximum; null of no value."""
 
 
 def right(tiles: Iterator[Tile], truth: Path) -> None:
@@ -25,7 +27,7 @@ def right(tiles: Iterator[Tile], truth: Path) -> None:
     Raises:
         WrongAnswerError: Tiles are missing, or too many, or a value differs.
     """
-    last = {(card, start_ms): values for card, start_ms, *values in tiles if not card.startswith(END)}
+    last = {(card, start_ms): values for card, start_ms, *values in tiles if not card.startswith((END, FIRST))}
     expected = pq.read_table(truth)
     keys: list[Any] = list(zip(expected["card"].to_pylist(), expected["start_ms"].to_pylist(), strict=True))
     missing = [key for key in keys if key not in last]
@@ -35,7 +37,7 @@ def right(tiles: Iterator[Tile], truth: Path) -> None:
     got = np.array([last[key] for key in keys], dtype=np.float64)
     for column, name in enumerate(("count", "sum", "max")):
         wanted = expected[name].to_numpy().astype(np.float64)
-        differing = ~np.isclose(got[:, column], wanted, rtol=1e-12 if name == "sum" else 0.0, atol=0.0)
+        differing = ~np.isclose(got[:, column], wanted, rtol=1e-12 if name == "sum" else 0.0, atol=0.0, equal_nan=True)
         if differing.any():
             row = int(np.flatnonzero(differing)[0])
             raise WrongAnswerError(
@@ -43,12 +45,14 @@ def right(tiles: Iterator[Tile], truth: Path) -> None:
             )
 
 
-def of_avro(file: Path, schema: dict[str, Any]) -> Iterator[Tile]:
-    """The tiles that Tidemark has written."""
-    parsed = parse_schema(schema)
+def of_avro(file: Path, view: ViewPlan) -> Iterator[Tile]:
+    """The tiles of a view that Tidemark has written."""
+    parsed = parse_schema(tile_avro_schema(view))
+    names = {partial.kind: partial.name for partial in view.partials}
+    count, total, largest = (names[kind] for kind in (PartialKind.COUNT, PartialKind.SUM, PartialKind.MAX))
     for value in _values(file):
         tile: Any = schemaless_reader(io.BytesIO(value), parsed, None)
-        yield tile["card"], round(tile["tile_start"].timestamp() * 1000), tile["count"], tile["sum_amount"], tile["max_amount"]
+        yield tile["card"], round(tile["tile_start"].timestamp() * 1000), tile[count], tile[total], tile[largest]
 
 
 def of_json(file: Path) -> Iterator[Tile]:

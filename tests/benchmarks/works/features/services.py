@@ -6,7 +6,8 @@ import json
 import shutil
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ HERE = Path(__file__).parent
 TILES = "tiles"
 """Where peers write; Tidemark has a topic for each view."""
 
-_POLL_S = 0.2
+_POLL_S, _WARM_POLL_S = 0.2, 0.02
 _QUIET_S, _MOST_QUIET_S = 3.0, 90.0
 
 
@@ -92,22 +93,23 @@ class Job:
         name: On the cluster.
         module: Whose `main` submits it.
         arguments: For that.
-        topic: What it writes.
-        records: How many of them at least, when it has read all.
+        records: The topics that it writes, and how many records each has at least, when it has read all.
+        warm: A topic that tells when its start is over and what is measured begins: when it has a record of each partition that the job reads.
     """
 
     name: str
     module: str
     arguments: tuple[str, ...] = ()
-    topic: str
-    records: int
+    records: Mapping[str, int]
+    warm: str | None = None
 
 
 def on_flink(settings: Settings, job: Job) -> tuple[float, Figures]:
     """Submit a job, wait until it has written all its records, and cancel it.
 
     Returns:
-        When the first of its tasks ran, seconds since the epoch, and what else was measured: of the cluster, as `measured` tells it of a process.
+        When the first of its tasks ran, or when it was warm, seconds since the epoch; and what else was measured from its submission, or from
+        when it was warm: of the cluster, as `measured` tells it of a process.
 
     Raises:
         CommandError: It writes no more, and has not written as many.
@@ -115,17 +117,26 @@ def on_flink(settings: Settings, job: Job) -> tuple[float, Figures]:
     state = runtime.running(settings)
     assert state is not None
     families = [Family(psutil.Process(service.pid)) for service in state.services if service.name.startswith("flink")]
-    for family in families:
-        family.look()
-    before = sum(family.computed_seconds for family in families)
+    before = _computed(families)
     cluster, id = flink.Cluster(settings.flink_url), flink.submit(job.module, job.arguments, name=job.name, settings=settings, fresh=True)
     try:
-        _wait(settings, job, families)
-        began_at = _first_ran(settings, id)
+        with _ends(settings) as ends:
+            warm_at = None
+            if job.warm is not None:
+                warm_at, before = _warm(job.warm, ends, families)
+            _wait(job, ends, families)
+        began_at = warm_at or _first_ran(settings, id)
     finally:
         cluster.cancel(id)
     computed = sum(family.computed_seconds for family in families) - before
     return began_at, {"cpu_seconds": computed, "peak_bytes": float(sum(family.peak_bytes for family in families))}
+
+
+def _computed(families: Sequence[Family]) -> float:
+    """By now, in seconds."""
+    for family in families:
+        family.look()
+    return sum(family.computed_seconds for family in families)
 
 
 def _first_ran(settings: Settings, job: str) -> float:
@@ -147,35 +158,51 @@ def in_python(command: Sequence[str | Path], out: Path) -> tuple[float, Figures]
     return min(float(file.read_text()) for file in out.glob("began-*")), figures
 
 
-def _wait(settings: Settings, job: Job, families: Sequence[Family]) -> None:
-    """Until a job's topic has its records and no more come."""
+@contextmanager
+def _ends(settings: Settings) -> Iterator[Callable[[str], list[int]]]:
+    """Topic → where each of its partitions ends now."""
     consumer = Consumer({"bootstrap.servers": settings.kafka_servers, "group.id": "bench-ends", "log_level": 0})
-    places = [TopicPartition(job.topic, partition) for partition in range(CORES)]
-    count, grew = 0, time.monotonic()
     try:
-        while True:
-            for family in families:
-                family.look()
-            now, found = time.monotonic(), sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-            if found > count:
-                count, grew = found, now
-            elif count >= job.records and now - grew > _QUIET_S:
-                return
-            elif now - grew > _MOST_QUIET_S:
-                raise CommandError(f"topic {job.topic} has {count:,} records and gets no more; {job.records:,} are expected")
-            time.sleep(_POLL_S)
+        yield lambda topic: [consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1] for number in range(CORES)]
     finally:
         consumer.close()
 
 
-def written(settings: Settings, topic: str, file: Path, *, events: int, started_at: float, began_at: float) -> Figures:
-    """Keep what a topic holds, for the check, and tell how long it took to come.
+def _warm(topic: str, ends: Callable[[str], list[int]], families: Sequence[Family]) -> tuple[float, float]:
+    """Wait until it has the records that tell so; when that was, and what the cluster had computed by then."""
+    deadline = time.monotonic() + _MOST_QUIET_S
+    while (records := sum(ends(topic))) < CORES:
+        if time.monotonic() > deadline:
+            raise CommandError(f"topic {topic} has {records} records after {_MOST_QUIET_S:.0f} s; {CORES} are expected")
+        time.sleep(_WARM_POLL_S)
+    return time.time(), _computed(families)
+
+
+def _wait(job: Job, ends: Callable[[str], list[int]], families: Sequence[Family]) -> None:
+    """Until a job's topics have their records and no more come."""
+    count, grew = dict.fromkeys(job.records, 0), time.monotonic()
+    while True:
+        for family in families:
+            family.look()
+        now, found = time.monotonic(), {topic: sum(ends(topic)) for topic in job.records}
+        lacking = [topic for topic, records in job.records.items() if found[topic] < records]
+        if found != count:
+            count, grew = found, now
+        elif not lacking and now - grew > _QUIET_S:
+            return
+        elif now - grew > _MOST_QUIET_S:
+            topic = lacking[0]
+            raise CommandError(f"topic {topic} has {count[topic]:,} records and gets no more; {job.records[topic]:,} are expected")
+        time.sleep(_POLL_S)
+
+
+def written(settings: Settings, files: Mapping[str, Path], *, events: int, started_at: float, began_at: float) -> Figures:
+    """Keep what topics hold, for the check, and tell how long it took to come.
 
     Args:
         settings: Of the broker.
-        topic: An output.
-        file: Parquet to write, in the order of each partition.
-        events: That were read for it.
+        files: Output topic → Parquet to write, in the order of each partition.
+        events: That were read for them.
         started_at: When the contender was started, seconds since the epoch.
         began_at: When it had its first event.
 
@@ -183,9 +210,12 @@ def written(settings: Settings, topic: str, file: Path, *, events: int, started_
         `seconds` from its first event to its last record, as the broker had it; `events_per_s` in that time; and `start_seconds` from the
         contender's start to its first event.
     """
-    found = list(messages(settings.kafka_servers, topic))
-    if not found:
-        raise CommandError(f"topic {topic} is empty")
-    pq.write_table(pa.table({"value": pa.array([message.value() for message in found], pa.binary())}), file)
-    seconds = max(message.timestamp()[1] for message in found) / 1000 - began_at
+    last_at = 0.0
+    for topic, file in files.items():
+        found = list(messages(settings.kafka_servers, topic))
+        if not found:
+            raise CommandError(f"topic {topic} is empty")
+        pq.write_table(pa.table({"value": pa.array([message.value() for message in found], pa.binary())}), file)
+        last_at = max(last_at, max(message.timestamp()[1] for message in found) / 1000)
+    seconds = last_at - began_at
     return {"seconds": seconds, "events_per_s": events / seconds, "start_seconds": began_at - started_at}

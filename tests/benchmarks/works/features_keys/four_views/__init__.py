@@ -1,0 +1,1 @@
+"""Four views of one source."""
