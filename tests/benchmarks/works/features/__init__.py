@@ -16,10 +16,17 @@ from tests.benchmarks.works.features.services import Job
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "schemas" / "payment.avsc"
-GATE, CONSUMERS, RAW, QUIX, BYTEWAX, PATHWAY = "Tidemark", "two consumers", "Flink, raw bytes", "Quix Streams", "bytewax", "Pathway"
+GATE, TRUSTED = "Tidemark", "Tidemark, a trusted source"
+CONSUMERS, RAW, QUIX, BYTEWAX, PATHWAY = "two consumers", "Flink, raw bytes", "Quix Streams", "bytewax", "Pathway"
+PEERS = (QUIX, BYTEWAX, PATHWAY)
 VIEW, SOURCE = "card_minutes", "payments"
 WRITTEN = "written.parquet"
 
+_GATE = (
+    "`tidemark submit features` with checkpoints and `TIDEMARK_BUNDLE_TIME=50ms`: every event checked at the gate, archived as Parquet and counted once or "
+    "sent to the late topic, tiles as Avro; parallelism 1, which is faster here than 2, since operators run beside each other anyway"
+)
+_TRUSTED = "the same with `trusted=True`: decoded by Flink's own Avro format, without the gate"
 _QUIX = (
     "two processes of one consumer group, events decoded by fastavro; final windows, closed for a whole partition, state in RocksDB with a changelog "
     "topic; tiles as JSON"
@@ -46,19 +53,20 @@ def prepare(workspace: Workspace) -> list[Contender]:
     events = 200_000 if workspace.quick else 2_000_000
     inputs.ensure(settings, truth, inputs.Payments(count=events))
     work = _Work(settings=settings, events=events, truth=truth)
-    gate = (
-        "`tidemark submit features` with parallelism 2, checkpoints and `TIDEMARK_BUNDLE_TIME=50ms`: every event checked at the gate, archived as Parquet and counted once or sent to "
-        "the late topic, tiles as Avro"
-    )
-    declared = replace(settings, definitions=HERE / "definitions")
     return [
-        ours.contender(GATE, gate, ours.Work(settings=declared, source=SOURCE, events=events, truths={VIEW: truth})),
+        _ours(GATE, "definitions", _GATE, work),
+        _ours(TRUSTED, "trusted", _TRUSTED, work),
         _consumers(work),
         _raw(work),
         _peer(QUIX, _QUIX, python(workspace.peers, "quix"), "in_quix.py", work),
         _peer(BYTEWAX, _BYTEWAX, python(workspace.peers, "bytewax"), "in_bytewax.py", work),
         _peer(PATHWAY, _PATHWAY, python(workspace.peers, "pathway"), "in_pathway.py", work),
     ]
+
+
+def _ours(name: str, definitions: str, what: str, work: _Work) -> Contender:
+    settings = replace(work.settings, definitions=HERE / definitions, parallelism=1)
+    return ours.contender(name, what, ours.Work(settings=settings, source=SOURCE, events=work.events, truths={VIEW: work.truth}))
 
 
 def _raw(work: _Work) -> Contender:
@@ -108,7 +116,10 @@ BENCHMARK = Benchmark(
     ),
     prepare=prepare,
     end=services.end,
-    goals=(Goal(name="features_vs_best_peer", figure="events_per_s", of=GATE, to=(QUIX, BYTEWAX, PATHWAY), at_least=2.0),),
+    goals=(
+        Goal(name="features_vs_best_peer", figure="events_per_s", of=GATE, to=PEERS, at_least=2.0),
+        Goal(name="features_trusted_vs_best_peer", figure="events_per_s", of=TRUSTED, to=PEERS, at_least=3.0),
+    ),
     peers=("quix", "bytewax", "pathway"),
     in_quick=False,  # of a small input it would tell how fast processes start
 )
