@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.settings import Settings
-from tests.benchmarks import environments, page, results, table
+from tests.benchmarks import environments, page, results, sizing, table
 from tests.benchmarks.benchmark import Benchmark, Workspace, WrongAnswerError, benchmarks
 from tests.benchmarks.processes import CommandError
 from tests.benchmarks.rounds import measure
@@ -62,7 +62,7 @@ def _run(name: str, benchmark: Benchmark, *, quick: bool) -> int:
 def _publish(name: str, result: results.Results, index: Path) -> None:
     """Into the results that are kept with the code, the README, and a page with all of them."""
     text, kept = table.README.read_text(), results.merged(table.RESULTS, name, result)
-    table.README.write_text(table.written(text, kept))
+    table.README.write_text(sizing.written(table.written(text, kept), kept))
     index.write_text(page.html(kept))
 
 

@@ -113,3 +113,32 @@ class Family:
         with contextlib.suppress(psutil.Error):
             return [psutil.Process(self._process.pid), *self._process.children(recursive=True)]
         return []
+
+
+class Threads:
+    """The threads of a process, without those that a Java runtime has for its compilers and its memory."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+        self._before: dict[int, float] = {}
+        self._computed: dict[int, float] = {}
+
+    def begin(self) -> None:
+        """What they have computed until now does not count."""
+        self.look()
+        self._before = dict(self._computed)
+
+    def look(self) -> None:
+        """Note what they have computed."""
+        with contextlib.suppress(psutil.Error):
+            self._computed |= {each.id: each.user_time + each.system_time for each in self._process.threads() if not self._of_java(each.id)}
+
+    @property
+    def busiest_seconds(self) -> float:
+        """What the one that has computed most has since then: with more cores, the work cannot take less time."""
+        return max((seconds - self._before.get(id, 0.0) for id, seconds in self._computed.items()), default=0.0)
+
+    def _of_java(self, id: int) -> bool:
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{self._process.pid}/task/{id}/comm").read_text().startswith(("C1 ", "C2 ", "GC ", "G1 ", "VM "))
+        return False

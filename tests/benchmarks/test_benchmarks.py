@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.benchmarks import environments, results, table
+from tests.benchmarks import environments, results, sizing, table
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace, WrongAnswerError, benchmarks
 from tests.benchmarks.processes import CommandError, measured
 from tests.benchmarks.rounds import measure
@@ -203,10 +203,10 @@ def test_a_table_without_goals_says_nothing_of_goals(tmp_path: Path) -> None:
 
 def test_the_readme_shows_the_kept_results() -> None:
     text = table.README.read_text()
-    assert text == table.written(text, json.loads(table.RESULTS.read_text())), (
-        "run make bench, or put its results and its table in one commit"
-    )
+    kept = json.loads(table.RESULTS.read_text())
+    assert text == sizing.written(table.written(text, kept), kept), "run make bench, or put its results and its tables in one commit"
     assert "<!-- /benchmarks -->" in text
+    assert "<!-- /sizing -->" in text
 
 
 def test_the_kept_results_are_of_benchmarks_as_they_are() -> None:

@@ -89,12 +89,13 @@ def generated(plan: Plan) -> dict[str, list[Message]]:
 
 
 def of_trusted(streams: dict[str, list[Message]]) -> dict[str, list[Message]]:
-    """What a trusted source may hold: readings, and, against all promises, some that say to be of another schema."""
+    """What a trusted source may hold: readings, and, against all promises, some that say to be of another schema; tombstones are passed over."""
+    becomes = {None: None, "unknown-fingerprint": "schema", "tombstone": None}
     return {
         name: [
-            dataclasses.replace(message, refused="schema" if message.refused else None)
+            dataclasses.replace(message, refused=becomes[message.refused])
             for message in messages
-            if message.reading or message.refused == "unknown-fingerprint"
+            if message.marks is None and message.refused in becomes
         ]
         for name, messages in streams.items()
     }

@@ -23,7 +23,7 @@ from infra.settings import Settings
 from jobs import topics
 from jobs.read import messages
 from tests.benchmarks.benchmark import CORES, Figures, Workspace
-from tests.benchmarks.processes import CommandError, Family, bind, measured
+from tests.benchmarks.processes import CommandError, Family, Threads, bind, measured
 
 HERE = Path(__file__).parent
 TILES = "tiles"
@@ -109,7 +109,8 @@ def on_flink(settings: Settings, job: Job) -> tuple[float, Figures]:
 
     Returns:
         When the first of its tasks ran, or when it was warm, seconds since the epoch; and what else was measured from its submission, or from
-        when it was warm: of the cluster, as `measured` tells it of a process.
+        when it was warm: of the cluster, as `measured` tells it of a process, and `busiest_thread_seconds`, of the thread of the TaskManager
+        that computed most.
 
     Raises:
         CommandError: It writes no more, and has not written as many.
@@ -117,19 +118,23 @@ def on_flink(settings: Settings, job: Job) -> tuple[float, Figures]:
     state = runtime.running(settings)
     assert state is not None
     families = [Family(psutil.Process(service.pid)) for service in state.services if service.name.startswith("flink")]
+    threads = Threads(next(psutil.Process(service.pid) for service in state.services if service.name == "flink-taskmanager"))
     before = _computed(families)
+    threads.begin()
     cluster, id = flink.Cluster(settings.flink_url), flink.submit(job.module, job.arguments, name=job.name, settings=settings, fresh=True)
     try:
         with _ends(settings) as ends:
             warm_at = None
             if job.warm is not None:
                 warm_at, before = _warm(job.warm, ends, families)
-            _wait(job, ends, families)
+                threads.begin()
+            _wait(job, ends, [*families, threads])
         began_at = warm_at or _first_ran(settings, id)
     finally:
         cluster.cancel(id)
     computed = sum(family.computed_seconds for family in families) - before
-    return began_at, {"cpu_seconds": computed, "peak_bytes": float(sum(family.peak_bytes for family in families))}
+    peak_bytes = float(sum(family.peak_bytes for family in families))
+    return began_at, {"cpu_seconds": computed, "busiest_thread_seconds": threads.busiest_seconds, "peak_bytes": peak_bytes}
 
 
 def _computed(families: Sequence[Family]) -> float:
@@ -178,12 +183,12 @@ def _warm(topic: str, ends: Callable[[str], list[int]], families: Sequence[Famil
     return time.time(), _computed(families)
 
 
-def _wait(job: Job, ends: Callable[[str], list[int]], families: Sequence[Family]) -> None:
+def _wait(job: Job, ends: Callable[[str], list[int]], processes: Sequence[Family | Threads]) -> None:
     """Until a job's topics have their records and no more come."""
     count, grew = dict.fromkeys(job.records, 0), time.monotonic()
     while True:
-        for family in families:
-            family.look()
+        for process in processes:
+            process.look()
         now, found = time.monotonic(), {topic: sum(ends(topic)) for topic in job.records}
         lacking = [topic for topic, records in job.records.items() if found[topic] < records]
         if found != count:
