@@ -102,7 +102,9 @@ def test_a_source_of_such_a_schema_cannot_be_trusted(tmp_path: Path) -> None:
     (definitions / "a.py").write_text('from features import Source\nthings = Source(topic="t", schema="thing", trusted=True)\n')
     with pytest.raises(DefinitionError) as caught:
         load(definitions, schemas)
-    assert any(each.startswith('things: trusted: schema "thing": field "f0" is a union with null behind, ') for each in caught.value.problems)
+    assert any(
+        each.startswith('things: trusted: schema "thing": field "f0" is a union with null behind, ') for each in caught.value.problems
+    )
 
 
 @pytest.mark.parametrize(
