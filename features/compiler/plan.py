@@ -178,7 +178,7 @@ class ViewPlan:
         """All physical columns of a tile, after keys and tile start."""
         return tuple(column for partial in self.partials for column in partial.columns)
 
-    @property
+    @cached_property
     def longest_window_ms(self) -> int:
         """How far back the widest window reaches; `Lifetime` has none, and 0 is where nothing has one."""
         return max((feature.window_ms for feature in self.features if feature.window_ms is not None), default=0)
