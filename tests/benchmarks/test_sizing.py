@@ -45,3 +45,8 @@ def test_what_a_tile_takes_is_what_the_store_keeps() -> None:
     record = TileCodec(view=inputs.view()).record
     assert record is not None
     assert record.itemsize == sizing.TILE_BYTES
+
+
+def test_where_not_all_is_measured_the_readme_stays_as_it_is() -> None:
+    text = "<!-- sizing: by make bench -->\nas it was\n<!-- /sizing -->\n"
+    assert sizing.written(text, {"benchmarks": {}}) == text
