@@ -87,7 +87,7 @@ def markdown(measured: Measured) -> str:
     sources = _up(EVENTS_PER_S * measured.serial_s / BUSY)
     writers = _up(EVENTS_PER_S * measured.tile_s / BUSY)
     scorers = _up(REQUESTS_PER_S * measured.request_s / BUSY)
-    stores = max(_up(KEYS * key_bytes / STORE_BYTES), writers)
+    stores = max(_up(KEYS * key_bytes / STORE_BYTES), _up(EVENTS_PER_S * measured.tile_s / CORES / BUSY), sources)
     groups = 2 ** math.ceil(math.log2(4 * slots))
     rows = [
         ("part", "measured", "needed"),
@@ -136,8 +136,8 @@ def markdown(measured: Measured) -> str:
     table = [f"| {' | '.join(row)} |" for row in rows]
     one_store = STORE_BYTES / key_bytes
     return "\n".join([table[0], "|---|---|---|", *table[1:]]) + (
-        f"\n\nWhat ends first is the store: one Valkey of {STORE_BYTES // 2**30} GiB holds {_round(one_store)} keys, and writes {_round(1 / measured.tile_s)} "
-        f"tiles a second, beside {_round(1 / measured.serial_s)} events a second that one source's order carries. A source and a store are not cut further by Tidemark itself: "
+        f"\n\nWhat ends first is the store: one Valkey of {STORE_BYTES // 2**30} GiB holds {_round(one_store)} keys, and takes {_round(CORES / measured.tile_s)} "
+        f"tiles a second of one writer, beside {_round(1 / measured.serial_s)} events a second that one source's order carries. A source and a store are not cut further by Tidemark itself: "
         f"{stores} slices of the keys, each with its topics, its jobs and its Valkey, are what there is then.\n"
     )
 

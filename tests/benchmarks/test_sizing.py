@@ -41,6 +41,12 @@ def test_a_key_holds_as_many_tiles_as_it_has_events_in_the_window() -> None:
     assert cells(MEASURED)["store: memory"] == "989 GiB: **16 Valkeys** of 64 GiB, with 3.6 tiles a key"  # 900 B and 3.6 × 45 B
 
 
+def test_slices_are_what_memory_writes_and_the_order_of_a_source_ask_for() -> None:
+    assert "16 slices of the keys" in sizing.markdown(MEASURED)  # of memory
+    assert "20 slices of the keys" in sizing.markdown(replace(MEASURED, tile_s=27.9e-6))  # a writer and its store on two cores
+    assert "30 slices of the keys" in sizing.markdown(replace(MEASURED, serial_s=20.9e-6))
+
+
 def test_what_a_tile_takes_is_what_the_store_keeps() -> None:
     record = TileCodec(view=inputs.view()).record
     assert record is not None

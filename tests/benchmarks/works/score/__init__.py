@@ -151,9 +151,9 @@ BENCHMARK = Benchmark(
     prepare=prepare,
     end=services.end,
     goals=(
-        Goal(name="score_vs_predict_limit", figure="requests_of_a_core_per_s", of=OURS, to=(ALONE,), at_least=0.5),
-        Goal(name="score_vs_plain_loop", figure="requests_of_a_core_per_s", of=OURS, to=(LOOP,), at_least=1.0),
-        Goal(name="score_vs_quix", figure="requests_of_a_core_per_s", of=OURS, to=(QUIX, QUIX_PLAIN), at_least=5.0),
+        Goal(name="score_vs_predict_limit", figure="requests_of_a_core_per_s", of=ONE, to=(ALONE,), at_least=0.5),
+        Goal(name="score_vs_plain_loop", figure="requests_of_a_core_per_s", of=ONE, to=(LOOP,), at_least=1.0),
+        Goal(name="score_vs_quix", figure="requests_of_a_core_per_s", of=ONE, to=(QUIX, QUIX_PLAIN), at_least=5.0),
     ),
     peers=("quix",),
 )
