@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,6 +66,15 @@ class Job:
     checkpoint: str | None
 
 
+class RefusedError(ServiceError):
+    """Flink answered, with an error."""
+
+    def __init__(self, message: str, code: int) -> None:
+        """Of this HTTP status."""
+        super().__init__(message)
+        self.code = code
+
+
 class Cluster:
     """The REST endpoint of a Flink cluster."""
 
@@ -104,8 +114,6 @@ class Cluster:
         return _root_cause(history[0]["stacktrace"].splitlines()) if history else None
 
     def _job(self, entry: Mapping[str, Any]) -> Job:
-        checkpoints = self._ask(f"/jobs/{entry['jid']}/checkpoints").get("latest") or {}
-        completed = checkpoints.get("completed") or checkpoints.get("restored") or {}
         metrics = self._ask(f"/jobs/{entry['jid']}/metrics?get=numRestarts")
         return Job(
             id=str(entry["jid"]),
@@ -113,15 +121,26 @@ class Cluster:
             state=str(entry["state"]),
             tasks=(int(entry["tasks"]["running"]), int(entry["tasks"]["total"])),
             restarts=int(metrics[0]["value"]) if metrics else 0,
-            checkpoint=completed.get("external_path"),
+            checkpoint=self._checkpoint(entry["jid"]),
         )
+
+    def _checkpoint(self, job_id: str) -> str | None:
+        """The newest one; None also where Flink cannot tell: of a job that lost a task in the middle of its first one it answers 500 ever after."""
+        try:
+            latest = self._ask(f"/jobs/{job_id}/checkpoints").get("latest") or {}
+        except RefusedError as refused:
+            if refused.code != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            return None
+        found: str | None = (latest.get("completed") or latest.get("restored") or {}).get("external_path")
+        return found
 
     def _ask(self, path: str, *, method: str = "GET") -> Any:
         try:
             with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=10) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as refused:
-            raise ServiceError(f"flink at {self.url}: refused {path}: HTTP {refused.code}") from refused
+            raise RefusedError(f"flink at {self.url}: refused {path}: HTTP {refused.code}", refused.code) from refused
         except (OSError, ValueError) as fault:
             reason = getattr(fault, "reason", fault)
             raise ServiceError(

@@ -30,7 +30,7 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 
 @cache
 def _shares_runtime(file: Path) -> bool:
-    return re.search(r"[(,] ?(settings: Settings|replay: Run)\b", file.read_text()) is not None
+    return re.search(r"[(,]\s*(settings: Settings|replay: Run)\b", file.read_text()) is not None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -231,11 +231,16 @@ def test_a_resumed_job_goes_on_with_the_generation_that_is_served(river: River) 
 
 def test_of_two_kept_generations_either_is_served_though_the_worker_of_both_was_killed(river: River) -> None:
     stream, service = river.stream, river.plan.services["again_buy"]
-    said: list[str] = []
+    said, cluster = list[str](), flink.Cluster(river.settings.flink_url)
+
+    def filled() -> bool:
+        job = cluster.running("materialize-g3")
+        return job is not None and job.checkpoint is not None  # before it runs, its submission would fail, as it says
+
     rebuilding = threading.Thread(target=lambda: said.append(river.tidemark("rebuild")))
     rebuilding.start()
     try:
-        wait_until(lambda: "materialize-g3" in river.running(), lambda: f"running: {river.running()}")
+        wait_until(filled, lambda: f"running: {river.running()}")
         kill(river.settings, "flink-taskmanager")
     finally:
         rebuilding.join()
