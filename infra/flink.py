@@ -125,7 +125,7 @@ class Cluster:
         )
 
     def _checkpoint(self, job_id: str) -> str | None:
-        """The newest one; None also where Flink cannot tell: of a job that lost a task in the middle of its first one it answers 500 ever after."""
+        """The newest one; None also where Flink fails to tell: of a job whose worker was killed soon after its start it was seen to answer 500 ever after."""
         try:
             latest = self._ask(f"/jobs/{job_id}/checkpoints").get("latest") or {}
         except RefusedError as refused:

@@ -216,6 +216,13 @@ def test_the_kept_results_are_of_benchmarks_as_they_are() -> None:
         each = known[name]
         assert kept[name]["title"] == each.title
         assert list(kept[name]["goals"]) == [goal.name for goal in each.goals]
+        told = {
+            who: {figure: values["median"] for figure, values in one["figures"].items()} for who, one in kept[name]["contenders"].items()
+        }
+        for goal in each.goals:
+            value = goal.value(told)
+            found = kept[name]["goals"][goal.name]
+            assert (found["value"], found["of"], found["to"], found["reached"]) == (value, goal.of, list(goal.to), goal.reached(value))
         rounds = {len(told["samples"]) for told in kept[name]["contenders"].values()}
         assert rounds == {each.rounds}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 
@@ -16,7 +15,7 @@ from inference.online.connection import Client
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
 from inference.saving import save
-from tests.benchmarks.benchmark import CORES
+from tests.benchmarks.trees import trained
 
 HERE = Path(__file__).parent
 DEFINITIONS, SCHEMAS = HERE / "definitions", HERE / "schemas"
@@ -26,7 +25,6 @@ CARDS, MERCHANTS, PAIRS = 2_000, 500, 4_000
 TILES = 36  # three hours of five minutes
 MINUTE_MS = 60_000
 NOON_MS = 1_380_628_800_000  # 2013-10-01T12:00Z, up to which the store is filled
-TREES, LEAVES = 200, 63
 
 
 def plan() -> Plan:
@@ -92,20 +90,7 @@ def train(folder: Path, client: Client) -> str:
     features = OnlineReader(service(), client).read(requests(20_000)).table
     encoding = Encoding.of(service().feature_types, features)
     matrix = encoding.matrix(features)
-    random = np.random.default_rng(SEED)
-    scale = np.nanstd(matrix, axis=0) + 1e-9
-    label = np.nan_to_num(matrix / scale) @ random.normal(size=matrix.shape[1])
-    label = label + random.normal(scale=label.std(), size=len(matrix)) > np.median(label)
-    parameters = {
-        "objective": "binary",
-        "num_leaves": LEAVES,
-        "min_data_in_leaf": 20,
-        "num_threads": CORES,
-        "verbosity": -1,
-        "seed": SEED,
-        "deterministic": True,
-    }
-    booster = lgb.train(parameters, lgb.Dataset(matrix, label), TREES)
+    booster = trained(matrix, seed=SEED)
     record = {"name": SERVICE, "service": SERVICE, "service_version": service().fingerprint}
     return save(folder, booster, encoding, record=record)
 

@@ -13,6 +13,7 @@ from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Role, Work
 from tests.benchmarks.environments import python
 from tests.benchmarks.predicting.agreed import SIZES
 from tests.benchmarks.processes import measured
+from tests.benchmarks.trees import LEAVES, TREES
 from tests.benchmarks.works.predict import check, inputs
 
 ROOT = Path(__file__).parents[4]
@@ -96,7 +97,7 @@ def _within(entry: _Entry, given: Path) -> Callable[[Path], None]:
 
 BENCHMARK = Benchmark(
     title=(
-        f"Predict: {inputs.TREES} trees of {inputs.LEAVES} leaves, {inputs.COLUMNS} columns with nulls, one thread, batches of "
+        f"Predict: {TREES} trees of {LEAVES} leaves, {inputs.COLUMNS} columns with nulls, one thread, batches of "
         f"{', '.join(f'{size:,}' for size in SIZES)} rows; a back end that is to serve gives LightGBM's scores in every bit"
     ),
     prepare=prepare,

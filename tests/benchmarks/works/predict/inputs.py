@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.booster import predict
-from tests.benchmarks.benchmark import CORES
 from tests.benchmarks.predicting.agreed import MODEL
+from tests.benchmarks.trees import trained
 
-COLUMNS, TREES, LEAVES, SEED = 24, 200, 63, 17
+COLUMNS, SEED = 24, 17
 ROWS, AT_THRESHOLDS = 10_000, 2_000
 """Of the rows, the last so many are at thresholds: there a score shows whether a comparison is LightGBM's own, of doubles."""
 
@@ -24,7 +24,7 @@ def ensure(folder: Path) -> None:
     if (folder / "right.npy").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    booster = _trained()
+    booster = trained(rows(20_000, seed=0), seed=SEED)
     booster.save_model(folder / MODEL)
     ordinary = rows(ROWS - AT_THRESHOLDS, seed=1)
     matrix = np.concatenate([ordinary, _at_thresholds(rows(AT_THRESHOLDS, seed=2), booster)])
@@ -41,23 +41,6 @@ def rows(count: int, seed: int) -> _Matrix:
     for values in (amounts, means):
         values[random.random(third) < 0.1] = np.nan
     return np.concatenate([some, amounts, means], axis=1)
-
-
-def _trained() -> lgb.Booster:
-    matrix = rows(20_000, seed=0)
-    random = np.random.default_rng(SEED)
-    label = np.nan_to_num(matrix / np.nanstd(matrix, axis=0)) @ random.normal(size=COLUMNS)
-    label = label + random.normal(scale=label.std(), size=len(matrix)) > np.median(label)
-    parameters = {
-        "objective": "binary",
-        "num_leaves": LEAVES,
-        "min_data_in_leaf": 20,
-        "num_threads": CORES,
-        "verbosity": -1,
-        "seed": SEED,
-        "deterministic": True,
-    }
-    return lgb.train(parameters, lgb.Dataset(matrix, label), TREES)
 
 
 def _at_thresholds(matrix: _Matrix, booster: lgb.Booster) -> _Matrix:

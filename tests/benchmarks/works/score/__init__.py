@@ -20,6 +20,7 @@ from tests.benchmarks.environments import python
 from tests.benchmarks.processes import measured
 from tests.benchmarks.scoring import check, inputs, pace, plain
 from tests.benchmarks.scoring.ready import Ready
+from tests.benchmarks.trees import LEAVES, TREES
 from tests.benchmarks.works.features import services
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[4]
@@ -147,7 +148,7 @@ def _alone(work: _Work) -> Contender:
 
 
 BENCHMARK = Benchmark(
-    title=f"Scoring: requests with 24 features of three views and {inputs.TREES} trees of {inputs.LEAVES} leaves, from Kafka to Kafka",
+    title=f"Scoring: requests with 24 features of three views and {TREES} trees of {LEAVES} leaves, from Kafka to Kafka",
     prepare=prepare,
     end=services.end,
     goals=(
