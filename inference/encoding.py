@@ -61,7 +61,8 @@ class Encoding:
                 raise DataError(f'features: column "{name}" cannot be read as {type_}: {str(error).splitlines()[0]}') from error
         return matrix
 
-    def _numbers(self, column: Any, name: str, type_: DataType) -> NDArray[np.float64]:
+    def _numbers(self, column: Any, name: str, type_: DataType) -> NDArray[Any]:
+        """As doubles, or as whole numbers, which the matrix makes doubles of."""
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks()
         if type_ is DataType.STRING:
@@ -70,6 +71,7 @@ class Encoding:
             column = column.cast(type_.arrow).cast(pa.int64())
         elif type_ is DataType.BOOLEAN:
             column = column.cast(pa.bool_()).cast(pa.uint8())
-        numbers = column.cast(pa.float64(), safe=False)
-        filled: NDArray[np.float64] = (numbers.fill_null(float("nan")) if numbers.null_count else numbers).to_numpy(zero_copy_only=False)
-        return filled
+        if column.null_count or not (pa.types.is_float64(column.type) or pa.types.is_int64(column.type)):
+            column = column.cast(pa.float64(), safe=False).fill_null(float("nan"))
+        numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+        return numbers

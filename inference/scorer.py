@@ -19,6 +19,7 @@ from inference.prediction import PredictionEncoder, id_field
 from inference.scores import Scores
 from inference.shards.relay import Baton
 from inference.shards.shard_map import PARENT
+from inference.uncollected import uncollected
 from schemas.errors import ServiceError
 from schemas.types import DataType
 from schemas.wire import OK, Decoder, now_ms
@@ -88,6 +89,7 @@ class Scorer:
     encoder: PredictionEncoder
     now_ms: Callable[[], int] = now_ms
 
+    @uncollected()
     def answer(self, bodies: Sequence[bytes | None]) -> Answers:
         """Decode, read features as of each request's event time, score, encode.
 

@@ -19,6 +19,7 @@ from inference.shards.relay import Baton
 from inference.shards.shard_map import PARENT, Missing
 from inference.shards.sharded import route
 from inference.shards.stage import Stage
+from inference.uncollected import uncollected
 from schemas.wire import now_ms
 
 _NOBODY = -2  # in place of a shard's number: no trees
@@ -108,6 +109,7 @@ class LaterStage:
     encoder: PredictionEncoder
     now_ms: Callable[[], int] = now_ms
 
+    @uncollected()
     def go_on(self, values: Sequence[bytes]) -> Passed:
         """Add this stage's trees to each sum; one that cannot be costs no other its answer."""
         before = self.stage.boosters.loads

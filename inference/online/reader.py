@@ -16,6 +16,7 @@ from features.values import Bools, Int64s, Values
 from inference.online.connection import Client, hmget_many
 from inference.online.layout import EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, tiles_fields
 from inference.online.serving import FIELD, KEY, Serving
+from inference.uncollected import uncollected
 from schemas.errors import DataError
 from schemas.types import DataType
 
@@ -65,6 +66,7 @@ class OnlineReader:
         self._entities = list(entities.items())
         self._read_from(project or Serving().project)
 
+    @uncollected()
     def read(self, requests: pa.Table | pa.RecordBatch) -> Served:
         """Features of every request as of its event time, in the order of the requests.
 

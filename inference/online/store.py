@@ -19,6 +19,7 @@ from inference.online.bases import RETIRE_AT, Bases
 from inference.online.connection import Client, Script
 from inference.online.frontier import Frontiers
 from inference.online.layout import EntityKeys, tiles_fields
+from inference.uncollected import uncollected
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
 
@@ -66,6 +67,7 @@ class TileWriter:
         refuse_forgetting([view], ttl_ms)
         self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms) if view.has_lifetime else None
 
+    @uncollected()
     def write(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> int | None:
         """Store tiles; when this returns they are readable, and the stream's own (revision 0), which closings count, are accounted for.
 
