@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,21 @@ def right(servers: str, topic: str, model: Path, count: int, truth: pa.Table) ->
     ids = {(message.key() or b"").decode() for message in found}
     if len(found) != count or ids != {f"r{number}" for number in range(count)}:
         raise WrongAnswerError(f"{len(found):,} predictions of {len(ids):,} requests, expected one of each of {count:,}")
+    answers([message.value() for message in found], model, truth)
+
+
+def answers(predictions: Sequence[bytes | None], model: Path, truth: pa.Table) -> None:
+    """Compare a sample of encoded predictions with the requests, of which request r0 is the first, and their features.
+
+    Raises:
+        WrongAnswerError: One is missing, or stale, or of other features or another score.
+    """
+    if len(predictions) != len(truth):
+        raise WrongAnswerError(f"{len(predictions):,} predictions of {len(truth):,} requests")
     schema = dict(SchemaSet.load(inputs.SCHEMAS).current("prediction").avro)
     loaded, service = load(model), inputs.service()
-    chosen = np.random.default_rng(inputs.SEED).choice(count, min(SAMPLE, count), replace=False)
-    records = [_record(found[row].value() or b"", schema) for row in chosen.tolist()]
+    chosen = np.random.default_rng(inputs.SEED).choice(len(truth), min(SAMPLE, len(truth)), replace=False)
+    records = [_record(predictions[row] or b"", schema) for row in chosen.tolist()]
     if any(record["stale"] or record["unseen"] for record in records):
         raise WrongAnswerError("a prediction is stale, or of a key that was never seen")
     names = list(service.feature_types)
