@@ -108,6 +108,16 @@ class TileCodec:
         block = bytes(LENGTH.size) if self.view.has_lifetime else b""
         return HEAD.pack(kept_from_ms, newest_end_ms, self.layout) + block + b"".join(records)
 
+    def joined(self, packed: Packed | None, older: Packed | None) -> Packed | None:
+        """A packed value and that of the tiles which have left it as one; without the older where they do not reach up to it, or have another layout."""
+        if packed is None or older is None or len(packed) < HEAD.size or len(older) < HEAD.size:
+            return packed
+        kept_from, newest_end, layout = HEAD.unpack_from(packed)
+        lost, reached, of_older = HEAD.unpack_from(older)
+        if not layout == of_older == self.layout or reached < kept_from:
+            return packed
+        return HEAD.pack(lost, newest_end, layout) + bytes(older[HEAD.size :]) + bytes(packed[HEAD.size :])
+
     def unpack(self, packed: Sequence[Packed | None], *, since_ms: int = ALL_TIME[0], before_ms: int = ALL_TIME[1]) -> Unpacked:
         """Read packed values; `None` has no tiles.
 
@@ -259,6 +269,11 @@ class TileCodec:
         return DataError(
             f"online store: packed tiles of view {self.view.name!r} are damaged: {what}; rebuild them from topic {self.view.tiles_topic!r}"
         )
+
+
+def kept_from_ms(packed: Sequence[Packed | None]) -> Int64s:
+    """int64[k], what packed values of any layout say: tiles that start before are not in them."""
+    return np.array([HEAD.unpack_from(value)[0] if value and len(value) >= HEAD.size else NOTHING_DROPPED for value in packed], dtype=np.int64)
 
 
 def _between(tiles: Tiles, since_ms: Int64s, before_ms: int) -> Tiles:

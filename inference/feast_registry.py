@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pyarrow as pa
 
-from features.compiler.feast import AS_OF, FRONTIER, REQUEST, TILES, feast_type, join_keys
+from features.compiler.feast import AS_OF, FRONTIER, OLDER, REQUEST, TILES, feast_type, join_keys
 from features.compiler.plan import Plan, ServicePlan, ViewPlan
 from features.kernel import fold
 from features.packing import ALL_TIME, TileCodec
@@ -135,10 +135,11 @@ def _objects(plan: Plan, folder: Path) -> list[Any]:
     for view in plan.views.values():
         keys = {key.name: key.type for key in view.keys}
         tiles = stored(TILES.format(view=view.name), keys, DataType.BYTES, f"packed tiles of {view.name}")
+        older = stored(OLDER.format(view=view.name), keys, DataType.BYTES, f"older tiles of {view.name}")
         frontier = stored(FRONTIER.format(view=view.name), {}, DataType.INT64, f"time (ms) up to which {view.name} is complete")
         outputs = {feature.name: feature.type for feature in view.features}
-        on_demand[view.name] = _on_demand(view.name, fields(outputs), [tiles, frontier, as_of], _source("fold_rows", view))
-        objects += [tiles, frontier, on_demand[view.name]]
+        on_demand[view.name] = _on_demand(view.name, fields(outputs), [tiles, older, frontier, as_of], _source("fold_rows", view))
+        objects += [tiles, older, frontier, on_demand[view.name]]
     for service in plan.services.values():
         sources = [on_demand[view.name] for view in service.views]
         if service.request_features:
@@ -209,13 +210,14 @@ def _restored(pickled: str) -> Any:
 
 
 def fold_rows(pickled: str, inputs: Inputs) -> dict[str, list[Any]]:
-    """The body of a view's on-demand view: packed tiles, frontier and as-of of each row → its features."""
+    """The body of a view's on-demand view: packed tiles, older ones, frontier and as-of of each row → its features."""
     view: ViewPlan = _restored(pickled)
     rows = len(inputs[AS_OF])
     frontier = np.array([ALL_TIME[0] if value is None else value for value in inputs[FRONTIER.format(view=view.name)]], dtype=np.int64)
     wanted = view.boundary_ms(np.array(inputs[AS_OF], dtype=np.int64))
     boundary = np.minimum(wanted, np.maximum(frontier, ALL_TIME[0] + view.tile_ms) // view.tile_ms * view.tile_ms)
-    read = TileCodec(view=view).unpack([value or None for value in inputs[TILES.format(view=view.name)]])
+    codec, stored = TileCodec(view=view), (inputs[name.format(view=view.name)] for name in (TILES, OLDER))
+    read = codec.unpack([codec.joined(tiles or None, older or None) for tiles, older in zip(*stored, strict=True)])
     columns = fold(view, read.tiles, owner=np.arange(rows, dtype=np.int64), boundary_ms=boundary)
     return _named(view.name, {name: _plain(column) for name, column in columns.items()})
 

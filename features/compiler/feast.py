@@ -8,6 +8,7 @@ from schemas.types import DataType
 # One feature of the same name in each: Feast 0.67 mixes up sources of on-demand views whose features share a short name
 # (`_augment_response_with_on_demand_transforms` drops "features of other views" by that name).
 TILES = "{view}__tiles"
+OLDER = "{view}__older"
 FRONTIER = "{view}__frontier"
 REQUEST = "{service}__request"
 AS_OF = "as_of_ms"
@@ -34,17 +35,19 @@ def join_keys(plan: Plan) -> dict[str, Column]:
 
 def describe_view(view: ViewPlan) -> str:
     """The Feast objects of one view, as text that a reviewer can read."""
-    tiles, frontier = TILES.format(view=view.name), FRONTIER.format(view=view.name)
+    tiles, older, frontier = (name.format(view=view.name) for name in (TILES, OLDER, FRONTIER))
     keys = ", ".join(key.name for key in view.keys)
     lines = [
         *(f"Entity {key.name}: join key {key.name} {feast_type(key.type)}" for key in view.keys),
         f"FeatureView {tiles}({keys})",
         f"  {tiles}: Bytes",
+        f"FeatureView {older}({keys})",
+        f"  {older}: Bytes",
         f"FeatureView {frontier}()",
         f"  {frontier}: Int64",
         f"RequestSource {AS_OF}",
         f"  {AS_OF}: Int64",
-        f"OnDemandFeatureView {view.name}({tiles}, {frontier}, {AS_OF}), python",
+        f"OnDemandFeatureView {view.name}({tiles}, {older}, {frontier}, {AS_OF}), python",
         *(f"  {feature.name}: {feast_type(feature.type)}" for feature in view.features),
     ]
     return "\n".join(lines) + "\n"

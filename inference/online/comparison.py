@@ -13,11 +13,12 @@ import pyarrow as pa
 from features.compiler.plan import ViewPlan
 from features.exactness import differences, tile_rules, view_rules
 from features.kernel import fold
-from features.packing import ALL_TIME, HEAD, NOTHING_DROPPED, RECORD, TileCodec
+from features.packing import ALL_TIME, HEAD, NOTHING_DROPPED, RECORD, Packed, TileCodec
 from inference.online.connection import Client, answering, hmget_many
 from inference.online.frontier import Frontiers
 from inference.online.generations import entities
-from inference.online.layout import key_values, packed_of, tiles_fields
+from inference.online.layout import key_values
+from inference.online.older import all_fields, joined
 
 EXAMPLES = 5
 _BATCH = 500  # entities compared in one round trip
@@ -149,13 +150,14 @@ class Generations:
                 yield alone
 
     def _compare(self, batch: Sequence[bytes], views: Sequence[_View], found: Comparison) -> None:
-        fields = [tiles_fields(view)[0] for view in self.views]
+        fields = all_fields(self.views)
         sides = [([entity + project.encode() for entity in batch], fields) for project in (self.first, self.second)]
         one, other = hmget_many(self.client, sides)
-        for entity, before, after in zip(batch, one, other, strict=True):
-            for view, left, right in zip(views, before, after, strict=True):
-                if left is not None or right is not None:
-                    view.compare(entity, packed_of(left), packed_of(right), found)
+        before, after = ([joined(view.codec, position, side) for position, view in enumerate(views)] for side in (one, other))
+        for row, entity in enumerate(batch):
+            for view, lefts, rights in zip(views, before, after, strict=True):
+                if lefts[row] is not None or rights[row] is not None:
+                    view.compare(entity, lefts[row], rights[row], found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +173,7 @@ class _View:
     settled_ms: int
     whole: bool
 
-    def compare(self, entity: bytes, left: memoryview | None, right: memoryview | None, found: Comparison) -> None:
+    def compare(self, entity: bytes, left: Packed | None, right: Packed | None, found: Comparison) -> None:
         view = self.codec.view
         if self._of_another(left):
             found.stale_layouts += 1
@@ -207,7 +209,7 @@ class _View:
         if newest_a == newest_b and kept_a != kept_b and not view.has_lifetime and not further:
             self._note(found, entity, None, "reach")
 
-    def _of_another(self, value: memoryview | None) -> bool:
+    def _of_another(self, value: Packed | None) -> bool:
         return value is not None and HEAD.unpack_from(value)[2] != self.codec.layout
 
     def _note(
@@ -216,7 +218,7 @@ class _View:
         name = "|".join(map(str, key_values(entity).values()))
         found.add(Difference(view=self.codec.view.name, entity=name, start_ms=start_ms, what=what, columns=columns or {}), entity)
 
-    def _compare_merged(self, entity: bytes, values: Sequence[memoryview | None], end_ms: int, found: Comparison) -> None:
+    def _compare_merged(self, entity: bytes, values: Sequence[Packed | None], end_ms: int, found: Comparison) -> None:
         """The `Lifetime` features as of a time that both sides' bases have passed: of what was merged, and of what is yet to be."""
         read = self.codec.unpack(values)
         if read.inexact[0]:
@@ -261,7 +263,7 @@ def _reached(frontier: int | None) -> int:
     return ALL_TIME[0] if frontier is None else frontier
 
 
-def _parse(codec: TileCodec, value: memoryview | None) -> tuple[int, int, Mapping[int, bytes]]:
+def _parse(codec: TileCodec, value: Packed | None) -> tuple[int, int, Mapping[int, bytes]]:
     """Kept-from and newest end, and of each tile start the payload."""
     if value is None:
         return NOTHING_DROPPED, NOTHING_DROPPED, _NO_TILES

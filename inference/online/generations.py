@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from features.compiler.feast import FRONTIER, TILES
+from features.compiler.feast import FRONTIER, OLDER, TILES
 from inference.online.connection import Client, answering
 from inference.online.layout import hash_fields, split_key
 
@@ -52,7 +52,7 @@ def remove_view(client: Client, project: str, view: str) -> int:
     Raises:
         ServiceError: The store does not answer; what is left is removed by doing it again.
     """
-    fields: list[Any] = [*hash_fields(TILES.format(view=view)), *hash_fields(FRONTIER.format(view=view))]
+    fields: list[Any] = [field for name in (TILES, OLDER, FRONTIER) for field in hash_fields(name.format(view=view))]
     fields.append(b"ms:" + fields[-1])  # of the frontier, as `raise_frontier.lua` compares it
     count = 0
     for batch in entities(client, project):

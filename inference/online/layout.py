@@ -8,7 +8,7 @@ from typing import Any
 
 import mmh3
 
-from features.compiler.feast import FRONTIER, TILES
+from features.compiler.feast import FRONTIER, OLDER, TILES
 from features.compiler.plan import Column, ViewPlan
 from schemas.types import DataType
 
@@ -82,6 +82,11 @@ def frontier_key(project: str) -> bytes:
 def tiles_fields(view: ViewPlan) -> tuple[bytes, bytes]:
     """The hash fields of a view's packed tiles and of their timestamp."""
     return hash_fields(TILES.format(view=view.name))
+
+
+def older_fields(view: ViewPlan) -> tuple[bytes, bytes]:
+    """The hash fields of the older of a view's tiles, which most reads need not have, and of their timestamp."""
+    return hash_fields(OLDER.format(view=view.name))
 
 
 def frontier_fields(view: str) -> tuple[bytes, bytes]:

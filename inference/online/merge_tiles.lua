@@ -1,15 +1,19 @@
 -- Merges tiles into the packed value of one entity: atomic, idempotent, in any order, bounded by retention.
--- Of a view with Lifetime features nothing is dropped here, since this script cannot merge what tiles hold: it says when tiles are due for the base.
+-- A reader as of now needs the newest tiles only. So older ones leave for a value of their own, in steps: most merges rewrite a small value, and most reads take one.
+-- Of a view with Lifetime features nothing leaves or is dropped, since this script cannot merge what tiles hold: it says when tiles are due for the base.
 -- KEYS[1] the entity's hash.
 -- ARGV: 1 field of the packed tiles, 2 field of Feast's timestamp, 3 layout, 4 tile size (ms), 5 retention (ms),
 --       6 time to live of the hash (ms, 0: none), 7 records as stored, sorted by start, no start twice,
 --       8 how many tiles past retention are left for the base until it is worth while, 0: drop them,
---       9 how many more while tiles come again, 10 the revision from which on they do.
+--       9 how many more while tiles come again, 10 the revision from which on they do,
+--       11 field of the older tiles, 12 its field of Feast's timestamp, 13 how far before the end of the newest tile all tiles stay together (ms),
+--       14 the step in which older ones leave (ms), 0: never.
 -- Returns 1 when tiles are due, else 0.
 -- Numbers are doubles here: exact for times and revisions below 2^53.
 local field, ts_field, layout = ARGV[1], ARGV[2], ARGV[3]
 local tile_ms, retention_ms, ttl_ms, incoming = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local retire_at, held, held_from = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local older_field, older_ts_field, recent_ms, step_ms = ARGV[11], ARGV[12], tonumber(ARGV[13]), tonumber(ARGV[14])
 local NOTHING_DROPPED = -2 ^ 63
 local HEADER, RECORD = 24, 20
 
@@ -45,75 +49,117 @@ local function timestamp(ms)
   return (seconds ~= 0 and '\8' .. varint(seconds) or '') .. (nanos ~= 0 and '\16' .. varint(nanos) or '')
 end
 
+-- Kept-from, newest end, and where the header begins.
+local function head(value)
+  local begin = 2
+  while string.byte(value, begin) >= 128 do begin = begin + 1 end
+  local kept_from, newest_end = struct.unpack('<i8i8', value, begin + 1)
+  return kept_from, newest_end, begin
+end
+
+-- Records in order of their start; of two with one start the one with the higher revision stays, of one revision the incoming.
+local function merged(body, incoming)
+  local starts, records, revisions = {}, {}, {}
+  for _, data in ipairs({ body, incoming }) do
+    local offset = 1
+    while offset <= #data do
+      local length, start, revision = struct.unpack('<I4i8i8', data, offset)
+      local known = revisions[start]
+      if known == nil then starts[#starts + 1] = start end
+      if known == nil or revision >= known then
+        records[start], revisions[start] = string.sub(data, offset, offset + RECORD + length - 1), revision
+      end
+      offset = offset + RECORD + length
+    end
+  end
+  table.sort(starts)
+  for position, start in ipairs(starts) do starts[position] = records[start] end
+  return table.concat(starts)
+end
+
+-- Where the records begin that start at a time or later, and where the last tile before them ends.
+local function from(body, time)
+  local offset, before_end = 1, NOTHING_DROPPED
+  while offset <= #body do
+    local length, start = struct.unpack('<I4i8', body, offset)
+    if start >= time then break end
+    offset, before_end = offset + RECORD + length, start + tile_ms
+  end
+  return offset, before_end
+end
+
+local function put(field, ts_field, kept_from, newest_end, rest)
+  local value = '\10' .. varint(HEADER + #rest) .. struct.pack('<i8i8', kept_from, newest_end) .. layout .. rest
+  redis.call('HSET', KEYS[1], field, value, ts_field, timestamp(newest_end))
+end
+
 local kept_from, newest_end, body = NOTHING_DROPPED, NOTHING_DROPPED, ''
 local base = retire_at > 0 and '\0\0\0\0' or ''
 local newest_revision = 0
 local stored = redis.call('HGET', KEYS[1], field)
 if stored and #stored > 0 then
-  local begin = 2
-  while string.byte(stored, begin) >= 128 do begin = begin + 1 end
-  kept_from, newest_end = struct.unpack('<i8i8', stored, begin + 1)
+  local begin
+  kept_from, newest_end, begin = head(stored)
   if string.sub(stored, begin + 17, begin + HEADER) == layout then
     local bytes = retire_at > 0 and 4 + struct.unpack('<I4', stored, begin + HEADER + 1) or 0
     if bytes > 4 then newest_revision = struct.unpack('<i8', stored, begin + HEADER + 6) end
     base, body = string.sub(stored, begin + HEADER + 1, begin + HEADER + bytes), string.sub(stored, begin + HEADER + bytes + 1)
-  else
-    kept_from = math.max(kept_from, newest_end) -- the definition has changed: older tiles mean something else
+  else -- the definition has changed: older tiles mean something else
+    kept_from = math.max(kept_from, newest_end)
+    redis.call('HDEL', KEYS[1], older_field, older_ts_field)
   end
 end
 
+local known_end = newest_end
 local _, first = struct.unpack('<I4i8', incoming, 1)
-if first >= newest_end then
-  body = body .. incoming
-else
-  local function parse(body, starts, records, revisions)
-    local offset = 1
-    while offset <= #body do
-      local length, start, revision = struct.unpack('<I4i8i8', body, offset)
-      local known = revisions[start]
-      if known == nil then starts[#starts + 1] = start end
-      if known == nil or revision >= known then
-        records[start], revisions[start] = string.sub(body, offset, offset + RECORD + length - 1), revision
-      end
-      offset = offset + RECORD + length
-    end
-  end
-  local starts, records, revisions = {}, {}, {}
-  parse(body, starts, records, revisions)
-  parse(incoming, starts, records, revisions)
-  table.sort(starts)
-  for position, start in ipairs(starts) do starts[position] = records[start] end
-  body = table.concat(starts)
-end
-local offset = 1
-while offset <= #incoming do
-  local length, start = struct.unpack('<I4i8', incoming, offset)
-  newest_end = math.max(newest_end, start + tile_ms)
-  offset = offset + RECORD + length
-end
+body = first >= newest_end and body .. incoming or merged(body, incoming)
+local _, incoming_end = from(incoming, math.huge)
+newest_end = math.max(newest_end, incoming_end)
 
-local oldest = math.max(newest_end - retention_ms, retire_at > 0 and kept_from or NOTHING_DROPPED)
-local keep, past, strays = 1, 0, 0
-while keep <= #body do
-  local length, start, revision = struct.unpack('<I4i8i8', body, keep)
-  if start >= oldest then break end
-  if retire_at > 0 then
+local due = 0
+if retire_at > 0 then
+  local oldest = math.max(newest_end - retention_ms, kept_from)
+  local offset, past, strays = 1, 0, 0
+  while offset <= #body do
+    local length, start, revision = struct.unpack('<I4i8i8', body, offset)
+    if start >= oldest then break end
     past = past + 1
     if start < kept_from then strays = strays + 1 end
     newest_revision = math.max(newest_revision, revision)
-  else
-    kept_from = math.max(kept_from, start + tile_ms)
+    offset = offset + RECORD + length
   end
-  keep = keep + RECORD + length
-end
-local due = 0
-if retire_at > 0 then
-  keep = 1
   if strays > 0 or past >= retire_at + (newest_revision > held_from and held or 0) then due = 1 end
+elseif step_ms == 0 then
+  local keep, dropped_end = from(body, newest_end - retention_ms)
+  kept_from = math.max(kept_from, dropped_end)
+  body = string.sub(body, keep)
+else
+  -- Whole steps, so that what is where depends on the tiles alone and not on the order in which they came.
+  local function recent_from(time) return math.floor((time - recent_ms) / step_ms) * step_ms end
+  local boundary = recent_from(newest_end)
+  if first < math.max(boundary, kept_from) or boundary > recent_from(known_end) then
+    local older, lost, older_end, begin = redis.call('HGET', KEYS[1], older_field), kept_from, NOTHING_DROPPED, nil
+    if older and #older > 0 then
+      lost, older_end, begin = head(older)
+      older = string.sub(older, begin + HEADER + 1)
+      if older_end < kept_from then lost, older = kept_from, '' end -- tiles between the two were dropped, under another slack
+    else
+      older = ''
+    end
+    local keep, moved_end = from(body, math.max(boundary, older_end))
+    if keep > 1 then
+      local moved = string.sub(body, 1, keep - 1)
+      local _, moved_from = struct.unpack('<I4i8', moved, 1)
+      older = moved_from >= older_end and older .. moved or merged(older, moved)
+      body, kept_from = string.sub(body, keep), math.max(kept_from, moved_end)
+    end
+    local kept, dropped_end = from(older, boundary + recent_ms - retention_ms)
+    if keep > 1 or kept > 1 then
+      put(older_field, older_ts_field, math.max(lost, dropped_end), kept_from, string.sub(older, kept))
+    end
+  end
 end
 
-if keep > 1 then body = string.sub(body, keep) end
-local value = '\10' .. varint(HEADER + #base + #body) .. struct.pack('<i8i8', kept_from, newest_end) .. layout .. base .. body
-redis.call('HSET', KEYS[1], field, value, ts_field, timestamp(newest_end))
+put(field, ts_field, kept_from, newest_end, base .. body)
 if ttl_ms > 0 then redis.call('PEXPIRE', KEYS[1], ttl_ms) end
 return due

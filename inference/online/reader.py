@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from features.compiler.plan import Column, ServicePlan, ViewPlan
 from features.kernel import fold_counting
-from features.packing import ALL_TIME, TileCodec, Unpacked
+from features.packing import ALL_TIME, Packed, TileCodec, Unpacked, kept_from_ms
 from features.values import Bools, Int64s, Values
 from inference.online.connection import Client, hmget_many
 from inference.online.layout import EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, tiles_fields
+from inference.online.older import all_fields, joined
 from inference.online.serving import FIELD, KEY, Serving
 from inference.uncollected import uncollected
 from schemas.errors import DataError
@@ -64,6 +65,7 @@ class OnlineReader:
         for view in service.views:
             entities.setdefault(view.keys, []).append(view)
         self._entities = list(entities.items())
+        self._older = False  # whether older tiles are asked for too: as long as requests need them
         self._read_from(project or Serving().project)
 
     @uncollected()
@@ -79,30 +81,39 @@ class OnlineReader:
             raise DataError(
                 f"service {self.service.name!r}: a request without {self.service.request.event_time!r} cannot be served as of a time"
             )
-        rows = requests.num_rows
+        served, reaches = self._read(requests, as_of.numbers, older=self._older)
+        if reaches and not self._older:
+            served, reaches = self._read(requests, as_of.numbers, older=True)
+        self._older = reaches
+        return served
+
+    def _read(self, requests: pa.Table | pa.RecordBatch, as_of_ms: Int64s, *, older: bool) -> tuple[Served, bool]:
+        """All in one round trip, with or without older tiles; and whether a window reaches back to those."""
+        rows, reaches = requests.num_rows, False
         owners = [_distinct(requests, keys) for keys, _ in self._entities]
-        replies = self._stored([entities for _, entities in owners]) if self.service.views else []
+        replies = self._stored([entities for _, entities in owners], older=older) if self.service.views else []
         frontiers = dict(zip((view.name for view in self.service.views), map(int64_of, replies[0][0]), strict=True)) if replies else {}
         stale, age = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.int64)
         features: dict[str, pa.Array[Any]] = {}
         unseen, tiles = {}, {}
         for (_, views), (owner, _), answers in zip(self._entities, owners, replies[1:], strict=True):
             for position, view in enumerate(views):
-                packed = [packed_of(answer[position]) for answer in answers]
-                boundary, behind = _served_boundary(view, as_of.numbers, frontiers[view.name])
-                read, window = self._unpack(view, packed, boundary)
+                packed: list[Packed | None] = [packed_of(answer[position]) for answer in answers]
+                every = joined(self._codecs[view.name], position, answers) if older else packed
+                boundary, behind = _served_boundary(view, as_of_ms, frontiers[view.name])
+                read, window = self._unpack(view, every, boundary)
                 columns, tiles[view.name] = fold_counting(view, read.tiles, owner=owner, boundary_ms=boundary)
                 features |= columns
                 unseen[view.name] = np.array([value is None for value in [*packed, None]], dtype=np.bool_)[owner]
-                kept_from = np.append(read.kept_from_ms, ALL_TIME[0])[owner]
-                inexact = np.append(read.inexact, False)[owner]
-                stale |= (behind > 0) | (window < kept_from) | inexact
+                stale |= (behind > 0) | _before(window, read.kept_from_ms, owner) | np.append(read.inexact, False)[owner]
+                newest_from = kept_from_ms(packed) if older else read.kept_from_ms
+                reaches |= not view.has_lifetime and bool(_before(window, newest_from, owner).any())
                 age = np.maximum(age, behind)
         table = self._table(requests, features, _least(frontiers.values()), stale)
-        return Served(table=table, stale_age_ms=age, unseen=unseen, tiles=tiles)
+        return Served(table=table, stale_age_ms=age, unseen=unseen, tiles=tiles), reaches
 
-    def _stored(self, entities: Sequence[Sequence[tuple[Any, ...]]]) -> list[list[list[bytes | None]]]:
-        """The frontiers, then each entity's packed tiles, all of one generation.
+    def _stored(self, entities: Sequence[Sequence[tuple[Any, ...]]], *, older: bool) -> list[list[list[bytes | None]]]:
+        """The frontiers, then each entity's packed tiles (of all views, then the older ones of all), all of one generation.
 
         Frontiers are asked first: tiles read after are at least as complete as they say. What is served is asked last: a generation is removed
         only when another is served, so while the record has not changed all that was read before it was there.
@@ -110,7 +121,7 @@ class OnlineReader:
         while True:
             groups = [([self._frontier_key], self._frontier_fields)]
             groups += [
-                (keys.of_all(values), [tiles_fields(view)[0] for view in views])
+                (keys.of_all(values), all_fields(views) if older else [tiles_fields(view)[0] for view in views])
                 for keys, (_, views), values in zip(self._keys, self._entities, entities, strict=True)
             ]
             *replies, ((record,),) = hmget_many(self._client, [*groups, ([KEY], [FIELD])])
@@ -123,7 +134,7 @@ class OnlineReader:
         self._frontier_key = frontier_key(project)
         self._keys = [EntityKeys(keys, project) for keys, _ in self._entities]
 
-    def _unpack(self, view: ViewPlan, packed: Sequence[memoryview | None], boundary: Int64s) -> tuple[Unpacked, Int64s]:
+    def _unpack(self, view: ViewPlan, packed: Sequence[Packed | None], boundary: Int64s) -> tuple[Unpacked, Int64s]:
         """The tiles that any row can need, and where each row's longest window begins."""
         begin = np.maximum(boundary, ALL_TIME[0] + view.longest_window_ms) - view.longest_window_ms
         since, before = (int(begin.min()), int(boundary.max())) if len(boundary) else (0, 0)
@@ -161,6 +172,11 @@ def _python(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> list[Any]:
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     values: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
     return values
+
+
+def _before(begin_ms: Int64s, kept_from_ms: Int64s, owner: Int64s) -> Bools:
+    """bool[rows], whether windows begin before the tiles that their owners have kept; −1 owns none and has lost none."""
+    return np.asarray(begin_ms < np.append(kept_from_ms, ALL_TIME[0])[owner], dtype=np.bool_)
 
 
 def _served_boundary(view: ViewPlan, as_of_ms: Int64s, frontier: int | None) -> tuple[Int64s, Int64s]:

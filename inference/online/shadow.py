@@ -18,7 +18,8 @@ from features.values import Int64s
 from inference.online.connection import Client, hmget_many
 from inference.online.frontier import Frontiers
 from inference.online.generations import entities
-from inference.online.layout import key_values, packed_of, tiles_fields
+from inference.online.layout import key_values
+from inference.online.older import all_fields, joined
 from schemas.errors import DataError, SettingError
 
 EXAMPLES = 5
@@ -118,12 +119,13 @@ def _compare(
     pairs: Sequence[tuple[WindowFeature, WindowFeature]],
     found: Sequence[Compared],
 ) -> None:
-    (replies,) = hmget_many(client, [([entity + project.encode() for entity in batch], [tiles_fields(view)[0] for view in views])])
+    (replies,) = hmget_many(client, [([entity + project.encode() for entity in batch], all_fields(views))])
     owner = np.repeat(np.arange(len(batch), dtype=np.int64), len(boundaries))
     as_of = np.tile(boundaries, len(batch))
     sides, kept = [], []
     for position, view in enumerate(views):
-        read = TileCodec(view=view).unpack([packed_of(reply[position]) for reply in replies])
+        codec = TileCodec(view=view)
+        read = codec.unpack(joined(codec, position, replies))
         sides.append(fold(view, read.tiles, owner=owner, boundary_ms=as_of))
         exact_from = np.where(read.inexact, ALL_TIME[1], read.kept_from_ms)
         kept.append(np.append(exact_from, ALL_TIME[0])[owner])

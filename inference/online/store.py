@@ -18,13 +18,15 @@ from features.values import Int64s, Values
 from inference.online.bases import RETIRE_AT, Bases
 from inference.online.connection import Client, Script
 from inference.online.frontier import Frontiers
-from inference.online.layout import EntityKeys, tiles_fields
+from inference.online.layout import EntityKeys, older_fields, tiles_fields
 from inference.uncollected import uncollected
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
 
 _DAY_MS = 24 * 3600 * 1000
 _PIPELINE = 2_000  # merges sent in one round trip
+_LEAST_TILES = 4  # that the frontier may lag behind a key's newest tile before a read needs the older ones
+_WORTH_WHILE = 4  # steps of slack, below which a second value would save little
 
 
 class TileWriter:
@@ -64,6 +66,7 @@ class TileWriter:
         self._merge = Script("merge_tiles")
         self._frontiers = Frontiers(client, project=project)
         self._constants = (*tiles_fields(view), self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0)
+        self._apart = (*older_fields(view), *apart(view, slack_ms))
         refuse_forgetting([view], ttl_ms)
         self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms) if view.has_lifetime else None
 
@@ -95,7 +98,7 @@ class TileWriter:
         }
         records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
         retire = (0, 0, 0) if self._bases is None else (RETIRE_AT, HELD, time.time_ns() // 1_000_000 - HELD_MS)
-        merges = [([key], [*self._constants, data, *retire]) for key, data in _by_key(keys, start, revision, records).items()]
+        merges = [([key], [*self._constants, data, *retire, *self._apart]) for key, data in _by_key(keys, start, revision, records).items()]
         for first in range(0, len(merges), _PIPELINE):
             part = merges[first : first + _PIPELINE]
             replies = self._merge.run(self._client, part)
@@ -118,6 +121,17 @@ class TileWriter:
         off = start_ms[start_ms % self.view.tile_ms != 0]
         if len(off):
             raise DataError(f"view {self.view.name!r}: tile_start {off[0]} ms is not a multiple of the tile, {self.view.tile_ms} ms")
+
+
+def apart(view: ViewPlan, slack_ms: int) -> tuple[int, int]:
+    """How far before a key's newest tile all tiles stay in one value, and the step in which older ones leave it, 0 for never; both in ms.
+
+    A read of a key's newest windows takes two to three times their tiles then, however long tiles are kept.
+    """
+    step_ms = max(view.longest_window_ms, _LEAST_TILES * view.tile_ms)
+    if view.has_lifetime or slack_ms < _WORTH_WHILE * step_ms:
+        return 0, 0
+    return view.longest_window_ms + step_ms, step_ms
 
 
 def refuse_forgetting(views: Iterable[ViewPlan], ttl_ms: int | None) -> None:

@@ -164,7 +164,7 @@ def test_a_changed_definition_replaces_the_registered_one(valkey: str, tmp_path:
 def test_the_description_names_every_object() -> None:
     text = describe_view(BY_ZONE)
     assert "FeatureView by_zone__tiles(zone, key)\n  by_zone__tiles: Bytes\n" in text
-    assert "OnDemandFeatureView by_zone(by_zone__tiles, by_zone__frontier, as_of_ms), python\n" in text
+    assert "OnDemandFeatureView by_zone(by_zone__tiles, by_zone__older, by_zone__frontier, as_of_ms), python\n" in text
     assert f"OnDemandFeatureView {REQUEST.format(service='scoring')}(amount, key, zone), python\n    twice: Float64\n" in describe_service(
         SERVICE
     )
