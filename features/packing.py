@@ -273,7 +273,9 @@ class TileCodec:
 
 def kept_from_ms(packed: Sequence[Packed | None]) -> Int64s:
     """int64[k], what packed values of any layout say: tiles that start before are not in them."""
-    return np.array([HEAD.unpack_from(value)[0] if value and len(value) >= HEAD.size else NOTHING_DROPPED for value in packed], dtype=np.int64)
+    return np.array(
+        [HEAD.unpack_from(value)[0] if value and len(value) >= HEAD.size else NOTHING_DROPPED for value in packed], dtype=np.int64
+    )
 
 
 def _between(tiles: Tiles, since_ms: Int64s, before_ms: int) -> Tiles:

@@ -104,9 +104,8 @@ if stored and #stored > 0 then
     local bytes = retire_at > 0 and 4 + struct.unpack('<I4', stored, begin + HEADER + 1) or 0
     if bytes > 4 then newest_revision = struct.unpack('<i8', stored, begin + HEADER + 6) end
     base, body = string.sub(stored, begin + HEADER + 1, begin + HEADER + bytes), string.sub(stored, begin + HEADER + bytes + 1)
-  else -- the definition has changed: older tiles mean something else
-    kept_from = math.max(kept_from, newest_end)
-    redis.call('HDEL', KEYS[1], older_field, older_ts_field)
+  else
+    kept_from = math.max(kept_from, newest_end) -- the definition has changed: older tiles mean something else
   end
 end
 
@@ -142,7 +141,7 @@ else
     if older and #older > 0 then
       lost, older_end, begin = head(older)
       older = string.sub(older, begin + HEADER + 1)
-      if older_end < kept_from then lost, older = kept_from, '' end -- tiles between the two were dropped, under another slack
+      if older_end < kept_from then lost, older = kept_from, '' end -- tiles between the two were dropped: under another slack or definition
     else
       older = ''
     end

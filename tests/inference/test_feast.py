@@ -70,6 +70,18 @@ def test_plain_get_online_features_equals_the_reader(store: Any, client: Client)
         assert feast[name] == values(served[name].combine_chunks()), name
 
 
+def test_feast_reads_older_tiles_too(store: Any, client: Client) -> None:
+    load(client)
+    rows = [{"key": "a", "zone": ZONES["a"], AS_OF: time} for time in (2 * TILE_MS + DELAY_MS, 1_200 * TILE_MS + DELAY_MS)]
+    for view in VIEWS:
+        writer = TileWriter(view, client)
+        writer.write(tiles_of(view, [event(1_199 * TILE_MS, i=1)]))
+        writer.close(1_200 * TILE_MS, 1)
+    names = [f"{view.name}:{view.name}_count_3h" for view in VIEWS]
+    feast = store.get_online_features(features=names, entity_rows=rows).to_dict()
+    assert {name.partition(":")[2]: feast[name.partition(":")[2]] for name in names} == {f"{view.name}_count_3h": [4, 1] for view in VIEWS}
+
+
 def test_features_by_reference_and_the_frontier_as_a_feature(store: Any, client: Client) -> None:
     load(client)
     rows = [{"key": "a", "zone": ZONES["a"], AS_OF: 2 * TILE_MS + DELAY_MS}]

@@ -14,7 +14,7 @@ from inference.online import generations
 from inference.online.comparison import Comparison, Generations, last
 from inference.online.connection import Client, connect, hmget_many
 from inference.online.frontier import Frontiers
-from inference.online.layout import split_key
+from inference.online.layout import older_fields, split_key
 from inference.online.reader import OnlineReader
 from inference.online.serving import KEY, Serving, project_of, serve, served
 from inference.online.store import TileWriter
@@ -187,6 +187,16 @@ def test_every_kind_of_difference_is_found(client: Client) -> None:
     assert compare(client, found.differing).differences == {BY_KEY.name: 1, WORDS.name: 1}
 
 
+def test_older_tiles_are_compared_too(client: Client) -> None:
+    for project, older in ((ONE, 1), (TWO, 2)):
+        writer = TileWriter(BY_KEY, client, project=project, slack_ms=SLACK_MS)
+        writer.write(tiles_of(BY_KEY, [event(0, i=older), event(3_000 * TILE_MS, i=1)]))
+        writer.close(3_001 * TILE_MS, 0)
+    found = last(Generations(client=client, views=(BY_KEY,), first=ONE, second=TWO, slack_ms=SLACK_MS).compare())
+    assert [(each.what, each.start_ms) for each in found.examples] == [("different", 0)]
+    assert found.tiles == {BY_KEY.name: 1}
+
+
 def test_an_entity_that_may_have_left_the_store_after_a_silence_is_no_difference(client: Client) -> None:
     fill(client, ONE, events=of_all(1))
     fill(client, TWO, events=[*of_all(1), event(0, i=1)])
@@ -249,8 +259,10 @@ def test_a_view_leaves_nothing_behind_and_takes_nothing_else(client: Client) -> 
     for project in (ONE, TWO):
         fill(client, project, events=of_all(1), views=(BY_KEY,))
     before = {key: client.hgetall(key) for key in client.keys("*") if split_key(key)}  # type: ignore[union-attr]
+    later = [{**each, "t": 3_000 * TILE_MS} for each in of_all(2)]
     for project in (ONE, TWO):
-        fill(client, project, events=of_all(2), views=(WORDS,))
+        fill(client, project, events=[*of_all(2), *later], views=(WORDS,))
+    assert sum(client.hexists(key, older_fields(WORDS)[0]) for key in client.keys("*") if split_key(key)) == 40  # type: ignore[union-attr, arg-type, misc]
     assert generations.remove_view(client, ONE, WORDS.name) == 21  # 20 entities and the frontier
     assert generations.remove_view(client, TWO, WORDS.name) == 21
     assert {key: client.hgetall(key) for key in client.keys("*") if split_key(key)} == before  # type: ignore[union-attr]

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from features.derived import DerivedFeature, derived_feature
-from inference.online.connection import Client, connect
+from inference.online.connection import Client, connect, hmget_many
+from inference.online.layout import older_fields
 from inference.online.reader import NO_FRONTIER_AGE_MS, OnlineReader, Served
 from inference.online.store import TileWriter
 from schemas.errors import DataError, ServiceError
@@ -61,6 +62,28 @@ def test_requests_at_many_times_are_each_served_as_of_their_own(
     seen = {e["key"] for e in events}
     for view in VIEWS:
         assert served.unseen[view.name].tolist() == [key not in seen for key, _ in rows]
+
+
+def test_older_tiles_are_read_only_where_a_window_reaches_them(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    hour = 60 * TILE_MS
+    events = [event(number * hour, i=number, x=number / 2, word="w" * (number % 3)) for number in range(48)]
+    load(client, events)
+    trips: list[bool] = []
+
+    def asked(client: Client, groups: Any) -> Any:
+        trips.append(any(older_fields(view)[0] in fields for _, fields in groups for view in VIEWS))
+        return hmget_many(client, groups)
+
+    monkeypatch.setattr("inference.online.reader.hmget_many", asked)
+    reader = OnlineReader(SERVICE, client)
+    now, then = 48 * hour + DELAY_MS, 20 * hour + DELAY_MS
+    for times, expected in (([now], [False]), ([then], [False, True]), ([now, then], [True]), ([now], [True]), ([now], [False])):
+        rows = [("a", time) for time in times]
+        trips.clear()
+        served = reader.read(requests_of(rows))
+        check(served, events, rows)
+        assert not any(served.table["stale"].to_pylist())
+        assert trips == expected
 
 
 def late_share(by_key_count_3h: Any, twice: Any) -> Any:

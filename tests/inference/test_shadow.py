@@ -53,6 +53,14 @@ def test_the_same_events_in_wider_tiles_have_the_same_values(client: Client) -> 
     assert {each.values for each in compared} == {3 * 8}
 
 
+def test_older_tiles_have_the_same_values_too(client: Client) -> None:
+    many = [event(number * 10 * TILE_MS, i=number % 7, x=0.1 * number) for number in range(120)]
+    for view in (BY_KEY, WIDER):
+        fill(client, view, many, end_ms=1_200 * TILE_MS)
+    compared = found(client, BY_KEY, WIDER, points=400)
+    assert {(each.values, each.different) for each in compared} == {(400, 0)}
+
+
 def test_a_view_that_counts_something_else_is_found(client: Client) -> None:
     fill(client, BY_KEY, EVENTS)
     fill(client, WIDER, EVENTS[:-1])

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from features.packing import NOTHING_DROPPED, TileCodec
 from features.values import Int64s
 from inference.online.connection import Client, connect
-from inference.online.layout import EntityKeys, packed_of, tiles_fields
-from inference.online.store import TileWriter
+from inference.online.layout import EntityKeys, older_fields, packed_of, tiles_fields
+from inference.online.store import TileWriter, apart
 from schemas.errors import DataError, ServiceError
 from tests.inference.conftest import free_port
 from tests.inference.example import BY_KEY, BY_ZONE, VIEWS, WORDS, ZONES, rows_table, tiles_of
@@ -37,7 +37,9 @@ def stored(client: Client, view: Any = BY_KEY, key: str = "a") -> dict[bytes, by
 
 def unpacked(client: Client, view: Any = BY_KEY, key: str = "a") -> tuple[list[tuple[int, int]], int]:
     """(tile start, sum of i) of every kept tile, and kept_from."""
-    read = TileCodec(view=view).unpack([packed_of(stored(client, view, key).get(tiles_fields(view)[0]))])
+    codec, values = TileCodec(view=view), stored(client, view, key)
+    tiles, older = (packed_of(values.get(fields(view)[0])) for fields in (tiles_fields, older_fields))
+    read = codec.unpack([codec.joined(tiles, older)])
     sums: Int64s = read.tiles.columns["sum_i"].numbers
     return list(zip(read.tiles.start_ms.tolist(), sums.tolist(), strict=True)), int(read.kept_from_ms[0])
 
@@ -54,14 +56,15 @@ def revised(view: Any, versions: list[tuple[int, int, int]]) -> list[pa.Table]:
 writes = st.lists(st.tuples(st.integers(-200, 400), st.integers(0, 3)), min_size=1, max_size=12, unique=True)
 
 
+@pytest.mark.parametrize("slack_hours", [1, 24], ids=["in one value", "older ones apart"])
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes, st.randoms(use_true_random=False))
 def test_any_order_any_repeats_and_any_batches_leave_the_same_bytes(
-    client: Client, view: Any, writes: list[tuple[int, int]], random: random.Random
+    client: Client, view: Any, slack_hours: int, writes: list[tuple[int, int]], random: random.Random
 ) -> None:
-    versions = [(number, revision, 10 * number + revision) for number, revision in writes]
-    writer = TileWriter(view, client, slack_ms=HOUR_MS)
+    versions = [(number * slack_hours, revision, 10 * number * slack_hours + revision) for number, revision in writes]
+    writer = TileWriter(view, client, slack_ms=slack_hours * HOUR_MS)
     results = []
     for _ in range(3):
         client.flushall()
@@ -77,9 +80,15 @@ def test_any_order_any_repeats_and_any_batches_leave_the_same_bytes(
     newest: dict[int, int] = {}
     for number, revision, _ in versions:
         newest[number] = max(newest.get(number, -1), revision)
-    cutoff = (max(newest) + 1) * TILE_MS - writer.retention_ms
+    together_ms, step_ms = apart(view, slack_hours * HOUR_MS)
+    assert (step_ms > 0) == (slack_hours > 1)
+    end = (max(newest) + 1) * TILE_MS
+    recent = (end - together_ms) // step_ms * step_ms if step_ms else NOTHING_DROPPED
+    cutoff = (recent + together_ms if step_ms else end) - writer.retention_ms
     assert kept == [(n * TILE_MS, 10 * n + newest[n]) for n in sorted(newest) if n * TILE_MS >= cutoff]
     assert kept_from == max([(n + 1) * TILE_MS for n in newest if n * TILE_MS < cutoff], default=NOTHING_DROPPED)
+    newest_value = TileCodec(view=view).unpack([packed_of(results[0][tiles_fields(view)[0]])]).tiles
+    assert newest_value.start_ms.tolist() == [start for start, _ in kept if start >= recent]
 
 
 def test_a_map_is_the_same_bytes_in_whatever_order_its_entries_came(client: Client) -> None:
@@ -129,6 +138,41 @@ def test_a_changed_definition_drops_the_old_tiles_and_says_so(client: Client) ->
     TileWriter(changed, client).write(tiles_of(changed, [event(3 * TILE_MS, i=30)]))
     assert unpacked(client, changed) == ([(3 * TILE_MS, 30)], 5 * TILE_MS)
     assert unpacked(client, BY_KEY) == ([], 5 * TILE_MS)
+
+
+def write_each(writer: TileWriter, numbers: range, *, revision: int = 0) -> None:
+    """Write tiles one by one; each has its number and the revision as its sum."""
+    for number in numbers:
+        writer.write(tiles_of(BY_KEY, [event(number * TILE_MS, i=number + revision)], revision=revision))
+
+
+def test_a_changed_definition_drops_the_older_tiles_too(client: Client) -> None:
+    writer = TileWriter(BY_KEY, client)
+    write_each(writer, range(0, 1_200, 60))
+    assert stored(client)[older_fields(BY_KEY)[0]]
+    changed = replace(BY_KEY, where=BY_KEY.partials[1].where)
+    TileWriter(changed, client).write(tiles_of(changed, [event(1_200 * TILE_MS, i=30)]))
+    assert unpacked(client, changed) == ([(1_200 * TILE_MS, 30)], 1_141 * TILE_MS)
+    write_each(writer, range(1_201, 1_202))  # back again: what was between is not there
+    assert unpacked(client) == ([(1_201 * TILE_MS, 1_201)], 1_201 * TILE_MS)
+
+
+def test_tiles_that_another_slack_dropped_are_not_said_to_be_there(client: Client) -> None:
+    long, short = TileWriter(BY_KEY, client), TileWriter(BY_KEY, client, slack_ms=0)
+    write_each(long, range(0, 900, 60))
+    assert unpacked(client) == ([(n * TILE_MS, n) for n in range(0, 900, 60)], NOTHING_DROPPED)
+    write_each(short, range(900, 1_080, 60))
+    assert unpacked(client) == ([(n * TILE_MS, n) for n in range(900, 1_080, 60)], 841 * TILE_MS)
+    write_each(long, range(1_080, 1_800, 60))
+    assert unpacked(client) == ([(n * TILE_MS, n) for n in range(900, 1_800, 60)], 841 * TILE_MS)
+
+
+def test_a_longer_window_finds_tiles_where_they_are(client: Client) -> None:
+    write_each(TileWriter(BY_KEY, client), range(0, 1_200, 60))
+    longer = replace(BY_KEY, features=tuple(replace(feature, window_ms=300 * TILE_MS) for feature in BY_KEY.features))
+    assert TileCodec(view=longer).layout == TileCodec(view=BY_KEY).layout
+    write_each(TileWriter(longer, client), range(420, 1_200, 60), revision=1)  # corrections, of older ones too
+    assert unpacked(client, longer) == ([(n * TILE_MS, n + (n >= 420)) for n in range(0, 1_200, 60)], NOTHING_DROPPED)
 
 
 def test_a_time_to_live_forgets_whole_entities(client: Client) -> None:

@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 HOUR_MS, TILE_MS, DELAY_MS = 3_600_000, 300_000, 62_000
 START_MS = 19_723 * 24 * HOUR_MS
 """2024-01-01."""
+SLACK_MS = 24 * HOUR_MS
+"""How much longer than the longest window the store keeps tiles unless one says otherwise."""
 END_MS = START_MS + 27 * HOUR_MS
 """Of the history: as long as the store keeps tiles of the longest window, three hours, and a day of slack."""
 KEYS = 2_000

@@ -47,7 +47,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
         Contender(
             name=OURS,
             role=Role.OURS,
-            what="`OnlineReader.read` of a table of requests, each as of its own time: an `HMGET` per key and entity, 26 tiles of 27 hours in each value, 6 features folded from them",
+            what="`OnlineReader.read` of a table of requests, each as of its own time: an `HMGET` per key and entity; of the 27 hours of tiles that the store keeps, each value has the last 6 to 9; 6 features folded from them",
             run=run(ours, "ours.py"),
             check=features,
         ),

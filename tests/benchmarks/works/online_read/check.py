@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from features.compiler.plan import ViewPlan
 from features.packing import HEAD, TileCodec
 from inference.online.layout import value_of
+from inference.online.store import apart
 from tests.benchmarks.benchmark import WrongAnswerError
 from tests.benchmarks.online.cases import CALLS, CASES, Case, keys_of
-from tests.benchmarks.online.inputs import KEYS, QUESTIONS, VIEWS, plan
+from tests.benchmarks.online.inputs import END_MS, KEYS, QUESTIONS, SLACK_MS, VIEWS, plan
 
 
 def features(out: Path, inputs: Path) -> None:
@@ -53,11 +57,23 @@ def sizes(out: Path, inputs: Path) -> None:
         for view, key in _views(case).items():
             record = TileCodec(view=views[view]).record
             assert record is not None
-            keys = pq.read_table(inputs / "tiles" / f"{view}.parquet", columns=[key])[key]
-            tiles = keys.filter(pc.is_in(keys, value_set=_asked(key, case))).value_counts()
-            expected += sum(len(value_of(bytes(HEAD.size + each["counts"].as_py() * record.itemsize))) for each in tiles)
+            every = pq.read_table(inputs / "tiles" / f"{view}.parquet", columns=[key, "tile_start"])
+            own = every.filter(pc.is_in(every[key], value_set=_asked(key, case)))
+            counts = _newest(views[view], own[key].to_numpy(), own["tile_start"].cast(pa.int64()).to_numpy())
+            expected += sum(len(value_of(bytes(HEAD.size + count * record.itemsize))) for count in counts)
         if read[case.name] != expected:
             raise WrongAnswerError(f"{case.name}: {read[case.name]:,} bytes, expected {expected:,}")
+
+
+def _newest(view: ViewPlan, owner: NDArray[Any], start_ms: NDArray[np.int64]) -> list[int]:
+    """How many tiles of each owner are not with the older ones."""
+    together_ms, step_ms = apart(view, SLACK_MS)
+    start_ms, owner = start_ms[start_ms < END_MS], owner[start_ms < END_MS]
+    counts = []
+    for name in np.unique(owner):
+        own = start_ms[owner == name]
+        counts.append(int((own >= (own.max() + view.tile_ms - together_ms) // step_ms * step_ms).sum()))
+    return counts
 
 
 def _views(case: Case) -> dict[str, str]:

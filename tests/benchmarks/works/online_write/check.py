@@ -9,12 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from inference.online.store import apart
 from tests.benchmarks.benchmark import WrongAnswerError
-from tests.benchmarks.online.inputs import HOUR_MS, TILE_MS, VIEWS
+from tests.benchmarks.online.inputs import SLACK_MS, TILE_MS, VIEWS, plan
 from tests.benchmarks.works.online_write.stream import after
-
-KEPT_MS = 27 * HOUR_MS
-"""Before the end of a key's newest tile: the longest window and a day."""
 
 
 def tiles(out: Path, inputs: Path) -> None:
@@ -32,7 +30,9 @@ def tiles(out: Path, inputs: Path) -> None:
         newest = dict(
             zip(sent[key].to_pylist(), (start + TILE_MS).tolist(), strict=True)
         )  # the last of each key, as they are sent in order
-        kept = start >= np.array([newest[name] - KEPT_MS for name in sent[key].to_pylist()])
+        together_ms, step_ms = apart(plan().views[view], SLACK_MS)
+        ends = np.array([newest[name] for name in sent[key].to_pylist()])
+        kept = start >= (ends - together_ms) // step_ms * step_ms + together_ms - plan().views[view].longest_window_ms - SLACK_MS
         expected = _sorted(sent.drop_columns(["revision"]).filter(pa.array(kept)), key)
         got = _sorted(pq.read_table(out / f"{view}.parquet"), key)
         if not got.equals(expected.select(got.column_names)):

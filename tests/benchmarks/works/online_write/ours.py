@@ -17,7 +17,8 @@ from features.packing import TileCodec
 from inference.materializer import Materializer
 from inference.online.connection import Client, connect, hmget_many
 from inference.online.frontier import Frontiers
-from inference.online.layout import EntityKeys, packed_of, tiles_fields
+from inference.online.layout import EntityKeys
+from inference.online.older import all_fields, joined
 from inference.online.store import TileWriter
 from schemas.record import SchemaSet
 from tests.benchmarks.online.inputs import HERE, TIME, plan
@@ -55,8 +56,9 @@ def _stored(view: ViewPlan, client: Client, inputs: Path) -> pa.Table:
     key = view.keys[0].name
     names = np.unique(pq.read_table(inputs / "tiles" / f"{view.name}.parquet", columns=[key])[key].to_numpy())
     keys = EntityKeys(view.keys, "tidemark").of_all([(name,) for name in names.tolist()])
-    (found,) = hmget_many(client, [(keys, tiles_fields(view)[:1])])
-    tiles = TileCodec(view=view).unpack([packed_of(value) for (value,) in found]).tiles
+    (found,) = hmget_many(client, [(keys, all_fields([view]))])
+    codec = TileCodec(view=view)
+    tiles = codec.unpack(joined(codec, 0, found)).tiles
     columns = {column.name: tiles.columns[column.name].arrow(column.type) for column in view.tile_columns}
     return pa.table({key: names[tiles.owner], "tile_start": pa.array(tiles.start_ms).cast(TIME), **columns})
 
