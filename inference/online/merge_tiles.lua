@@ -2,18 +2,16 @@
 -- A reader as of now needs the newest tiles only. So older ones leave for a value of their own, in steps: most merges rewrite a small value, and most reads take one.
 -- Of a view with Lifetime features nothing leaves or is dropped, since this script cannot merge what tiles hold: it says when tiles are due for the base.
 -- KEYS[1] the entity's hash.
--- ARGV: 1 field of the packed tiles, 2 field of Feast's timestamp, 3 layout, 4 tile size (ms), 5 retention (ms),
---       6 time to live of the hash (ms, 0: none), 7 records as stored, sorted by start, no start twice,
---       8 how many tiles past retention are left for the base until it is worth while, 0: drop them,
---       9 how many more while tiles come again, 10 the revision from which on they do,
---       11 field of the older tiles, 12 its field of Feast's timestamp, 13 how far before the end of the newest tile all tiles stay together (ms),
---       14 the step in which older ones leave (ms), 0: never.
+-- ARGV: 1 field of the packed tiles, 2 its field of Feast's timestamp, 3 and 4 the same of the older tiles,
+--       5 what is alike for all entities, as `_SETTINGS` in store.py packs it: layout; then, as i64, tile size (ms); retention (ms);
+--         time to live of the hash (ms, 0: none); how far before the end of the newest tile all tiles stay together (ms);
+--         the step in which older ones leave (ms, 0: never); how many tiles past retention are left for the base until it is worth while (0: drop them);
+--         how many more while tiles come again; the revision from which on they do,
+--       6 records as stored, sorted by start, no start twice.
 -- Returns 1 when tiles are due, else 0.
 -- Numbers are doubles here: exact for times and revisions below 2^53.
-local field, ts_field, layout = ARGV[1], ARGV[2], ARGV[3]
-local tile_ms, retention_ms, ttl_ms, incoming = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local retire_at, held, held_from = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local older_field, older_ts_field, recent_ms, step_ms = ARGV[11], ARGV[12], tonumber(ARGV[13]), tonumber(ARGV[14])
+local field, ts_field, older_field, older_ts_field, incoming = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
+local layout, tile_ms, retention_ms, ttl_ms, together_ms, step_ms, retire_at, held, held_from = struct.unpack('<c8i8i8i8i8i8i8i8i8', ARGV[5])
 local NOTHING_DROPPED = -2 ^ 63
 local HEADER, RECORD = 24, 20
 
@@ -134,7 +132,7 @@ elseif step_ms == 0 then
   body = string.sub(body, keep)
 else
   -- Whole steps, so that what is where depends on the tiles alone and not on the order in which they came.
-  local function recent_from(time) return math.floor((time - recent_ms) / step_ms) * step_ms end
+  local function recent_from(time) return math.floor((time - together_ms) / step_ms) * step_ms end
   local boundary = recent_from(newest_end)
   if first < math.max(boundary, kept_from) or boundary > recent_from(known_end) then
     local older, lost, older_end, begin = redis.call('HGET', KEYS[1], older_field), kept_from, NOTHING_DROPPED, nil
@@ -152,7 +150,7 @@ else
       older = moved_from >= older_end and older .. moved or merged(older, moved)
       body, kept_from = string.sub(body, keep), math.max(kept_from, moved_end)
     end
-    local kept, dropped_end = from(older, boundary + recent_ms - retention_ms)
+    local kept, dropped_end = from(older, boundary + together_ms - retention_ms)
     if keep > 1 or kept > 1 then
       put(older_field, older_ts_field, math.max(lost, dropped_end), kept_from, string.sub(older, kept))
     end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -25,8 +26,10 @@ from schemas.types import DataType
 
 _DAY_MS = 24 * 3600 * 1000
 _PIPELINE = 2_000  # merges sent in one round trip
+_SETTINGS = struct.Struct("<8s8q")
+"""What `merge_tiles.lua` is told with each entity, in one argument: redis-py takes half a microsecond for each."""
 _LEAST_TILES = 4  # that the frontier may lag behind a key's newest tile before a read needs the older ones
-_WORTH_WHILE = 4  # steps of slack, below which a second value would save little
+_WORTH_WHILE = 4  # windows of slack, below which a second value would save little
 
 
 class TileWriter:
@@ -65,8 +68,8 @@ class TileWriter:
         self._keys = EntityKeys(view.keys, project)
         self._merge = Script("merge_tiles")
         self._frontiers = Frontiers(client, project=project)
-        self._constants = (*tiles_fields(view), self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0)
-        self._apart = (*older_fields(view), *apart(view, slack_ms))
+        self._fields = (*tiles_fields(view), *older_fields(view))
+        self._settings = (self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0, *apart(view, slack_ms))
         refuse_forgetting([view], ttl_ms)
         self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms) if view.has_lifetime else None
 
@@ -98,7 +101,8 @@ class TileWriter:
         }
         records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
         retire = (0, 0, 0) if self._bases is None else (RETIRE_AT, HELD, time.time_ns() // 1_000_000 - HELD_MS)
-        merges = [([key], [*self._constants, data, *retire, *self._apart]) for key, data in _by_key(keys, start, revision, records).items()]
+        alike = (*self._fields, _SETTINGS.pack(*self._settings, *retire))
+        merges = [([key], [*alike, data]) for key, data in _by_key(keys, start, revision, records).items()]
         for first in range(0, len(merges), _PIPELINE):
             part = merges[first : first + _PIPELINE]
             replies = self._merge.run(self._client, part)
@@ -124,14 +128,14 @@ class TileWriter:
 
 
 def apart(view: ViewPlan, slack_ms: int) -> tuple[int, int]:
-    """How far before a key's newest tile all tiles stay in one value, and the step in which older ones leave it, 0 for never; both in ms.
+    """How far before the end of a key's newest tile all tiles stay in one value, and the step in which older ones leave it, 0 for never; both in ms.
 
-    A read of a key's newest windows takes two to three times their tiles then, however long tiles are kept.
+    A read as of now takes the tiles of one and a half to three and a half windows then, however long tiles are kept.
     """
-    step_ms = max(view.longest_window_ms, _LEAST_TILES * view.tile_ms)
-    if view.has_lifetime or slack_ms < _WORTH_WHILE * step_ms:
+    window_ms = max(view.longest_window_ms, 2 * _LEAST_TILES * view.tile_ms)
+    if view.has_lifetime or slack_ms < _WORTH_WHILE * window_ms:
         return 0, 0
-    return view.longest_window_ms + step_ms, step_ms
+    return view.longest_window_ms + window_ms // 2, 2 * window_ms
 
 
 def refuse_forgetting(views: Iterable[ViewPlan], ttl_ms: int | None) -> None:
