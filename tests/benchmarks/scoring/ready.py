@@ -15,9 +15,9 @@ from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from infra import flink, runtime
 from infra.settings import Settings
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import Workspace
 from tests.benchmarks.scoring import inputs
-from tests.benchmarks.works.features import services
 
 JOB = f"score-{inputs.SERVICE}"
 _PART = 20_000

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.live import inputs, reading
 from tests.benchmarks.live.stream import Live
-from tests.benchmarks.works.features import services
 
 OURS = "Tidemark"
 RATE = 5_000

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from inference.model import load
 from infra.settings import Settings
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import CORES, Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.environments import python
 from tests.benchmarks.processes import CommandError
 from tests.benchmarks.scoring import inputs
 from tests.benchmarks.scoring.ready import Ready
-from tests.benchmarks.works.features import services
 from tests.benchmarks.works.latency import over_http
 
 AT_LEAST_ONCE, EXACTLY_ONCE, FEAST = "Tidemark, at least once", "Tidemark, exactly once", "feast serve, a predict server"

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from inference.online.connection import Client, hmget_many
 from inference.online.layout import EntityKeys, packed_of, tiles_fields
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.live import inputs, reading
 from tests.benchmarks.live.stream import Live
 from tests.benchmarks.processes import CommandError
-from tests.benchmarks.works.features import services
 
 OURS = "Tidemark"
 RATE = 2_000

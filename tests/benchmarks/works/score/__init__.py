@@ -15,13 +15,13 @@ import pyarrow as pa
 from inference.online.connection import connect
 from jobs.publish import Publisher
 from schemas.record import SchemaSet
+from tests.benchmarks import pace, services
 from tests.benchmarks.benchmark import CORES, Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.environments import python
 from tests.benchmarks.processes import measured
-from tests.benchmarks.scoring import check, inputs, pace, plain
+from tests.benchmarks.scoring import check, inputs, plain
 from tests.benchmarks.scoring.ready import Ready
 from tests.benchmarks.trees import LEAVES, TREES
-from tests.benchmarks.works.features import services
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[4]
 OURS, ONE, LOOP, ALONE = "Tidemark", "Tidemark, one subtask", "a plain loop", "LightGBM alone"

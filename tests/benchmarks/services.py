@@ -25,10 +25,6 @@ from jobs.read import messages
 from tests.benchmarks.benchmark import CORES, Figures, Workspace
 from tests.benchmarks.processes import CommandError, Family, Threads, bind, measured
 
-HERE = Path(__file__).parent
-TILES = "tiles"
-"""Where peers write; Tidemark has a topic for each view."""
-
 _POLL_S, _WARM_POLL_S = 0.2, 0.02
 _QUIET_S, _MOST_QUIET_S = 3.0, 90.0
 
@@ -39,7 +35,6 @@ def start(workspace: Workspace) -> Settings:
     settings = replace(
         Settings.load(),
         home=workspace.folder / "runtime",
-        schemas=HERE / "schemas",
         parallelism=CORES,
         partitions=CORES,
         kafka=None,
