@@ -118,7 +118,6 @@ BENCHMARK = Benchmark(
         Goal(name="features_further_view_cost", figure=COST, of=VIEWS, to=(NAMES["100k"],), further=3, at_most=0.5),
     ),
     in_quick=False,  # of a small input it would tell how fast jobs start
-    rounds=2,
     warm_up=False,
     shown=(COST, SERIAL, "events_per_s", "seconds", "peak_bytes"),
 )

@@ -62,7 +62,6 @@ BENCHMARK = Benchmark(
     end=services.end,
     goals=(Goal(name="freshness_p99", figure="p99_seconds", of=OURS, at_most=1.0),),
     in_quick=False,
-    rounds=1,
     warm_up=False,
     shown=("p50_seconds", "p99_seconds", "longest_seconds", "sender_behind_seconds"),
 )

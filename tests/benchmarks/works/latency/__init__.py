@@ -158,7 +158,6 @@ BENCHMARK = Benchmark(
     ),
     peers=("feast",),
     in_quick=False,
-    rounds=1,
     warm_up=False,
     shown=(
         *(f"{quantile}_{rate}_per_second_seconds" for rate in RATES for quantile in ("p50", "p99")),
