@@ -59,7 +59,10 @@ class Outcome:
 
 
 class PatientFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
-    """A stateful function over batches; lives in the Python worker, and waits for services that do not answer."""
+    """A stateful function over batches; lives in the Python worker, and waits for services that do not answer.
+
+    It counts its batches, beside what else it names: `batches` tells how they follow the load.
+    """
 
     metrics: tuple[str, ...] = ()
 
@@ -71,12 +74,13 @@ class PatientFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyp
         """Called by Flink before the first batch."""
         self._log = logging.getLogger("tidemark")
         group = function_context.get_metric_group()
-        self._counters = {name: group.counter(name) for name in self.metrics}
+        self._counters = {name: group.counter(name) for name in ("batches", *self.metrics)}
         patiently(self.start, log=self._log)
 
     def patiently(self, action: Callable[[], Outcome]) -> pd.DataFrame:
         """What an action makes of a batch, for Flink."""
         outcome = patiently(action, log=self._log)
+        self._counters["batches"].inc()
         for name, count in outcome.counts.items():
             if count:
                 self._counters[name].inc(count)

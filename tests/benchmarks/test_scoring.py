@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from infra.settings import Settings
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import WrongAnswerError
 from tests.benchmarks.scoring import inputs, plain
-from tests.benchmarks.works.latency import over_http
+from tests.benchmarks.works.latency import batches, over_http
 
 
 def served(rows: list[tuple[str, str]]) -> pa.Table:
@@ -55,3 +57,12 @@ def test_an_answer_over_http_is_the_score_of_its_own_request(tmp_path: Path, sco
         return
     with pytest.raises(WrongAnswerError, match=why):
         over_http.right(tmp_path, truth)
+
+
+def test_a_batch_is_told_when_flink_has_told_all_and_of_what_is_new_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter([(0, 0), (7, 5), (10, 10), (10, 10), (90, 13), (110, 15)])
+    monkeypatch.setattr(batches, "_POLL_S", 0.0)
+    monkeypatch.setattr(services, "counted", lambda settings, job, names: dict(zip(names, next(told), strict=True)))
+    found = batches.Batches(Settings(), "a job")
+    assert found.requests_per_batch(10) == 1.0
+    assert found.requests_per_batch(110) == 20.0

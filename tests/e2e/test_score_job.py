@@ -219,6 +219,7 @@ def test_a_subtask_holds_the_shards_of_its_partitions_alone(settings: Settings, 
             return sum(loads.values()) >= 16
 
         wait_until(told, lambda: f"shard loads {loads}")
+        batches = counters(settings, job_id, "batches")
     answered = {row["request_id"]: row["shard"] for row in predictions(of_run)}
     expected = shards.route(pa.table({"user": list(users.values())})).tolist()
     assert answered == dict(zip(users, expected, strict=True))
@@ -226,6 +227,7 @@ def test_a_subtask_holds_the_shards_of_its_partitions_alone(settings: Settings, 
     assert {(message.key() or b"").decode(): message.partition() for message in asked} == {
         user: shard % 2 for user, shard in zip(users.values(), expected, strict=True)
     }
+    assert all(0 < batches[name.replace("shard_loads", "batches")] <= len(users) for name in loads)
     assert sorted(loads.values()) == [8, 8]  # with the others' as well there would be no room for all, and more loads
 
 

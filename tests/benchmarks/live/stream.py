@@ -13,10 +13,10 @@ import psutil
 from inference.online.connection import Client, connect
 from infra import flink, runtime
 from infra.settings import Settings
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import Workspace
 from tests.benchmarks.live import inputs
 from tests.benchmarks.processes import CommandError
-from tests.benchmarks.works.features import services
 
 _PATIENCE_S = 60.0
 

@@ -15,9 +15,9 @@ from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from infra import flink, runtime
 from infra.settings import Settings
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import Workspace
 from tests.benchmarks.scoring import inputs
-from tests.benchmarks.works.features import services
 
 JOB = f"score-{inputs.SERVICE}"
 _PART = 20_000
@@ -57,14 +57,14 @@ class Ready:
         return [psutil.Process(each.pid) for each in state.services if each.name == "flink-taskmanager"]
 
     @contextmanager
-    def job(self, settings: Settings) -> Iterator[None]:
-        """The score job from the first request of its topic, on an empty topic of predictions, for as long as the block."""
+    def job(self, settings: Settings) -> Iterator[str]:
+        """The score job from the first request of its topic, on an empty topic of predictions, for as long as the block; its id."""
         services.empty(settings, inputs.service().predictions_topic)
         _forget(settings, f"tidemark.{JOB}")
         job = flink.submit("jobs.score", [inputs.SERVICE, "--model", str(self.model)], name=JOB, settings=settings, fresh=True)
         cluster = flink.Cluster(settings.flink_url)
         try:
-            yield
+            yield job
             assert cluster.running(JOB) is not None
         finally:
             cluster.cancel(job)

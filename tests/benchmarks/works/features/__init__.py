@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.settings import Settings
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.environments import python
-from tests.benchmarks.works.features import check, inputs, ours, services
-from tests.benchmarks.works.features.services import Job
+from tests.benchmarks.services import Job
+from tests.benchmarks.works.features import check, inputs, ours
 
 HERE = Path(__file__).parent
-SCHEMA = HERE / "schemas" / "payment.avsc"
+SCHEMA = inputs.SCHEMAS / "payment.avsc"
 GATE, TRUSTED = "Tidemark", "Tidemark, a trusted source"
 CONSUMERS, RAW, QUIX, BYTEWAX, PATHWAY = "two consumers", "Flink, raw bytes", "Quix Streams", "bytewax", "Pathway"
 PEERS = (QUIX, BYTEWAX, PATHWAY)
@@ -49,7 +50,7 @@ class _Work:
 
 def prepare(workspace: Workspace) -> list[Contender]:
     """The runtime, the events in its Kafka, and the tiles that must come of them."""
-    settings, truth = services.start(workspace), workspace.folder / "tiles.parquet"
+    settings, truth = replace(services.start(workspace), schemas=inputs.SCHEMAS), workspace.folder / "tiles.parquet"
     events = 200_000 if workspace.quick else 2_000_000
     inputs.ensure(settings, truth, inputs.Payments(count=events))
     work = _Work(settings=settings, events=events, truth=truth)
@@ -70,12 +71,12 @@ def _ours(name: str, definitions: str, what: str, work: _Work) -> Contender:
 
 
 def _raw(work: _Work) -> Contender:
-    job = Job(name="count-raw", module=f"{__name__}.count_raw", records={services.TILES: work.events // inputs.EVENTS_PER_MINUTE})
+    job = Job(name="count-raw", module=f"{__name__}.count_raw", records={inputs.TILES: work.events // inputs.EVENTS_PER_MINUTE})
     return Contender(
         name=RAW,
         role=Role.LIMIT,
         what="Flink SQL on the same cluster that reads raw bytes and counts the events of each minute by Kafka's own time",
-        run=lambda out: ours.on_flink(job, work.settings, {services.TILES: out / WRITTEN}, events=work.events),
+        run=lambda out: ours.on_flink(job, work.settings, {inputs.TILES: out / WRITTEN}, events=work.events),
         check=lambda out: check.counted(out / WRITTEN, work.events),
     )
 
@@ -98,11 +99,11 @@ def _peer(name: str, what: str, interpreter: Path, program: str, work: _Work) ->
 def _in_python(interpreter: Path, program: str, work: _Work) -> Callable[[Path], Figures]:
     def run(out: Path) -> Figures:
         settings = work.settings
-        services.empty(settings, services.TILES)
-        command: Sequence[str | Path] = [interpreter, HERE / program, settings.kafka_servers, inputs.TOPIC, SCHEMA, services.TILES]
+        services.empty(settings, inputs.TILES)
+        command: Sequence[str | Path] = [interpreter, HERE / program, settings.kafka_servers, inputs.TOPIC, SCHEMA, inputs.TILES]
         started_at = time.time()
         began_at, figures = services.in_python(command, out)
-        files = {services.TILES: out / WRITTEN}
+        files = {inputs.TILES: out / WRITTEN}
         told = services.written(settings, files, events=work.events, started_at=started_at, began_at=began_at)
         return {**figures, **told}
 

@@ -6,8 +6,7 @@ from pyflink.table import EnvironmentSettings, TableEnvironment
 
 from features.compiler.flink_text import with_options
 from infra.settings import Settings
-from tests.benchmarks.works.features.inputs import TOPIC
-from tests.benchmarks.works.features.services import TILES
+from tests.benchmarks.works.features.inputs import TILES, TOPIC
 
 
 def main() -> None:

@@ -16,9 +16,12 @@ from jobs.publish import Publisher
 from schemas.errors import ServiceError
 from schemas.record import SchemaSet
 from schemas.wire import Encoder
-from tests.benchmarks.works.features import services
+from tests.benchmarks import services
 
+SCHEMAS = Path(__file__).parent / "schemas"
 TOPIC, PARTITIONS = "payments", 2
+TILES = "tiles"
+"""Where peers write; Tidemark has a topic for each view."""
 CARDS, EVENTS_PER_MINUTE = 4_000, 4_000
 DISORDER_MS = 4_000
 """How much later than its time an event is published, at most; every contender waits for 5 s."""

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from features import catalog
 from infra.settings import Settings
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import Contender, Figures, Role
-from tests.benchmarks.works.features import check, services
-from tests.benchmarks.works.features.services import Job
+from tests.benchmarks.services import Job
+from tests.benchmarks.works.features import check
 
 BUNDLE_TIME_MS = 50
 """For many events rather than a short wait: the default of 5 ms makes small batches for Python."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from infra.settings import Settings
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Workspace
-from tests.benchmarks.works.features import inputs, ours, services
+from tests.benchmarks.works.features import inputs, ours
 from tests.benchmarks.works.features.inputs import Payments
 
 HERE = Path(__file__).parent
@@ -48,7 +49,7 @@ class _Made:
 def prepare(workspace: Workspace) -> list[Contender]:
     """A topic for each number of keys that the events suffice for."""
     events = 200_000 if workspace.quick else 1_000_000
-    made = _Made(settings=services.start(workspace), events=events, truths=workspace.folder / "truths")
+    made = _Made(settings=replace(services.start(workspace), schemas=inputs.SCHEMAS), events=events, truths=workspace.folder / "truths")
     sizes = [size for size, keys in KEYS.items() if keys <= events]
     for size in sizes:
         inputs.ensure(made.settings, made.truths / f"minutes_{size}.parquet", payments(size, events))
@@ -117,7 +118,6 @@ BENCHMARK = Benchmark(
         Goal(name="features_further_view_cost", figure=COST, of=VIEWS, to=(NAMES["100k"],), further=3, at_most=0.5),
     ),
     in_quick=False,  # of a small input it would tell how fast jobs start
-    rounds=2,
     warm_up=False,
     shown=(COST, SERIAL, "events_per_s", "seconds", "peak_bytes"),
 )

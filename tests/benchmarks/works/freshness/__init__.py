@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.live import inputs, reading
 from tests.benchmarks.live.stream import Live
-from tests.benchmarks.works.features import services
 
 OURS = "Tidemark"
 RATE = 5_000
@@ -62,7 +62,6 @@ BENCHMARK = Benchmark(
     end=services.end,
     goals=(Goal(name="freshness_p99", figure="p99_seconds", of=OURS, at_most=1.0),),
     in_quick=False,
-    rounds=1,
     warm_up=False,
     shown=("p50_seconds", "p99_seconds", "longest_seconds", "sender_behind_seconds"),
 )

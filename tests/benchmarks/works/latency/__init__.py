@@ -17,17 +17,20 @@ from numpy.typing import NDArray
 
 from inference.model import load
 from infra.settings import Settings
+from tests.benchmarks import services
 from tests.benchmarks.benchmark import CORES, Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.environments import python
 from tests.benchmarks.processes import CommandError
 from tests.benchmarks.scoring import inputs
 from tests.benchmarks.scoring.ready import Ready
-from tests.benchmarks.works.features import services
 from tests.benchmarks.works.latency import over_http
+from tests.benchmarks.works.latency.batches import Batches
 
 AT_LEAST_ONCE, EXACTLY_ONCE, FEAST = "Tidemark, at least once", "Tidemark, exactly once", "feast serve, a predict server"
 RATES = (200, 1_000, 2_000, 5_000)
 WARM_UP_RATE = 2_000
+BEHIND = 100_000
+"""Requests of one second, after all rates: more than the job answers in it, so that they wait; of these only their batches are measured."""
 COMMIT_MS = 1_000
 """Between the checkpoints with which transactions are committed; without them the default is as good."""
 _PATIENCE_S = 60.0
@@ -41,7 +44,7 @@ _FEAST = (
 def prepare(workspace: Workspace) -> list[Contender]:
     """What is needed to score."""
     ready, seconds = Ready.of(workspace), 3 if workspace.quick else 15
-    what = f"`tidemark submit score`, parallelism 1, {seconds} s at each rate"
+    what = f"`tidemark submit score`, parallelism 1, {seconds} s at each rate; behind: {BEHIND:,} in a second"
     given = workspace.folder / "over_http"
     served = ready.served(inputs.requests(over_http.requests(seconds)))
     over_http.prepare(given, served)
@@ -70,20 +73,32 @@ def _run(ready: Ready, settings: Settings, seconds: int) -> Callable[[Path], Fig
     def run(out: Path) -> Figures:
         service, figures, first = inputs.service(), {"seconds": 0.0}, 0
         services.empty(settings, service.request.topic)
-        with ready.job(settings), _reading(settings.kafka_servers, service.predictions_topic) as arrived:
+        with ready.job(settings) as job, _reading(settings.kafka_servers, service.predictions_topic) as arrived:
+            batches = Batches(settings, job)
             for rate in (WARM_UP_RATE, *RATES):
                 started, count = time.monotonic(), rate * seconds
-                command = [sys.executable, "-m", f"{__name__}.open_loop", settings.kafka_servers, str(rate), str(seconds), str(first)]
-                begin = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                begin = _sent(settings, rate, seconds, first)
                 waited = _waited(arrived, first, count) - (begin + np.arange(count) / rate)
+                took = time.monotonic() - started
+                per_batch = batches.requests_per_batch(first + count)
                 if first:  # after the warm-up
                     figures[f"p50_{rate}_per_second_seconds"] = float(np.quantile(waited, 0.5))
                     figures[f"p99_{rate}_per_second_seconds"] = float(np.quantile(waited, 0.99))
-                    figures["seconds"] += time.monotonic() - started
+                    figures[f"requests_per_batch_{rate}_per_second"] = per_batch
+                    figures["seconds"] += took
                 first += count
+            _sent(settings, BEHIND, 1, first)
+            _waited(arrived, first, BEHIND)
+            figures["requests_per_batch_behind"] = batches.requests_per_batch(first + BEHIND)
         return figures
 
     return run
+
+
+def _sent(settings: Settings, rate: int, seconds: int, first: int) -> float:
+    """Send requests at a rate; when the first was due."""
+    command = [sys.executable, "-m", f"{__name__}.open_loop", settings.kafka_servers, str(rate), str(seconds), str(first)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def _waited(arrived: dict[int, float], first: int, count: int) -> NDArray[np.float64]:
@@ -143,7 +158,10 @@ BENCHMARK = Benchmark(
     ),
     peers=("feast",),
     in_quick=False,
-    rounds=1,
     warm_up=False,
-    shown=tuple(f"{quantile}_{rate}_per_second_seconds" for rate in RATES for quantile in ("p50", "p99")),
+    shown=(
+        *(f"{quantile}_{rate}_per_second_seconds" for rate in RATES for quantile in ("p50", "p99")),
+        *(f"requests_per_batch_{rate}_per_second" for rate in RATES),
+        "requests_per_batch_behind",
+    ),
 )

@@ -30,23 +30,40 @@ BATCH = 5_000
 
 def main(address: str, inputs: Path, out: Path) -> None:
     """Fill the store with the history, write what comes after it, and read back all that is stored."""
-    client, views = connect(address), plan().views
+    client = connect(address)
     fill(plan(), client, inputs)
-    job = Materializer(
-        views=tuple(views.values()),
-        writers={name: TileWriter(view, client) for name, view in views.items()},
-        frontiers=Frontiers(client),
-        schemas=SchemaSet.load(HERE / "schemas"),
-    )
-    stream = pq.read_table(inputs / "stream.parquet")
-    topics: list[Any] = stream["topic"].to_pylist()
-    bodies: list[Any] = stream["body"].to_pylist()
+    job, (topics, bodies) = materializer(client), records(inputs)
     written = 0
     started = time.perf_counter()
     for first in range(0, len(bodies), BATCH):
         written += job.write(topics[first : first + BATCH], bodies[first : first + BATCH]).tiles
     seconds = time.perf_counter() - started
     (out / "figures.json").write_text(json.dumps({"seconds": seconds, "tiles_per_s": written / seconds}))
+    read_back(client, inputs, out)
+
+
+def materializer(client: Client) -> Materializer:
+    """Of all views, without a job around it."""
+    views = plan().views
+    return Materializer(
+        views=tuple(views.values()),
+        writers={name: TileWriter(view, client) for name, view in views.items()},
+        frontiers=Frontiers(client),
+        schemas=SchemaSet.load(HERE / "schemas"),
+    )
+
+
+def records(inputs: Path) -> tuple[list[str], list[bytes]]:
+    """Topics and bodies of what it is given."""
+    stream = pq.read_table(inputs / "stream.parquet")
+    topics: list[Any] = stream["topic"].to_pylist()
+    bodies: list[Any] = stream["body"].to_pylist()
+    return topics, bodies
+
+
+def read_back(client: Client, inputs: Path, out: Path) -> None:
+    """Write all that is stored, for the check."""
+    views = plan().views
     (out / "frontiers.json").write_text(json.dumps(Frontiers(client).read(list(views))))
     for name, view in views.items():
         pq.write_table(_stored(view, client, inputs), out / f"{name}.parquet")

@@ -22,16 +22,23 @@ from tests.benchmarks.online.inputs import END_MS, HERE, TIME
 
 
 def ensure(folder: Path, hours: int) -> None:
-    """Write what `inputs.ensure` writes, of the history and so many hours after it; `stream.parquet`, and `values/<view>.parquet`."""
-    inputs.ensure(folder, hours=27 + hours)
+    """Write what `ensure_records` writes, and `values/<view>.parquet`."""
+    ensure_records(folder, hours)
     if (folder / "values").exists():
         return
-    plan = inputs.plan()
-    pq.write_table(_stream(plan, folder), folder / "stream.parquet")
     (folder / "making").mkdir(exist_ok=True)
-    for name, view in plan.views.items():
+    for name, view in inputs.plan().views.items():
         pq.write_table(_values(view, _tiles(folder, name)), folder / "making" / f"{name}.parquet")
     (folder / "making").rename(folder / "values")
+
+
+def ensure_records(folder: Path, hours: int) -> None:
+    """Write what `inputs.ensure` writes, of the history and so many hours after it; and `stream.parquet`: topic, key and body of each record."""
+    inputs.ensure(folder, hours=27 + hours)
+    if (folder / "stream.parquet").exists():
+        return
+    pq.write_table(_stream(inputs.plan(), folder), folder / "making.parquet")
+    (folder / "making.parquet").rename(folder / "stream.parquet")
 
 
 def after(tiles: pa.Table) -> pa.Table:
@@ -46,17 +53,20 @@ def _tiles(folder: Path, view: str) -> pa.Table:
 def _stream(plan: Plan, folder: Path) -> pa.Table:
     """Step by step of five minutes: each view's tiles, and their closing."""
     closing = parse_schema(dict(SchemaSet.load(HERE / "schemas").current("closing").avro))
-    records: list[tuple[int, str, bytes]] = []
+    records: list[tuple[int, str, str, bytes]] = []
     for name, view in plan.views.items():
         schema = parse_schema(tile_avro_schema(view))
         tiles = after(_tiles(folder, name))
         ends = tiles["tile_start"].cast(pa.int64()).to_numpy() + view.tile_ms
-        bodies = [_avro(schema, row) for row in tiles.to_pylist()]
-        records += zip(ends.tolist(), [view.tiles_topic] * len(bodies), bodies, strict=True)
+        rows = tiles.to_pylist()
+        records += [
+            (end, view.tiles_topic, row[view.keys[0].name], _avro(schema, row)) for end, row in zip(ends.tolist(), rows, strict=True)
+        ]
         for end, count in zip(*(each.tolist() for each in np.unique(ends, return_counts=True)), strict=True):
-            records.append((end, FRONTIER_TOPIC, _avro(closing, {"view": name, "tile_end": end, "tiles": count})))
+            records.append((end, FRONTIER_TOPIC, name, _avro(closing, {"view": name, "tile_end": end, "tiles": count})))
     records.sort(key=lambda record: record[0])
-    return pa.table({"topic": [topic for _, topic, _ in records], "body": pa.array([body for *_, body in records], pa.binary())})
+    _, topics, keys, bodies = zip(*records, strict=True)
+    return pa.table({"topic": topics, "key": keys, "body": pa.array(bodies, pa.binary())})
 
 
 def _avro(schema: Any, record: dict[str, Any]) -> bytes:

@@ -15,13 +15,13 @@ import pyarrow as pa
 from inference.online.connection import connect
 from jobs.publish import Publisher
 from schemas.record import SchemaSet
+from tests.benchmarks import pace, services
 from tests.benchmarks.benchmark import CORES, Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.environments import python
 from tests.benchmarks.processes import measured
-from tests.benchmarks.scoring import check, inputs, pace, plain
+from tests.benchmarks.scoring import check, inputs, plain
 from tests.benchmarks.scoring.ready import Ready
 from tests.benchmarks.trees import LEAVES, TREES
-from tests.benchmarks.works.features import services
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[4]
 OURS, ONE, LOOP, ALONE = "Tidemark", "Tidemark, one subtask", "a plain loop", "LightGBM alone"
@@ -112,10 +112,11 @@ def _loop(work: _Work) -> Contender:
 
 def _quix(name: str, what: str, reader: str, interpreter: Path, work: _Work) -> Contender:
     settings = work.ready.settings
-    arguments = [reader, work.ready.model, settings.redis_url, settings.kafka_servers, SOME, PREDICTIONS]
 
     def run(out: Path) -> Figures:
-        figures = _answering(work, [str(interpreter), str(HERE / "in_quix.py"), *map(str, arguments)], len(work.some), out)
+        given = (settings.redis_url, settings.kafka_servers, SOME, PREDICTIONS)
+        command = [interpreter, HERE / "in_quix.py", reader, work.ready.model, out, *given]
+        figures = _answering(work, list(map(str, command)), len(work.some), out)
         return {**figures, "seconds": figures["seconds"] * len(work.truth) / len(work.some)}
 
     return Contender(name=name, role=Role.PEER, what=what + _PART, run=run, check=_right(work, PREDICTIONS, work.some))

@@ -1,7 +1,8 @@
-"""Quix Streams, a function for each request: `python in_quix.py READER MODEL REDIS SERVERS REQUESTS PREDICTIONS`, in the peer's environment.
+"""Quix Streams, a function for each request: `python in_quix.py READER MODEL FOLDER REDIS SERVERS REQUESTS PREDICTIONS`, in the peer's environment.
 
 READER `tiles` is our reader and encoder with one request at a time; `plain` is what one would write without them: plain values from one `MGET`,
 `Booster.predict`, fastavro. Offsets are committed as Quix does unless one says otherwise; ends when it is terminated.
+Its state, which nothing here uses, goes to FOLDER.
 """
 
 from __future__ import annotations
@@ -74,9 +75,15 @@ def by_plain_values(model: Path, redis: str) -> Answer:
 READERS = {"tiles": by_tiles, "plain": by_plain_values}
 
 
-def main(reader: str, model: Path, redis: str, servers: str, requests: str, predictions: str) -> None:
+def main(reader: str, model: Path, folder: Path, redis: str, servers: str, requests: str, predictions: str) -> None:
     """Answer requests, one by one."""
-    app = Application(broker_address=servers, consumer_group=f"quix-{time.time_ns()}", auto_offset_reset="earliest", loglevel="WARNING")
+    app = Application(
+        broker_address=servers,
+        consumer_group=f"quix-{time.time_ns()}",
+        auto_offset_reset="earliest",
+        state_dir=folder / "state",
+        loglevel="WARNING",
+    )
     asked = app.topic(requests, value_deserializer="bytes")
     answered = app.topic(predictions, value_serializer="bytes")
     app.dataframe(asked).apply(READERS[reader](model, redis)).to_topic(answered)
@@ -84,5 +91,5 @@ def main(reader: str, model: Path, redis: str, servers: str, requests: str, pred
 
 
 if __name__ == "__main__":
-    reader, model, *services = sys.argv[1:]
-    main(reader, Path(model), *services)
+    reader, model, folder, *services = sys.argv[1:]
+    main(reader, Path(model), Path(folder), *services)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pyarrow as pa
@@ -25,10 +26,6 @@ from jobs.read import messages
 from tests.benchmarks.benchmark import CORES, Figures, Workspace
 from tests.benchmarks.processes import CommandError, Family, Threads, bind, measured
 
-HERE = Path(__file__).parent
-TILES = "tiles"
-"""Where peers write; Tidemark has a topic for each view."""
-
 _POLL_S, _WARM_POLL_S = 0.2, 0.02
 _QUIET_S, _MOST_QUIET_S = 3.0, 90.0
 
@@ -39,7 +36,6 @@ def start(workspace: Workspace) -> Settings:
     settings = replace(
         Settings.load(),
         home=workspace.folder / "runtime",
-        schemas=HERE / "schemas",
         parallelism=CORES,
         partitions=CORES,
         kafka=None,
@@ -144,13 +140,26 @@ def _computed(families: Sequence[Family]) -> float:
     return sum(family.computed_seconds for family in families)
 
 
-def _first_ran(settings: Settings, job: str) -> float:
-    def asked(path: str) -> Any:
-        with urllib.request.urlopen(f"{settings.flink_url}/jobs/{job}{path}", timeout=10) as answer:
-            return json.load(answer)
+def counted(settings: Settings, job: str, names: Sequence[str]) -> dict[str, int]:
+    """What counters of a job's functions say, all subtasks together; Flink tells it some seconds later, and 0 before."""
+    found = dict.fromkeys(names, 0)
+    for vertex in _asked(settings, job, "")["vertices"]:
+        path = f"/vertices/{vertex['id']}/metrics"
+        ids = [metric["id"] for metric in _asked(settings, job, path) if metric["id"].rsplit(".", 1)[-1] in names]
+        for metric in _asked(settings, job, f"{path}?get={','.join(map(quote, ids))}") if ids else ():
+            found[metric["id"].rsplit(".", 1)[-1]] += int(metric["value"])
+    return found
 
-    subtasks = [subtask for vertex in asked("")["vertices"] for subtask in asked(f"/vertices/{vertex['id']}/subtasktimes")["subtasks"]]
+
+def _first_ran(settings: Settings, job: str) -> float:
+    vertices = [vertex["id"] for vertex in _asked(settings, job, "")["vertices"]]
+    subtasks = [subtask for id in vertices for subtask in _asked(settings, job, f"/vertices/{id}/subtasktimes")["subtasks"]]
     return min(int(subtask["timestamps"]["RUNNING"]) for subtask in subtasks) / 1000
+
+
+def _asked(settings: Settings, job: str, path: str) -> Any:
+    with urllib.request.urlopen(f"{settings.flink_url}/jobs/{job}{path}", timeout=10) as answer:
+        return json.load(answer)
 
 
 def in_python(command: Sequence[str | Path], out: Path) -> tuple[float, Figures]:

@@ -1,0 +1,70 @@
+"""How far the store is with a stream of tiles, whatever comes first; and the pace of a work, without its beginning and its end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from features.compiler.plan import FRONTIER_TOPIC
+from inference.online.connection import connect
+from tests.benchmarks import pace
+from tests.benchmarks.benchmark import WrongAnswerError
+from tests.benchmarks.online import inputs
+from tests.benchmarks.online.store import fill
+from tests.benchmarks.online.valkey import valkey
+from tests.benchmarks.processes import CommandError
+from tests.benchmarks.works.materialize.progress import Progress
+from tests.benchmarks.works.online_write import check, ours, stream
+
+
+def test_tiles_are_counted_as_they_are_stored_in_any_order(tmp_path: Path) -> None:
+    given, out = tmp_path / "inputs", tmp_path / "out"
+    out.mkdir()
+    stream.ensure_records(given, hours=1)
+    with valkey(tmp_path) as address:
+        client = connect(address)
+        fill(inputs.plan(), client, given)
+        progress, job = Progress(client, given), ours.materializer(client)
+        topics, bodies = ours.records(given)
+        closings = [row for row, topic in enumerate(topics) if topic == FRONTIER_TOPIC]  # a view's come in order: they are of one partition
+        order = closings + [row for row in reversed(range(len(topics))) if topics[row] != FRONTIER_TOPIC]
+        seen, written = [progress()], 0
+        for first in range(0, len(order), 1_000):
+            part = order[first : first + 1_000]
+            written += job.write([topics[row] for row in part], [bodies[row] for row in part]).tiles
+            if len(part) == 1_000:
+                ours.read_back(client, given, out)
+                with pytest.raises(WrongAnswerError):
+                    check.tiles(out, given)
+            assert progress() == written
+            seen.append(written)
+        assert seen == sorted(seen)
+        assert written == progress.tiles > 5_000
+        ours.read_back(client, given, out)
+    check.tiles(out, given)
+
+
+class Work:
+    """So many pieces a second; the first half second brings none."""
+
+    def __init__(self, rate: int, pieces: int) -> None:
+        self.rate, self.pieces = rate, pieces
+        self.began = time.monotonic() + 0.5
+
+    def __call__(self) -> int:
+        return min(self.pieces, max(0, int((time.monotonic() - self.began) * self.rate)))
+
+
+def test_a_pace_is_without_the_start() -> None:
+    found = pace.paced(Work(1_000, 2_000), 2_000, [psutil.Process()], [], of="a test")
+    assert found.seconds == pytest.approx(1e-3, rel=0.2)
+    assert len(found.cpu_seconds) == len(found.peak_bytes) == 2
+    assert found.peak_bytes[0] > found.peak_bytes[1] == 0
+
+
+def test_what_came_at_once_has_no_pace() -> None:
+    with pytest.raises(CommandError, match="a test: 100 came at once"):
+        pace.paced(lambda: 100, 100, of="a test")
