@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from fastavro import schemaless_writer
 
 from infra.settings import Settings
+from schemas.record import SchemaSet
 from tests.benchmarks import services
 from tests.benchmarks.benchmark import WrongAnswerError
 from tests.benchmarks.scoring import inputs, plain
-from tests.benchmarks.works.latency import batches, over_http
+from tests.benchmarks.works.latency import arrivals, batches, over_http
 
 
 def served(rows: list[tuple[str, str]]) -> pa.Table:
@@ -66,3 +70,22 @@ def test_a_batch_is_told_when_flink_has_told_all_and_of_what_is_new_alone(monkey
     found = batches.Batches(Settings(), "a job")
     assert found.requests_per_batch(10) == 1.0
     assert found.requests_per_batch(110) == 20.0
+
+
+def test_the_legs_of_a_prediction_add_up_to_its_wait() -> None:
+    schema = dict(SchemaSet.load(inputs.SCHEMAS).current("prediction").avro)
+    blank: dict[str, object] = {"string": "", "int": 0, "double": 0.5, "boolean": False, "long": 0}
+    record = {each["name"]: blank.get(each["type"] if isinstance(each["type"], str) else "") for each in schema["fields"]}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    record |= {"features": {}, "request": {}, "unseen": [], "event_time": now, "scored_at": now}
+    body = io.BytesIO(bytes(10))
+    body.seek(10)
+    schemaless_writer(body, schema, record)
+    found = arrivals.Arrivals(wanted=range(1, 2))
+    for number, came in ((0, 0.0), (1, 0.045), (1, 0.9)):  # what is delivered again does not count
+        found.take(number, now.timestamp() + came, body.getvalue(), int(now.timestamp() * 1000) + 5)
+    due = np.array([now.timestamp() - 0.02])
+    assert found.waited(1, 1) - due == pytest.approx([0.065])
+    legs = found.legs(due)
+    assert [round(legs[f"{leg}_p99_seconds"], 6) for leg in arrivals.LEGS] == [0.02, 0.005, 0.04]
+    assert found.bodies() == [body.getvalue()]

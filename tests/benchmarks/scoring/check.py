@@ -31,11 +31,11 @@ def right(servers: str, topic: str, model: Path, count: int, truth: pa.Table) ->
     ids = {(message.key() or b"").decode() for message in found}
     if len(found) != count or ids != {f"r{number}" for number in range(count)}:
         raise WrongAnswerError(f"{len(found):,} predictions of {len(ids):,} requests, expected one of each of {count:,}")
-    answers([message.value() for message in found], model, truth)
+    answers([message.value() for message in sorted(found, key=lambda message: int((message.key() or b"r0")[1:]))], model, truth)
 
 
 def answers(predictions: Sequence[bytes | None], model: Path, truth: pa.Table) -> None:
-    """Compare a sample of encoded predictions with the requests, of which request r0 is the first, and their features.
+    """Compare a sample of encoded predictions with the features that were served for their requests, row by row.
 
     Raises:
         WrongAnswerError: One is missing, or stale, or of other features or another score.
@@ -52,7 +52,9 @@ def answers(predictions: Sequence[bytes | None], model: Path, truth: pa.Table) -
     features = pa.table(
         {name: pa.array([record["features"][name] for record in records], type=service.feature_types[name].arrow) for name in names}
     )
-    asked = truth.take([int(record["request_id"][1:]) for record in records])
+    asked = truth.take(chosen)
+    if asked["request_id"].to_pylist() != [record["request_id"] for record in records]:
+        raise WrongAnswerError("predictions of other requests")
     if not features.equals(asked.select(names).cast(features.schema)):
         raise WrongAnswerError("features that are not those of the request")
     if not np.array_equal(loaded.predict(features), [record["score"] for record in records]):
