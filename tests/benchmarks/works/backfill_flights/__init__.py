@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,8 @@ from tests.benchmarks.works.backfill_flights import check, inputs
 from tests.benchmarks.works.backfill_flights.inputs import Inputs, Values
 
 HERE = Path(__file__).parent
-ROOT = Path(__file__).parents[4]
-OURS, SPARK, DOUBLED, JOINS, WINDOWS, FEAST_FILE, FEAST_DUCKDB = (
+OURS, DOUBLED, JOINS, WINDOWS, FEAST_FILE, FEAST_DUCKDB = (
     "Tidemark",
-    "Spark alone",
     "Tidemark, twice the events",
     "DuckDB, tuned joins",
     "DuckDB, window frames",
@@ -44,7 +41,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
     cases = {}
     for name, history in (("year", year), ("doubled", doubled)):
         reference = folder / f"{name}.parquet"
-        _in_duckdb("joins.sql", duckdb, history, folder)(folder)
+        in_duckdb("joins.sql", duckdb, history, folder)(folder)
         (folder / "training.parquet").replace(reference)
         check.by_the_oracle(reference, history)
         cases[name] = _Case(inputs=history, reference=reference)
@@ -52,7 +49,6 @@ def prepare(workspace: Workspace) -> list[Contender]:
     feast = python(workspace.peers, "feast")
     contenders = [
         _ours(OURS, "`tidemark backfill --label`, from start to exit: a checked, committed file per day", cases["year"]),
-        _spark(cases["year"]),
         _duckdb(JOINS, "`joins.sql`: hash joins by hours and one aggregation per view", duckdb, cases["year"], folder),
         _duckdb(WINDOWS, "`windows.sql`: the same in SQL's window frames", duckdb, cases["year"], folder),
         _feast_file(feast, values, cases["year"]),
@@ -71,28 +67,14 @@ def _ours(name: str, what: str, case: _Case) -> Contender:
     return Contender(name=name, role=Role.OURS, what=what, run=run, check=lambda out: check.same(out / "training", case.reference))
 
 
-def _spark(case: _Case) -> Contender:
-    def run(out: Path) -> Figures:
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            f"{__name__}.in_spark",
-            case.inputs.events,
-            case.inputs.requests,
-            out / "requests",
-        ]
-        return measured(command, out / "spark.log", environ={"PYTHONPATH": str(ROOT)})
-
-    what = "the least that a backfill with Spark can be: the same session reads the same files, hands each row to a Python worker and back, computes nothing, and writes the requests"
-    return Contender(name=SPARK, role=Role.LIMIT, what=what, run=run, check=lambda out: check.passed(out / "requests", case.inputs))
-
-
 def _duckdb(name: str, what: str, interpreter: Path, case: _Case, folder: Path) -> Contender:
-    run = _in_duckdb("joins.sql" if name == JOINS else "windows.sql", interpreter, case.inputs, folder)
+    run = in_duckdb("joins.sql" if name == JOINS else "windows.sql", interpreter, case.inputs, folder)
     return Contender(name=name, role=Role.PEER, what=what, run=run, check=lambda out: check.same(out / "training.parquet", case.reference))
 
 
-def _in_duckdb(features: str, interpreter: Path, history: Inputs, folder: Path) -> Callable[[Path], Figures]:
+def in_duckdb(features: str, interpreter: Path, history: Inputs, folder: Path) -> Callable[[Path], Figures]:
+    """A training set by a file of SQL; the log goes to the folder."""
+
     def run(out: Path) -> Figures:
         command = [interpreter, HERE / "in_duckdb.py", HERE / features, history.events, history.requests, out / "training.parquet"]
         return measured(command, folder / "duckdb.log")
@@ -135,7 +117,6 @@ BENCHMARK = Benchmark(
     prepare=prepare,
     goals=(
         Goal(name="backfill_vs_duckdb", figure="seconds", of=OURS, to=(JOINS, WINDOWS), at_most=3.0),
-        Goal(name="spark_alone_vs_duckdb", figure="seconds", of=SPARK, to=(JOINS, WINDOWS), at_most=3.0),
         Goal(name="backfill_vs_duckdb_windows", figure="seconds", of=OURS, to=(WINDOWS,), at_most=3.0),
         Goal(name="backfill_vs_feast", figure="seconds", of=OURS, to=(FEAST_FILE,), at_least=5.0),
         Goal(name="backfill_vs_feast_duckdb_store", figure="seconds", of=OURS, to=(FEAST_DUCKDB,), at_least=1.0),

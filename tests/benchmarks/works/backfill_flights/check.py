@@ -103,17 +103,6 @@ def _differing(name: str, got: pa.ChunkedArray[Any], expected: pa.ChunkedArray[A
     return ~np.isclose(ours, theirs, rtol=tolerance, atol=0.0, equal_nan=True)
 
 
-def passed(out: Path, history: Inputs) -> None:
-    """Count the requests that were handed on.
-
-    Raises:
-        WrongAnswerError: They are not as many as there are.
-    """
-    rows = [sum(pq.read_metadata(file).num_rows for file in folder.rglob("*.parquet")) for folder in (out, history.requests)]
-    if rows[0] != rows[1]:
-        raise WrongAnswerError(f"{rows[0]:,} requests were written, {rows[1]:,} read")
-
-
 def by_the_oracle(path: Path, inputs: Inputs) -> None:
     """Compare a training set with nested loops over raw events, for some requests.
 

@@ -28,7 +28,8 @@ AT_LEAST_ONCE, EXACTLY_ONCE, FEAST = "Tidemark, at least once", "Tidemark, exact
 RATES = (200, 1_000, 2_000, 5_000)
 CHIEF_RATE = 2_000
 """Of which it is told where the time goes, and what was answered."""
-WARM_UP_RATE = 2_000
+WARM_UP = 3
+"""Times as long as a rate is measured, 2,000 requests a second that do not count: Java still compiles what it runs."""
 ANSWERS = "answers.parquet"
 BEHIND = 100_000
 """Requests of one second, after all rates: more than the job answers in it, so that they wait; of these only their batches are measured."""
@@ -44,12 +45,12 @@ _FEAST = (
 def prepare(workspace: Workspace) -> list[Contender]:
     """What is needed to score."""
     ready, seconds = Ready.of(workspace), 3 if workspace.quick else 15
-    what = f"`tidemark submit score`, parallelism 1, {seconds} s at each rate; behind: {BEHIND:,} in a second"
+    what = f"`tidemark submit score`, parallelism 1, {seconds} s at each rate after {WARM_UP * seconds} s that do not count; behind: {BEHIND:,} in a second"
     given = workspace.folder / "over_http"
     served = ready.served(inputs.requests(over_http.requests(seconds)))
     over_http.prepare(given, served)
     truth = load(ready.model).predict(served)
-    last = seconds * (WARM_UP_RATE + sum(rate for rate in RATES if rate <= CHIEF_RATE))
+    last = seconds * (WARM_UP * CHIEF_RATE + sum(rate for rate in RATES if rate <= CHIEF_RATE))
     served_to_all = ready.served(inputs.requests(last))
 
     def right(out: Path) -> None:
@@ -82,11 +83,11 @@ def _run(ready: Ready, settings: Settings, seconds: int) -> Callable[[Path], Fig
         services.empty(settings, service.request.topic)
         with ready.job(settings) as job, reading(settings.kafka_servers, service.predictions_topic) as arrivals:
             batches = Batches(settings, job)
-            for rate in (WARM_UP_RATE, *RATES):
-                started, count = time.monotonic(), rate * seconds
+            for rate, lasts in ((CHIEF_RATE, WARM_UP * seconds), *((rate, seconds) for rate in RATES)):
+                started, count = time.monotonic(), rate * lasts
                 if rate == CHIEF_RATE and first:
                     arrivals.wanted = range(first, first + count)
-                due = _sent(settings, rate, seconds, first) + np.arange(count) / rate
+                due = _sent(settings, rate, lasts, first) + np.arange(count) / rate
                 waited = arrivals.waited(first, count) - due
                 took = time.monotonic() - started
                 per_batch = batches.requests_per_batch(first + count)

@@ -1,4 +1,4 @@
-"""What Spark takes for nothing: `python -m … EVENTS REQUESTS OUT` reads all columns, hands each row to a Python worker and back, and writes the requests."""
+"""What Spark takes for nothing: `python -m … EVENTS REQUESTS OUT` hands each row of the same files to a Python worker and back, and writes the requests."""
 
 from __future__ import annotations
 
