@@ -6,8 +6,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark import SparkConf
@@ -70,6 +71,8 @@ def session(name: str) -> Iterator[SparkSession]:
     # Where Java dies, pyspark and py4j print tracebacks of their own beside the error that they raise.
     spark.sparkContext._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign]
     logging.getLogger().addFilter(_not_of_py4j)
+    if not isinstance(sys.unraisablehook, UnclosedIterators):
+        sys.unraisablehook = UnclosedIterators(sys.unraisablehook)
     try:
         yield spark
     except FAULTS as error:
@@ -78,6 +81,19 @@ def session(name: str) -> Iterator[SparkSession]:
         with suppress(*FAULTS):
             spark.stop()
         logging.getLogger().removeFilter(_not_of_py4j)
+
+
+class UnclosedIterators:
+    """Passes over what pyspark cannot raise when it frees an iterator over rows whose Java has died: that the socket to it is broken. May be after the session."""
+
+    def __init__(self, others: Callable[[Any], object]) -> None:
+        """Before whom."""
+        self._others = others
+
+    def __call__(self, unraisable: Any) -> None:
+        """As `sys.unraisablehook`."""
+        if not (isinstance(unraisable.exc_value, OSError) and "PyLocalIterable" in repr(unraisable.object)):
+            self._others(unraisable)
 
 
 def is_gone(spark: SparkSession) -> bool:
