@@ -174,9 +174,9 @@ def _python(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> list[Any]:
     return values
 
 
-def _before(begin_ms: Int64s, kept_from_ms: Int64s, owner: Int64s) -> Bools:
+def _before(begin_ms: Int64s, first_ms: Int64s, owner: Int64s) -> Bools:
     """bool[rows], whether windows begin before the tiles that their owners have kept; −1 owns none and has lost none."""
-    return np.asarray(begin_ms < np.append(kept_from_ms, ALL_TIME[0])[owner], dtype=np.bool_)
+    return np.asarray(begin_ms < np.append(first_ms, ALL_TIME[0])[owner], dtype=np.bool_)
 
 
 def _served_boundary(view: ViewPlan, as_of_ms: Int64s, frontier: int | None) -> tuple[Int64s, Int64s]:

@@ -27,7 +27,7 @@ from schemas.types import DataType
 _DAY_MS = 24 * 3600 * 1000
 _PIPELINE = 2_000  # merges sent in one round trip
 _SETTINGS = struct.Struct("<8s8q")
-"""What `merge_tiles.lua` is told with each entity, in one argument: redis-py takes half a microsecond for each."""
+"""What `merge_tiles.lua` is told with each entity, in one argument: each takes redis-py and Lua some time."""
 _LEAST_TILES = 4  # that the frontier may lag behind a key's newest tile before a read needs the older ones
 _WORTH_WHILE = 4  # windows of slack, below which a second value would save little
 
@@ -130,7 +130,7 @@ class TileWriter:
 def apart(view: ViewPlan, slack_ms: int) -> tuple[int, int]:
     """How far before the end of a key's newest tile all tiles stay in one value, and the step in which older ones leave it, 0 for never; both in ms.
 
-    A read as of now takes the tiles of one and a half to three and a half windows then, however long tiles are kept.
+    A read as of now takes the tiles of one and a half to three and a half windows then, however long tiles are kept; shorter windows count as eight tiles.
     """
     window_ms = max(view.longest_window_ms, 2 * _LEAST_TILES * view.tile_ms)
     if view.has_lifetime or slack_ms < _WORTH_WHILE * window_ms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,9 @@ def answers(predictions: Sequence[bytes | None], model: Path, truth: pa.Table) -
     """
     if len(predictions) != len(truth):
         raise WrongAnswerError(f"{len(predictions):,} predictions of {len(truth):,} requests")
-    schema = dict(SchemaSet.load(inputs.SCHEMAS).current("prediction").avro)
     loaded, service = load(model), inputs.service()
     chosen = np.random.default_rng(inputs.SEED).choice(len(truth), min(SAMPLE, len(truth)), replace=False)
-    records = [_record(predictions[row] or b"", schema) for row in chosen.tolist()]
+    records = decoded([predictions[row] or b"" for row in chosen.tolist()])
     if any(record["stale"] or record["unseen"] for record in records):
         raise WrongAnswerError("a prediction is stale, or of a key that was never seen")
     names = list(service.feature_types)
@@ -71,7 +70,8 @@ def scores(file: Path, model: Path, truth: pa.Table) -> None:
         raise WrongAnswerError("scores that are not the model's")
 
 
-def _record(body: bytes, schema: dict[str, Any]) -> dict[str, Any]:
-    record = schemaless_reader(io.BytesIO(body[_HEADER_BYTES:]), schema, None)
-    assert isinstance(record, dict)
-    return record
+def decoded(predictions: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Predictions as fastavro reads them."""
+    schema = dict(SchemaSet.load(inputs.SCHEMAS).current("prediction").avro)
+    records: list[Any] = [schemaless_reader(io.BytesIO(body[_HEADER_BYTES:]), schema, None) for body in predictions]
+    return records

@@ -15,6 +15,8 @@ from inference.online.connection import Client
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
 from inference.saving import save
+from schemas.record import SchemaSet
+from schemas.wire import Encoder
 from tests.benchmarks.trees import trained
 
 HERE = Path(__file__).parent
@@ -93,6 +95,14 @@ def train(folder: Path, client: Client) -> str:
     booster = trained(matrix, seed=SEED)
     record = {"name": SERVICE, "service": SERVICE, "service_version": service().fingerprint}
     return save(folder, booster, encoding, record=record)
+
+
+def bodies(requests: pa.Table) -> list[bytes]:
+    """Requests as they are on the wire."""
+    columns = {
+        name: (requests[name].cast(pa.int64()) if name == "event_time" else requests[name]).to_pylist() for name in requests.column_names
+    }
+    return Encoder(SchemaSet.load(SCHEMAS).current(service().request.schema)).batch(columns)
 
 
 def requests(count: int) -> pa.Table:

@@ -40,11 +40,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
     duckdb = python(workspace.peers, "duckdb")
     cases = {}
     for name, history in (("year", year), ("doubled", doubled)):
-        reference = folder / f"{name}.parquet"
-        in_duckdb("joins.sql", duckdb, history, folder)(folder)
-        (folder / "training.parquet").replace(reference)
-        check.by_the_oracle(reference, history)
-        cases[name] = _Case(inputs=history, reference=reference)
+        cases[name] = _Case(inputs=history, reference=reference(duckdb, history, folder, name))
     values = inputs.write_for_feast(cases["year"].reference, folder / "values")
     feast = python(workspace.peers, "feast")
     contenders = [
@@ -70,6 +66,14 @@ def _ours(name: str, what: str, case: _Case) -> Contender:
 def _duckdb(name: str, what: str, interpreter: Path, case: _Case, folder: Path) -> Contender:
     run = in_duckdb("joins.sql" if name == JOINS else "windows.sql", interpreter, case.inputs, folder)
     return Contender(name=name, role=Role.PEER, what=what, run=run, check=lambda out: check.same(out / "training.parquet", case.reference))
+
+
+def reference(interpreter: Path, history: Inputs, folder: Path, name: str) -> Path:
+    """The right answer: DuckDB's, held to the oracle."""
+    in_duckdb("joins.sql", interpreter, history, folder)(folder)
+    made = (folder / "training.parquet").replace(folder / f"{name}.parquet")
+    check.by_the_oracle(made, history)
+    return made
 
 
 def in_duckdb(features: str, interpreter: Path, history: Inputs, folder: Path) -> Callable[[Path], Figures]:

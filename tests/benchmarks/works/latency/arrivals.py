@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,17 +10,14 @@ from threading import Event, Thread
 
 import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
-from fastavro import schemaless_reader
 from numpy.typing import NDArray
 
-from schemas.record import SchemaSet
 from tests.benchmarks.benchmark import CORES, Figures
 from tests.benchmarks.processes import CommandError
-from tests.benchmarks.scoring import inputs
+from tests.benchmarks.scoring import check
 
 LEGS = ("to_scored", "scored_to_kafka", "kafka_to_consumer")
 """From when a request is due to when its batch is scored; to when Flink's producer has the prediction; to when the consumer has it."""
-_HEADER_BYTES = 10
 _PATIENCE_S = 60.0
 
 
@@ -69,19 +65,11 @@ class Arrivals:
         Args:
             due: float64[wanted], when each was, seconds since the epoch.
         """
-        schema = dict(SchemaSet.load(inputs.SCHEMAS).current("prediction").avro)
-        scored = np.array([_scored_at(body, schema) for body in self.bodies()])
+        scored = np.array([record["scored_at"].timestamp() for record in check.decoded(self.bodies())])
         written = np.array([self.kept[number][1] / 1000 for number in self.wanted])
         came = np.array([self.at[number] for number in self.wanted])
         took = zip(LEGS, (scored - due, written - scored, came - written), strict=True)
         return {f"{leg}_p{rank}_seconds": float(np.quantile(each, rank / 100)) for leg, each in took for rank in (50, 99)}
-
-
-def _scored_at(body: bytes, schema: dict[str, object]) -> float:
-    """Seconds since the epoch; to the millisecond."""
-    record = schemaless_reader(io.BytesIO(body[_HEADER_BYTES:]), schema, None)
-    assert isinstance(record, dict)
-    return float(record["scored_at"].timestamp())
 
 
 @contextmanager

@@ -8,11 +8,8 @@ from __future__ import annotations
 import sys
 import time
 
-import pyarrow as pa
 from confluent_kafka import Producer
 
-from schemas.record import SchemaSet
-from schemas.wire import Encoder
 from tests.benchmarks.scoring import inputs
 
 
@@ -20,12 +17,11 @@ def main(servers: str, rate: int, seconds: int, first: int) -> None:
     """Send them."""
     service, count = inputs.service(), rate * seconds
     table = inputs.requests(first + count).slice(first)
-    columns = {name: (table[name].cast(pa.int64()) if name == "event_time" else table[name]).to_pylist() for name in table.column_names}
-    bodies = Encoder(SchemaSet.load(inputs.SCHEMAS).current(service.request.schema)).batch(columns)
+    keys, bodies = table["request_id"].to_pylist(), inputs.bodies(table)
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 0, "acks": "all", "queue.buffering.max.messages": 1_000_000})
     producer.list_topics(service.request.topic, timeout=10)
     begin = time.time() + 0.5
-    for number, (key, body) in enumerate(zip(columns["request_id"], bodies, strict=True)):
+    for number, (key, body) in enumerate(zip(keys, bodies, strict=True)):
         due = begin + number / rate
         while (early := due - time.time()) > 0:
             producer.poll(min(early, 0.001))

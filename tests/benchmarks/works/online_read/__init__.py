@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from inference.online.store import apart
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace
 from tests.benchmarks.environments import python
 from tests.benchmarks.online import inputs
@@ -40,6 +41,9 @@ def prepare(workspace: Workspace) -> list[Contender]:
 
         return once
 
+    least_ms, step_ms = apart(inputs.plan().views["card_activity"], inputs.SLACK_MS)
+    held = f"{least_ms / inputs.HOUR_MS:g} to {(least_ms + step_ms) / inputs.HOUR_MS:g}"
+
     def features(out: Path) -> None:
         check.features(out, history)
 
@@ -47,7 +51,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
         Contender(
             name=OURS,
             role=Role.OURS,
-            what="`OnlineReader.read` of a table of requests, each as of its own time: an `HMGET` per key and entity; of the 27 hours of tiles that the store keeps, each value has the last 6 to 9; 6 features folded from them",
+            what=f"`OnlineReader.read` of a table of requests, each as of its own time: an `HMGET` per key and entity; of the 27 hours of tiles that the store keeps, each value has the last {held}; 6 features folded from them",
             run=run(ours, "ours.py"),
             check=features,
         ),

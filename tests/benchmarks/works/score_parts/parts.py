@@ -18,8 +18,7 @@ from inference.model import LoadedModel
 from inference.online import connection, reader
 from inference.online.layout import EntityKeys
 from inference.prediction import PredictionEncoder
-from schemas.record import SchemaSet
-from schemas.wire import Decoder, Encoder
+from schemas.wire import Decoder
 from tests.benchmarks.scoring import inputs
 from tests.benchmarks.scoring.scorer import scorer
 
@@ -45,7 +44,7 @@ def figure(part: str) -> str:
 
 def main(model: Path, redis: str, size: int, count: int, out: Path) -> None:
     """Answer so many requests, after some that do not count."""
-    answering, bodies = scorer(model, redis), _bodies(count)
+    answering, bodies = scorer(model, redis), inputs.bodies(inputs.requests(count))
     batches = [bodies[start : start + size] for start in range(0, len(bodies), size)]
     for number in range(_WARM_UP):
         answering.answer(batches[number % len(batches)])
@@ -59,12 +58,6 @@ def main(model: Path, redis: str, size: int, count: int, out: Path) -> None:
     found = {**{part: spent[part] for part in PARTS}, REST: whole - sum(spent.values()), WHOLE: whole}
     (out / FIGURES).write_text(json.dumps({figure(part): seconds / count * 1e6 for part, seconds in found.items()}))
     pq.write_table(pa.table({"value": [value for batch in answers for value in batch.values]}), out / ANSWERS)
-
-
-def _bodies(count: int) -> list[bytes]:
-    table = inputs.requests(count)
-    columns = {name: (table[name].cast(pa.int64()) if name == "event_time" else table[name]).to_pylist() for name in table.column_names}
-    return Encoder(SchemaSet.load(inputs.SCHEMAS).current(inputs.service().request.schema)).batch(columns)
 
 
 def _timed(call: Callable[..., Any], part: str, spent: defaultdict[str, float]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role
 from tests.benchmarks.environments import python
 from tests.benchmarks.processes import measured
 from tests.benchmarks.works import backfill_flights
-from tests.benchmarks.works.backfill_flights import inputs
+from tests.benchmarks.works.backfill_flights import check, inputs
 
 ROOT = Path(__file__).parents[4]
 SPARK, JOINS, WINDOWS = "Spark alone", "DuckDB, tuned joins", "DuckDB, window frames"
@@ -21,6 +21,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
     """The year, a quarter when quick."""
     history, _ = inputs.ensure(workspace.folder / "inputs", months=3 if workspace.quick else 13)
     duckdb = python(workspace.peers, "duckdb")
+    right = backfill_flights.reference(duckdb, history, workspace.folder, "year")
 
     def nothing(out: Path) -> Figures:
         command: list[str | Path] = [sys.executable, "-m", f"{__name__}.nothing", history.events, history.requests, out / "requests"]
@@ -30,6 +31,9 @@ def prepare(workspace: Workspace) -> list[Contender]:
         wrote, read = (_rows(folder) for folder in (out / "requests", history.requests))
         if wrote != read:
             raise WrongAnswerError(f"{wrote:,} requests were written, {read:,} read")
+
+    def same(out: Path) -> None:
+        check.same(out / "training.parquet", right)
 
     contenders = [
         Contender(
@@ -45,7 +49,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
     ]
     for name, file in ((JOINS, "joins.sql"), (WINDOWS, "windows.sql")):
         run = backfill_flights.in_duckdb(file, duckdb, history, workspace.folder)
-        contenders.append(Contender(name=name, role=Role.PEER, what=f"`{file}`, the whole training set", run=run, check=lambda out: None))
+        contenders.append(Contender(name=name, role=Role.PEER, what=f"`{file}`, the whole training set", run=run, check=same))
     return contenders
 
 
