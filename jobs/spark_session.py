@@ -68,11 +68,7 @@ def session(name: str) -> Iterator[SparkSession]:
     except FAULTS as error:
         raise ServiceError(f"Spark does not start: {reason(error)}") from error
     spark.sparkContext.setLogLevel("ERROR")
-    # Where Java dies, pyspark and py4j print tracebacks of their own beside the error that they raise.
-    spark.sparkContext._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign]
-    logging.getLogger().addFilter(_not_of_py4j)
-    if not isinstance(sys.unraisablehook, UnclosedIterators):
-        sys.unraisablehook = UnclosedIterators(sys.unraisablehook)
+    _tell_the_end_of_java_once(spark)
     try:
         yield spark
     except FAULTS as error:
@@ -80,11 +76,21 @@ def session(name: str) -> Iterator[SparkSession]:
     finally:
         with suppress(*FAULTS):
             spark.stop()
-        logging.getLogger().removeFilter(_not_of_py4j)
+
+
+def _tell_the_end_of_java_once(spark: SparkSession) -> None:
+    """Silences the tracebacks that pyspark and py4j print beside the error that they raise.
+
+    For as long as this process lives: py4j frees Java's objects in a thread of its own, and goes on after the session's end.
+    """
+    spark.sparkContext._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign]
+    logging.getLogger().addFilter(_not_of_py4j)
+    if not isinstance(sys.unraisablehook, UnclosedIterators):
+        sys.unraisablehook = UnclosedIterators(sys.unraisablehook)
 
 
 class UnclosedIterators:
-    """Passes over what pyspark cannot raise when it frees an iterator over rows whose Java has died: that the socket to it is broken. May be after the session."""
+    """Passes over what pyspark cannot raise when it frees an iterator over rows whose Java has died: that the socket to it is broken."""
 
     def __init__(self, others: Callable[[Any], object]) -> None:
         """Before whom."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +50,44 @@ def test_only_the_broken_sockets_of_its_iterators_are_passed_over(
     cls(error)
     gc.collect()
     assert seen == ([error] if told else [])
+
+
+AFTER_THE_END = """
+import logging, threading
+import psutil
+from jobs.spark_session import session
+from schemas.errors import ServiceError
+
+connected, ended = threading.Event(), threading.Event()
+
+def free(client):
+    client.garbage_collect_object("o1", False)  # as py4j's own thread does, each time over the connection of its first
+    connected.set()
+    ended.wait()
+    client.garbage_collect_object("o2", False)
+
+try:
+    with session("killed") as spark:
+        thread = threading.Thread(target=free, args=(spark.sparkContext._gateway._gateway_client,))
+        thread.start()
+        connected.wait()
+        (java,) = [child for child in psutil.Process().children(recursive=True) if child.name() == "java"]
+        java.kill()
+        java.wait()
+        spark.range(3).count()
+except ServiceError as error:
+    print(error)
+ended.set()
+thread.join()
+logging.getLogger().error("somebody else's")
+"""
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
+def test_what_is_freed_after_a_killed_session_is_not_told(tmp_path: Path) -> None:
+    environment = os.environ | {"TIDEMARK_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", AFTER_THE_END], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "Spark: its Java process has ended\n"
+    assert done.stderr.splitlines()[-1:] == ["ERROR:root:somebody else's"]
+    assert "Traceback" not in done.stderr, done.stderr
