@@ -51,6 +51,5 @@ BENCHMARK = Benchmark(
         Goal(name="backfill_30_vs_10_million", figure="seconds", of="30 million events", to=("10 million events",), at_most=3.3),
     ),
     in_quick=False,
-    rounds=1,
     warm_up=False,
 )

@@ -128,7 +128,6 @@ BENCHMARK = Benchmark(
         Goal(name="memory_of_taskmanager_growth", figure="taskmanager_growth_ratio", of=OURS, at_most=1.10),
     ),
     in_quick=False,
-    rounds=1,  # it takes eleven minutes
     warm_up=False,
     shown=(
         *("worker_bytes", "workers_growth_ratio", "taskmanager_bytes", "taskmanager_growth_ratio"),
