@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from features.derived import DerivedFeature
 from features.offline import FILE, POSITION, Lanes, fold_all
+from jobs.python_worker import spare_pandas
 
 DAY = "#day"
 """int64: the request's day since the epoch in UTC."""
@@ -90,6 +91,7 @@ class DayWriter:
         Yields:
             Rows of `WRITTEN`, after each day.
         """
+        spare_pandas()
         day: int | None = None
         held: list[pa.RecordBatch] = []
         writer: _OpenDay | None = None
@@ -149,6 +151,7 @@ def fold_and_write(lanes: Lanes, writer: DayWriter, requests: pa.Table, tiles: p
     Returns:
         Rows of `WRITTEN`.
     """
+    spare_pandas()
     if not len(requests):
         return WRITTEN.empty_table()
     folded = fold_all(lanes, requests, tiles)
