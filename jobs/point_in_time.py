@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
+from math import lcm
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documen
 
 from features.bases import LEAVES, MARK
 from features.compiler.plan import LabelPlan, ServicePlan, ViewPlan
-from features.compiler.spark import tile_query
+from features.compiler.spark import PIECE, tile_query
 from features.offline import AS_OF, FILE, POSITION, TILE_START, VIEW, Lanes, fold_each
 from inference.prediction_table import FRONTIER, STALE
 from jobs import history, lifetime
@@ -31,6 +32,8 @@ from schemas.types import DataType
 
 _GROUP, _CHUNK = "#group", "#chunk"
 _WRITTEN_SQL = "day BIGINT, file STRING, rows BIGINT, bytes BIGINT, sha256 STRING"
+_PIECES = 16
+"""Pieces of time in each partition, at least, for these to be of about one size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +147,8 @@ def happened(label: LabelPlan, events: DataFrame) -> DataFrame:
 def _by_days(spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame, chunks: Chunks, writer: DayWriter) -> DataFrame:
     """Groups of whole days, all views at once: what comes out of a group is finished."""
     tiles = reduce(
-        DataFrame.unionByName, [_tiles(spark, inputs, range_, rows, number, chunks) for number in range(len(inputs.service.views))]
+        DataFrame.unionByName,
+        [_tiles(spark, inputs, range_, rows, number, chunks, in_pieces=True) for number in range(len(inputs.service.views))],
     )
     asked = rows.withColumn(_GROUP, _chunk(F.col(AS_OF), chunks))
     work = partial(fold_and_write, inputs.lanes, writer)
@@ -185,7 +189,15 @@ def _in_days(rows: DataFrame, writer: DayWriter) -> DataFrame:
 
 
 def _tiles(
-    spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame, number: int, chunks: Chunks, first_group: int = 0
+    spark: SparkSession,
+    inputs: Inputs,
+    range_: Range,
+    rows: DataFrame,
+    number: int,
+    chunks: Chunks,
+    first_group: int = 0,
+    *,
+    in_pieces: bool = False,
 ) -> DataFrame:
     """A view's tiles in lanes, once for each group that may need them.
 
@@ -196,7 +208,7 @@ def _tiles(
     start = F.unix_millis(_column(TILE_START))
     open_ = start + F.lit(view.tile_ms + view.delay_ms)
     earliest, latest = _chunk(open_, chunks), _chunk(open_ + F.lit(view.longest_window_ms - 1), chunks)
-    tiles = _view_tiles(spark, inputs, range_, view).where(latest >= 0)
+    tiles = _view_tiles(spark, inputs, range_, view, in_pieces).where(latest >= 0)
     reached = F.sequence(F.greatest(earliest, F.lit(0)), F.least(latest, F.lit(chunks.count - 1)))
     wanted = (latest >= earliest) & (earliest < chunks.count)
     if view.has_lifetime:
@@ -215,14 +227,22 @@ def _tiles(
     return _widened(kept.select(own, F.lit(number).alias(VIEW), TILE_START, *lanes), inputs.lanes.types)
 
 
-def _view_tiles(spark: SparkSession, inputs: Inputs, range_: Range, view: ViewPlan) -> DataFrame:
+def _view_tiles(spark: SparkSession, inputs: Inputs, range_: Range, view: ViewPlan, in_pieces: bool) -> DataFrame:
     """The tiles that any request of the range may read."""
     name = view.source.name
+    alike = [other for other in inputs.service.views if other.source.name == name]
     # As far back as the longest of the source's views, so that Spark reads and exchanges the events of several views once.
-    reach_ms = max(_reach_ms(other) for other in inputs.service.views if other.source.name == name)
+    reach_ms = max(map(_reach_ms, alike))
     events = history.between(inputs.events[name], view.source.event_time, range_.start_ms - reach_ms, range_.end_ms)
+    partitions = _partitions(inputs, range_, spark.sparkContext.defaultParallelism)
+    piece_ms = lcm(*(other.tile_ms for other in alike))
+    # Where no repeats are looked for, events are added up ahead of their exchange, which is smaller so.
+    in_pieces = in_pieces and view.source.dedupe_ms is not None and (range_.end_ms - range_.start_ms) // piece_ms >= _PIECES * partitions
+    if in_pieces:
+        time = F.unix_millis(_column(view.source.event_time))
+        events = events.withColumn(PIECE, time - F.pmod(time, F.lit(piece_ms))).repartition(partitions, _column(PIECE))
     events.createOrReplaceTempView(name)
-    return spark.sql(tile_query(view, inputs.as_known))
+    return spark.sql(tile_query(view, inputs.as_known, in_pieces=in_pieces))
 
 
 def _census(inputs: Inputs, range_: Range, rows: DataFrame, number: int) -> Census:

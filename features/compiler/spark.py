@@ -13,7 +13,11 @@ WATERMARK = "_watermark_ms"
 """BIGINT: the watermark of its partition when the event arrived, as the archive keeps it; null where unknown, which counts as in time."""
 
 
-def tile_query(view: ViewPlan, as_known: bool) -> str:
+PIECE = "#piece"
+"""BIGINT: the piece of time that an event is in, which whole tiles fit into. All steps group by it, so what is partitioned by it is exchanged no more."""
+
+
+def tile_query(view: ViewPlan, as_known: bool, *, in_pieces: bool = False) -> str:
     """The tiles of a view.
 
     It reads a relation named as the source: every field of its schema (integers BIGINT, timestamps TIMESTAMP), and `_watermark_ms` BIGINT.
@@ -21,23 +25,29 @@ def tile_query(view: ViewPlan, as_known: bool) -> str:
     Args:
         view: Its plan.
         as_known: Count late events too; otherwise only those that were in time for their tile when they arrived (as served).
+        in_pieces: The relation also has `PIECE`. The tiles are the same.
 
     Returns:
         A SELECT of the key columns, `tile_start` TIMESTAMP, and the view's tile columns.
     """
     if any(partial.kind.is_map for partial in view.partials):
-        return _with_maps(view, as_known)
+        return _with_maps(view, as_known, in_pieces)
     keys = [_quoted(key.name) for key in view.keys]
     outputs = [*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *(line for partial in view.partials for line in _aggregates(partial))]
-    return f"SELECT\n  {_joined(outputs)}\nFROM (\n{_indented(_events(view, as_known))}\n)\nGROUP BY {', '.join([*keys, '`#tile`'])}"
+    return f"SELECT\n  {_joined(outputs)}\nFROM (\n{_indented(_events(view, as_known, in_pieces))}\n)\nGROUP BY {', '.join(_place(view, in_pieces))}"
 
 
-def _with_maps(view: ViewPlan, as_known: bool) -> str:
+def _place(view: ViewPlan, in_pieces: bool) -> list[str]:
+    """What tells one tile from another."""
+    return [*([_quoted(PIECE)] if in_pieces else []), *(_quoted(key.name) for key in view.keys), "`#tile`"]
+
+
+def _with_maps(view: ViewPlan, as_known: bool, in_pieces: bool) -> str:
     """As `tile_query`, where some partials are maps: those are grouped by sub-key first, entries in the order of their sub-keys."""
     keys = [_quoted(key.name) for key in view.keys]
-    place = [*keys, "`#tile`"]
+    place = _place(view, in_pieces)
     plain = [line for partial in view.partials if not partial.kind.is_map for line in _aggregates(partial)]
-    steps = {"#events": _events(view, as_known)}
+    steps = {"#events": _events(view, as_known, in_pieces)}
     steps["#base"] = f"SELECT\n  {_joined([*place, *plain])}\nFROM `#events`\nGROUP BY {', '.join(place)}"
     for partial in view.partials:
         if partial.kind.is_map:
@@ -87,22 +97,22 @@ def late_tiles_query(view: ViewPlan) -> str:
     return f"SELECT DISTINCT\n  {outputs}\nFROM (\n{_indented(_timed(view, True, []))}\n)\nWHERE {late}"
 
 
-def _events(view: ViewPlan, as_known: bool) -> str:
+def _events(view: ViewPlan, as_known: bool, in_pieces: bool) -> str:
     """The events that count, each once, with `#ms`, `#tile` and the pivots of moments."""
-    pivots = _pivots(view)
+    pivots = _pivots(view, in_pieces)
     conditions = [f"{_quoted(key.name)} IS NOT NULL" for key in view.keys if key.name in view.source.nullable]
     if view.where is not None:
         conditions.append(f"({view.where.sql('spark')})")
-    query = _once(view, as_known, conditions)
+    query = _once(view, as_known, in_pieces, conditions)
     return query if not pivots else f"SELECT\n  {_joined(['*', *pivots])}\nFROM (\n{_indented(query)}\n)"
 
 
-def _once(view: ViewPlan, as_known: bool, conditions: list[str]) -> str:
+def _once(view: ViewPlan, as_known: bool, in_pieces: bool, conditions: list[str]) -> str:
     """Of repeats (same id, same event time) the smallest copy, field by field in schema order, nulls first."""
     source = view.source
     if source.id is None or source.dedupe_ms is None:
         return _timed(view, as_known, conditions)
-    same = f"{_quoted(source.id)}, {_quoted(source.event_time)}"
+    same = ", ".join(_quoted(name) for name in (*([PIECE] if in_pieces else []), source.id, source.event_time))
     order = ", ".join(f"{_quoted(name)} ASC NULLS FIRST" for name in source.columns if name not in (source.id, source.event_time))
     copy = f"ROW_NUMBER() OVER (PARTITION BY {same} ORDER BY {order or same}) AS `#copy`"
     return f"SELECT *\nFROM (\n  SELECT *, {copy}\n  FROM (\n{_indented(_timed(view, as_known, []), 2)}\n  )\n)\nWHERE {_all(['`#copy` = 1', *conditions])}"
@@ -119,9 +129,9 @@ def _timed(view: ViewPlan, as_known: bool, conditions: list[str]) -> str:
     return f"{query}\nWHERE {_all(conditions)}" if conditions else query
 
 
-def _pivots(view: ViewPlan) -> list[str]:
+def _pivots(view: ViewPlan, in_pieces: bool) -> list[str]:
     """A value of its own key and tile for each moments: sums of what exceeds it lose nothing to a large mean."""
-    partition = ", ".join([*(_quoted(key.name) for key in view.keys), "`#tile`"])
+    partition = ", ".join(_place(view, in_pieces))
     return [
         f"MIN({_input(partial)}) OVER (PARTITION BY {partition}) AS {_quoted(f'#{partial.name}')}"
         for partial in view.partials

@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
 from features.catalog import load
 from features.compiler.plan import Plan, SourcePlan, ViewPlan
-from features.compiler.spark import WATERMARK, tile_query
+from features.compiler.spark import PIECE, WATERMARK, tile_query
 from features.data_version import DataVersion
 from features.derived import DerivedFeature, derived_feature
 from features.offline import AS_OF, ROW, Folder
@@ -104,13 +105,15 @@ def view_of(*, dedupe: bool, where: bool) -> ViewPlan:
 
 
 @pytest.mark.parametrize("as_known", [False, True])
-@pytest.mark.parametrize("dedupe", [False, True])
+@pytest.mark.parametrize(("dedupe", "pieces"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("where", [False, True])
-def test_tiles_folded_by_the_kernel_are_the_oracle(spark: SparkSession, as_known: bool, dedupe: bool, where: bool) -> None:
+def test_tiles_folded_by_the_kernel_are_the_oracle(spark: SparkSession, as_known: bool, dedupe: bool, pieces: bool, where: bool) -> None:
     view = view_of(dedupe=dedupe, where=where)
     apart = [event | {"key": event["key"] and f"{n}:{event['key']}"} for n, each in enumerate(CASES) for event in each.events]
     relation(spark, view.source, apart)
-    tiles = spark.sql(tile_query(view, as_known)).toArrow()
+    if pieces:
+        in_pieces(spark, view.source)
+    tiles = spark.sql(tile_query(view, as_known, in_pieces=pieces)).toArrow()
     asked = [(key and f"{n}:{key}", as_of) for n, each in enumerate(CASES) for key, as_of in each.rows]
     requests = pa.table(
         {
@@ -157,6 +160,30 @@ def relation(spark: SparkSession, source: SourcePlan, events: list[dict[str, Any
     types = {name: type_.arrow for name, type_ in source.columns.items()} | {WATERMARK: pa.int64()}
     table = pa.table({name: pa.array([event[name] for event in events], type_) for name, type_ in types.items()})
     spark.createDataFrame(table).createOrReplaceTempView(source.name)
+
+
+def in_pieces(spark: SparkSession, source: SourcePlan) -> None:
+    """The same relation, partitioned by pieces of three tiles."""
+    time = F.unix_millis(source.event_time)
+    piece = time - F.pmod(time, F.lit(3 * TILE_MS))
+    spark.table(source.name).withColumn(PIECE, piece).repartition(3, F.col(f"`{PIECE}`")).createOrReplaceTempView(source.name)
+
+
+def test_events_in_pieces_are_exchanged_once(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> None:
+    view = view_of(dedupe=True, where=False)
+    relation(spark, view.source, CASES[0].events)
+    in_pieces(spark, view.source)
+    assert any(partial.kind.is_map for partial in view.partials)  # whose steps are joined
+    exchanges = {}
+    for pieces in (True, False):
+        spark.sql(tile_query(view, True, in_pieces=pieces)).explain()
+        exchanges[pieces] = {
+            line.split("hashpartitioning(")[1].split("#")[1 if pieces else 0]
+            for line in capsys.readouterr().out.splitlines()
+            if "hashpartitioning" in line
+        }
+    assert exchanges[True] == {"piece"}
+    assert len(exchanges[False]) > 1
 
 
 def expected_events(view: ViewPlan, events: list[dict[str, Any]], as_known: bool) -> list[dict[str, Any]]:
