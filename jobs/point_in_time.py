@@ -33,7 +33,7 @@ from schemas.types import DataType
 _GROUP, _CHUNK = "#group", "#chunk"
 _WRITTEN_SQL = "day BIGINT, file STRING, rows BIGINT, bytes BIGINT, sha256 STRING"
 _PIECES = 16
-"""Pieces of time in each partition, at least, for these to be of about one size."""
+"""Pieces of time in each partition, at least, so that all hold about as many events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +147,7 @@ def happened(label: LabelPlan, events: DataFrame) -> DataFrame:
 def _by_days(spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame, chunks: Chunks, writer: DayWriter) -> DataFrame:
     """Groups of whole days, all views at once: what comes out of a group is finished."""
     tiles = reduce(
-        DataFrame.unionByName,
-        [_tiles(spark, inputs, range_, rows, number, chunks, in_pieces=True) for number in range(len(inputs.service.views))],
+        DataFrame.unionByName, [_tiles(spark, inputs, range_, rows, number, chunks) for number in range(len(inputs.service.views))]
     )
     asked = rows.withColumn(_GROUP, _chunk(F.col(AS_OF), chunks))
     work = partial(fold_and_write, inputs.lanes, writer)
@@ -189,15 +188,7 @@ def _in_days(rows: DataFrame, writer: DayWriter) -> DataFrame:
 
 
 def _tiles(
-    spark: SparkSession,
-    inputs: Inputs,
-    range_: Range,
-    rows: DataFrame,
-    number: int,
-    chunks: Chunks,
-    first_group: int = 0,
-    *,
-    in_pieces: bool = False,
+    spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame, number: int, chunks: Chunks, first_group: int = 0
 ) -> DataFrame:
     """A view's tiles in lanes, once for each group that may need them.
 
@@ -208,7 +199,7 @@ def _tiles(
     start = F.unix_millis(_column(TILE_START))
     open_ = start + F.lit(view.tile_ms + view.delay_ms)
     earliest, latest = _chunk(open_, chunks), _chunk(open_ + F.lit(view.longest_window_ms - 1), chunks)
-    tiles = _view_tiles(spark, inputs, range_, view, in_pieces).where(latest >= 0)
+    tiles = _view_tiles(spark, inputs, range_, view).where(latest >= 0)
     reached = F.sequence(F.greatest(earliest, F.lit(0)), F.least(latest, F.lit(chunks.count - 1)))
     wanted = (latest >= earliest) & (earliest < chunks.count)
     if view.has_lifetime:
@@ -227,8 +218,12 @@ def _tiles(
     return _widened(kept.select(own, F.lit(number).alias(VIEW), TILE_START, *lanes), inputs.lanes.types)
 
 
-def _view_tiles(spark: SparkSession, inputs: Inputs, range_: Range, view: ViewPlan, in_pieces: bool) -> DataFrame:
-    """The tiles that any request of the range may read."""
+def _view_tiles(spark: SparkSession, inputs: Inputs, range_: Range, view: ViewPlan) -> DataFrame:
+    """The tiles that any request of the range may read.
+
+    Where repeats are looked for, the events are exchanged by the piece of time that they are in: once, for their repeats and for the tiles of all
+    views of their source. Otherwise Spark adds them up ahead of their exchange, which is smaller so.
+    """
     name = view.source.name
     alike = [other for other in inputs.service.views if other.source.name == name]
     # As far back as the longest of the source's views, so that Spark reads and exchanges the events of several views once.
@@ -236,8 +231,7 @@ def _view_tiles(spark: SparkSession, inputs: Inputs, range_: Range, view: ViewPl
     events = history.between(inputs.events[name], view.source.event_time, range_.start_ms - reach_ms, range_.end_ms)
     partitions = _partitions(inputs, range_, spark.sparkContext.defaultParallelism)
     piece_ms = lcm(*(other.tile_ms for other in alike))
-    # Where no repeats are looked for, events are added up ahead of their exchange, which is smaller so.
-    in_pieces = in_pieces and view.source.dedupe_ms is not None and (range_.end_ms - range_.start_ms) // piece_ms >= _PIECES * partitions
+    in_pieces = view.source.dedupe_ms is not None and (range_.end_ms - range_.start_ms) // piece_ms >= _PIECES * partitions
     if in_pieces:
         time = F.unix_millis(_column(view.source.event_time))
         events = events.withColumn(PIECE, time - F.pmod(time, F.lit(piece_ms))).repartition(partitions, _column(PIECE))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.machinery import ModuleSpec
 
 import pyarrow as pa
 
@@ -11,24 +10,13 @@ import pyarrow as pa
 def spare_pandas() -> None:
     """Have pyarrow do without pandas in a Python worker, where nothing needs it.
 
-    With the first array that it makes, pyarrow looks whether it can import pandas, in case what it is given is a Series: a second of computing for
-    each worker. It looks once. `import pandas` still works, for what wants it.
+    With the first array that it makes, pyarrow tries to import pandas, in case what it is given is a Series: a second of computing in each worker.
+    It tries once. Whoever imports pandas later, pyarrow's `to_pandas` too, still can.
     """
     if "pyspark.worker" not in sys.modules or "pandas" in sys.modules:
         return
-    blind = _Blind()
-    sys.meta_path.insert(0, blind)
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # "cannot be imported"
     try:
         pa.array([])
     finally:
-        sys.meta_path.remove(blind)
-
-
-class _Blind:
-    """Finds no pandas."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """Refuse pandas; leave all else to others."""
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
-        return None
+        del sys.modules["pandas"]
