@@ -85,6 +85,18 @@ def doubles(values: NDArray[np.float64]) -> list[bytes]:
     return [raw[start : start + 8] for start in range(0, len(raw), 8)]
 
 
+def double_arrays(values: NDArray[np.float64]) -> list[bytes]:
+    """Each row of a matrix as an array of doubles, in one block; an empty one without columns."""
+    n, columns = values.shape
+    if not columns:
+        return [END] * n
+    count = np.frombuffer(long(columns), dtype=np.uint8)
+    content = np.zeros((n, len(count) + 8 * columns + len(END)), dtype=np.uint8)
+    content[:, : len(count)] = count
+    content[:, len(count) : -len(END)] = np.ascontiguousarray(values, dtype="<f8").view(np.uint8).reshape(n, 8 * columns)
+    return _split(content.tobytes(), range(content.shape[1], content.size + 1, content.shape[1]))
+
+
 def array(items: Sequence[bytes]) -> bytes:
     """An array of encoded items, in one block."""
     return long(len(items)) + b"".join(items) + END if items else END

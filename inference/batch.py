@@ -11,7 +11,7 @@ import pyarrow as pa
 from features.compiler.plan import ServicePlan
 from inference.model import LoadedModel, load
 from inference.prediction import VARIANT, id_field
-from inference.prediction_table import EVENT_TIME, REQUEST_ID, columns_of
+from inference.prediction_table import EVENT_TIME, REQUEST_ID, schema_of, score_columns
 from inference.shards.boosters import SHARD_MEMORY_BYTES
 
 
@@ -38,7 +38,7 @@ class BatchScorer:
     @property
     def schema(self) -> pa.Schema:
         """Of the predictions."""
-        return pa.schema([pa.field(name, type_.arrow) for name, type_ in columns_of(self.service).items()])
+        return schema_of(self.service)
 
     def score(self, table: pa.Table) -> pa.Table:
         """Predictions of n requests.
@@ -47,7 +47,7 @@ class BatchScorer:
             table: n rows: the request's fields, the features, `frontier` and `stale`.
 
         Returns:
-            n rows of `schema`; where the stream refuses a request for want of a shard, the score is null.
+            n rows of `schema`; where the stream refuses a request for want of a shard, its scores are null.
 
         Raises:
             TidemarkError: The model is damaged, or another one than was checked.
@@ -59,7 +59,7 @@ class BatchScorer:
         said = {
             REQUEST_ID: table.column(id_field(self.service)).cast(pa.string()),
             EVENT_TIME: table.column(self.service.request.event_time),
-            "score": pa.array(scores.score, mask=scores.refused),
+            **score_columns(scores.score, scores.refused),
             "model_version": pa.repeat(model.version, n),
             "variant": pa.repeat(VARIANT, n),
             "shard": pa.array(scores.shard),

@@ -17,6 +17,7 @@ from lightgbm import libpath
 from numpy.typing import NDArray
 
 from inference import first_load
+from inference.scores import Shape
 from inference.shards.trees import by_stages
 from schemas.errors import DataError, SettingError
 
@@ -54,31 +55,31 @@ def parse(content: bytes, path: Path) -> lgb.Booster:
 
 
 def predict(booster: lgb.Booster, matrix: NDArray[np.float64], stages: int = 1) -> NDArray[np.float64]:
-    """The score of every row, float64[rows], by one thread: more make a small batch a hundred times slower.
+    """The scores of every row, float64[rows, outputs], by one thread: more make a small batch a hundred times slower.
 
     Args:
-        booster: A whole model of one output.
+        booster: A whole model; its outputs are 1, or its classes.
         matrix: float64[rows, features].
-        stages: How many its trees are cut into where they are asked apart; the score is the same in every bit.
+        stages: How many its trees are cut into where they are asked apart; the scores are the same in every bit.
     """
     if not len(matrix):
-        return np.empty(0, dtype=np.float64)
+        return np.empty((0, booster.num_model_per_iteration()))
     if stages > 1:
-        return by_stages(booster, matrix, stages)[:, 0]
-    return np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64)
+        return by_stages(booster, matrix, stages)
+    return np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64).reshape(len(matrix), -1)
 
 
-def try_in_a_child(content: bytes, columns: int, path: Path, *, deadline_s: float = LOAD_DEADLINE_S) -> None:
-    """Parse the bytes and score two rows of that many columns in a fresh process, which may crash or hang as it likes.
+def try_in_a_child(content: bytes, shape: Shape, path: Path, *, deadline_s: float = LOAD_DEADLINE_S) -> None:
+    """Parse the bytes and score two rows in a fresh process, which may crash or hang as it likes.
 
     Raises:
-        DataError: It did, or found a model that does not give one finite score a row.
+        DataError: It did, or found a model of another shape, or one whose scores are not finite.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     library = libpath._LIB._name  # the very file that this process has loaded; there is no public name for it
     try:
         child = subprocess.run(
-            [sys.executable, "-I", "-S", first_load.__file__, library, str(columns)],
+            [sys.executable, "-I", "-S", first_load.__file__, library, str(shape.columns), str(shape.outputs)],
             input=content,
             capture_output=True,
             timeout=deadline_s,

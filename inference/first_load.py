@@ -26,8 +26,8 @@ class _Library:
             sys.exit(self._library.LGBM_GetLastError().decode(errors="replace"))
 
 
-def check(library_path: str, columns: int, content: bytes) -> None:
-    """Exit with a reason unless the model takes that many columns and gives one finite score to a row of zeros and to one of NaN."""
+def check(library_path: str, columns: int, outputs: int, content: bytes) -> None:
+    """Exit with a reason unless the model takes that many columns and gives so many finite scores to a row of zeros and to one of NaN."""
     library, booster, trees = _Library(library_path), ctypes.c_void_p(), ctypes.c_int()
     library.call("LGBM_BoosterLoadModelFromString", ctypes.c_char_p(content), ctypes.byref(trees), ctypes.byref(booster))
     found = ctypes.c_int()
@@ -36,15 +36,15 @@ def check(library_path: str, columns: int, content: bytes) -> None:
         sys.exit(f"it has {found.value} features, the manifest {columns}")
     rows, size = 2, ctypes.c_int64()
     library.call("LGBM_BoosterCalcNumPredict", booster, rows, _NORMAL, _FIRST_TREE, _ALL_TREES, ctypes.byref(size))
-    if size.value != rows:
-        sys.exit(f"it gives {size.value} scores to {rows} rows")
+    if size.value != rows * outputs:
+        sys.exit(f"it gives {size.value // rows} scores a row, the manifest says {outputs}")
     matrix = (ctypes.c_double * (rows * columns))(*[0.0] * columns, *[math.nan] * columns)
-    scores = (ctypes.c_double * rows)()
+    scores = (ctypes.c_double * (rows * outputs))()
     form = (_FLOAT64, ctypes.c_int32(rows), ctypes.c_int32(columns), _ROW_MAJOR, _NORMAL, _FIRST_TREE, _ALL_TREES)
     library.call("LGBM_BoosterPredictForMat", booster, matrix, *form, ctypes.c_char_p(b"num_threads=1"), ctypes.byref(size), scores)
-    if size.value != rows or not all(map(math.isfinite, scores)):
-        sys.exit("it does not give one finite score a row")
+    if size.value != rows * outputs or not all(map(math.isfinite, scores)):
+        sys.exit("its scores are not finite")
 
 
 if __name__ == "__main__":
-    check(sys.argv[1], int(sys.argv[2]), sys.stdin.buffer.read())
+    check(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.stdin.buffer.read())

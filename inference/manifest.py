@@ -16,7 +16,7 @@ from typing import Any, Self
 from features.compiler.plan import ServicePlan
 from features.data_version import KEY
 from inference.encoding import Encoding
-from inference.scores import WHOLE
+from inference.scores import WHOLE, Shape
 from inference.shards.boosters import Member
 from inference.shards.shard_map import KEY_TYPES, PARENT, ShardMap
 from inference.shards.trees import Link
@@ -38,6 +38,7 @@ class Manifest:
         service: The feature service that it was trained on.
         service_version: Fingerprint of its definitions then.
         sha256: Of `model.txt`.
+        shape: Of each of its files.
         encoding: Of the features.
         map: Of a model by key; None of one in one piece.
         shards: Shard → its file, of those that have a model.
@@ -52,6 +53,7 @@ class Manifest:
     service: str
     service_version: str
     sha256: str
+    shape: Shape
     encoding: Encoding = field(repr=False)
     map: ShardMap | None = None
     shards: Mapping[int, Member] = field(default_factory=dict)
@@ -84,12 +86,13 @@ class Manifest:
     def _of(cls, folder: Path, said: Mapping[str, Any]) -> Self:
         if not isinstance(said.get(KEY, {}), dict):
             raise ValueError(f"{KEY} is no object")
-        shards, stages = said.get("shards") or {}, said.get("stages") or []
+        shards, stages, encoding = said.get("shards") or {}, said.get("stages") or [], _encoding(said)
         manifest = cls(
             folder=folder,
             said=said,
             **{name: _text(said, name) for name in ("name", "service", "service_version", "sha256")},
-            encoding=_encoding(said),
+            shape=Shape(columns=len(encoding.types), outputs=_outputs(said)),
+            encoding=encoding,
             map=ShardMap.parse(shards["map"]) if shards else None,
             shards={
                 number: member
@@ -196,6 +199,12 @@ def _text(said: Mapping[str, Any], name: str) -> str:
     if not isinstance(said[name], str) or not said[name]:
         raise ValueError("name, service, service_version and sha256 must be texts")
     return str(said[name])
+
+
+def _outputs(said: Mapping[str, Any]) -> int:
+    if type(said["outputs"]) is not int or said["outputs"] < 1:
+        raise ValueError("outputs must be a whole number, at least 1")
+    return said["outputs"]
 
 
 def _member(shard: Any, said: Mapping[str, Any], path: Path) -> tuple[int, Member]:

@@ -38,11 +38,17 @@ class LoadedModel:
         return self.manifest.version
 
     def predict(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float64]:
-        """The whole model's score of every row, float64[rows]; columns are found by name, others passed over.
+        """The whole model's score of every row, float64[rows], or those of its classes, float64[rows, classes], as `lightgbm.Booster.predict` gives them.
+
+        Columns are found by name, others passed over.
 
         Raises:
             DataError: A feature is missing, or of another type.
         """
+        score = self._whole(table)
+        return score if self.manifest.shape.outputs > 1 else score[:, 0]
+
+    def _whole(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float64]:
         return predict(self.booster, self.manifest.encoding.matrix(table), max(1, len(self.manifest.stages)))
 
     def score(self, features: pa.Table, requests: pa.Table) -> Scores:
@@ -57,7 +63,7 @@ class LoadedModel:
             DataError: It is damaged; or a feature is missing, or of another type.
         """
         if self.shards is None:
-            return Scores.of_one(self.predict(features))
+            return Scores.of_one(self._whole(features))
         return self.shards.score(self.manifest.encoding.matrix(features), requests, parent=self.booster)
 
 
@@ -91,12 +97,12 @@ def load(
         DataError: The manifest or the model file is damaged.
     """
     manifest = Manifest.read(folder)
-    path, columns = folder / MODEL_FILE, len(manifest.encoding.types)
+    path = folder / MODEL_FILE
     content = read(path, manifest.sha256)
     manifest.refuse_another(version)
-    try_in_a_child(content, columns, path, deadline_s=deadline_s)
+    try_in_a_child(content, manifest.shape, path, deadline_s=deadline_s)
     sharded = None
     if manifest.map is not None:
-        boosters = Boosters(manifest.shards, columns=columns, budget_bytes=shard_memory_bytes)
+        boosters = Boosters(manifest.shards, shape=manifest.shape, budget_bytes=shard_memory_bytes)
         sharded = Sharded(map=manifest.map, boosters=boosters, stages=max(1, len(manifest.stages)))
     return LoadedModel(manifest=manifest, booster=parse(content, path), shards=sharded)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan
-from inference.avro import END, NULL, array, distinct, doubles, long, longs, maps, text
+from inference.avro import END, NULL, array, distinct, double_arrays, doubles, long, longs, maps, text
 from schemas.errors import DefinitionError, SettingError
 from schemas.record import Schema
 
@@ -29,6 +29,7 @@ _FIELDS = (
     "variant",
     "shard",
     "score",
+    "scores",
     "features",
     "request",
     "frontier",
@@ -43,6 +44,20 @@ VARIANT = "champion"
 """Of a model that answers alone."""
 _PRESENT = b"\x02"  # of a nullable field
 _TRUE, _FALSE = b"\x01", b"\x00"
+
+
+def told(score: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The fields `score` and `scores` of n predictions: of several outputs the highest, and all of them; of one that, and none.
+
+    Args:
+        score: float64[n, outputs].
+
+    Returns:
+        float64[n], and float64[n, outputs] or float64[n, 0].
+    """
+    if score.shape[1] == 1:
+        return score[:, 0], score[:, 1:]
+    return score.max(axis=1), score
 
 
 def id_field(service: ServicePlan) -> str:
@@ -154,12 +169,13 @@ class PredictionEncoder:
 
         Args:
             before: Of n, from `unscored`.
-            score: float64[n].
+            score: float64[n, outputs].
             between: Of n, from `unscored`.
             scored_at_ms: Now.
         """
         after = long(scored_at_ms) + self._made_of
-        return [b"".join((*row, after)) for row in zip(before, doubles(score), between, strict=True)]
+        one, several = told(score)
+        return [b"".join((*row, after)) for row in zip(before, doubles(one), double_arrays(several), between, strict=True)]
 
 
 def _names(flags: Mapping[str, NDArray[np.bool_]], n: int) -> Iterable[bytes]:

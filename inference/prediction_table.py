@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from features.compiler.plan import ServicePlan
+from inference.prediction import told
 from schemas.types import DataType
 
 REQUEST_ID, EVENT_TIME = "request_id", "event_time"
 FRONTIER, STALE = "frontier", "stale"
-ASKED = {REQUEST_ID: DataType.STRING, EVENT_TIME: DataType.TIMESTAMP}
+ASKED = {REQUEST_ID: DataType.STRING.arrow, EVENT_TIME: DataType.TIMESTAMP.arrow}
 SAID = {
-    "score": DataType.FLOAT64,
-    "model_version": DataType.STRING,
-    "variant": DataType.STRING,
-    "shard": DataType.INT64,
-    FRONTIER: DataType.TIMESTAMP,
-    STALE: DataType.BOOLEAN,
+    "score": pa.float64(),
+    "scores": pa.list_(pa.float64()),
+    "model_version": pa.string(),
+    "variant": pa.string(),
+    "shard": pa.int64(),
+    FRONTIER: DataType.TIMESTAMP.arrow,
+    STALE: pa.bool_(),
 }
 
 
-def columns_of(service: ServicePlan) -> dict[str, DataType]:
+def schema_of(service: ServicePlan) -> pa.Schema:
     """Request id, event time, the request's fields, the features, then what the model said."""
-    request = {name: type_ for name, type_ in service.request.columns.items() if name not in ASKED}
-    return ASKED | request | service.feature_types | SAID
+    request = {name: type_.arrow for name, type_ in service.request.columns.items() if name not in ASKED}
+    features = {name: type_.arrow for name, type_ in service.feature_types.items()}
+    return pa.schema(list((ASKED | request | features | SAID).items()))
+
+
+def score_columns(score: NDArray[np.float64], refused: NDArray[np.bool_]) -> dict[str, pa.Array[Any]]:
+    """`score` and `scores` of n predictions; both null where refused.
+
+    Args:
+        score: float64[n, outputs].
+        refused: bool[n].
+    """
+    one, several = told(score)
+    ends = np.arange(len(score) + 1, dtype=np.int32) * several.shape[1]
+    scores = pa.ListArray.from_arrays(pa.array(ends), pa.array(several.ravel()), mask=pa.array(refused))
+    return {"score": pa.array(one, mask=refused), "scores": scores}

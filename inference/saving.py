@@ -16,6 +16,7 @@ from inference.manifest import FORMAT, MANIFEST_FILE, MODEL_FILE, Manifest, shar
 from inference.scores import WHOLE
 from inference.shards.shard_map import PARENT, ShardMap
 from inference.shards.trees import Link, cut
+from schemas.errors import SettingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +59,22 @@ def save(
         The version.
 
     Raises:
-        SettingError: The model's objective is none that can be cut.
+        SettingError: The model's objective is none that can be cut; or a shard has another number of classes than the whole.
     """
+    whole = {WHOLE: booster} if shards is None else {PARENT: booster, **shards.boosters}
+    outputs = booster.num_model_per_iteration()
+    for shard, each in whole.items():
+        if each.num_model_per_iteration() != outputs:
+            raise SettingError(f"shard {shard}: gives {each.num_model_per_iteration()} scores a request, the whole model {outputs}")
     manifest = {
         "format": FORMAT,
         **record,
         "sha256": _write(folder / MODEL_FILE, booster.model_to_string())["sha256"],
+        "outputs": outputs,
         "features": [{"name": name, "type": str(type_)} for name, type_ in encoding.types.items()],
         "categories": {name: list(values) for name, values in encoding.categories.items()},
     }
-    whole = {WHOLE: booster}
     if shards is not None:
-        whole = {PARENT: booster, **shards.boosters}
         manifest["shards"] = _save_shards(folder, shards)
     if stages > 1:
         manifest["stages"] = _save_stages(folder, whole, stages)

@@ -1,4 +1,4 @@
-"""What a model answers: a score and a shard for every request."""
+"""What a model takes and answers: features in, scores and a shard for every request out."""
 
 from __future__ import annotations
 
@@ -12,11 +12,24 @@ WHOLE = 0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Of a model, and so of each of its files.
+
+    Attributes:
+        columns: Of the feature matrix.
+        outputs: Scores of a request: 1, or as many as there are classes.
+    """
+
+    columns: int
+    outputs: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """Of n requests.
 
     Attributes:
-        score: float64[n]; NaN where refused.
+        score: float64[n, outputs]; NaN where refused.
         shard: int64[n], which shard answered: `WHOLE` of a model in one piece, −1 where the parent did for a shard that is missing.
         refused: bool[n], that no shard has an answer and the parent may not give one.
         loads: How many shards had to be loaded for it.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.compiler.plan import ServicePlan
 from inference.manifest import Manifest
 from inference.prediction import PredictionEncoder
-from inference.scores import Scores
+from inference.scores import Scores, Shape
 from inference.shards.boosters import Boosters
 from inference.shards.relay import Baton
 from inference.shards.shard_map import PARENT, Missing
@@ -34,7 +34,7 @@ def load_stage(folder: Path, number: int, *, version: str | None = None, shard_m
     """
     manifest = Manifest.read(folder)
     manifest.refuse_another(version)
-    boosters = Boosters(manifest.stages[number], columns=len(manifest.encoding.types), budget_bytes=shard_memory_bytes)
+    boosters = Boosters(manifest.stages[number], shape=manifest.shape, budget_bytes=shard_memory_bytes)
     return manifest, Stage(number=number, stages=len(manifest.stages), boosters=boosters, links=manifest.links)
 
 
@@ -68,13 +68,14 @@ class FirstStage:
     def score(self, features: pa.Table, requests: pa.Table) -> Scores:
         """Begin n requests; arguments and errors as of `LoadedModel.score`."""
         matrix, before = self.manifest.encoding.matrix(features), self.stage.boosters.loads
+        nothing = np.zeros((len(matrix), self.manifest.shape.outputs))
         if self.manifest.map is None:
-            begun = Scores.of_one(np.zeros(len(matrix)))
+            begun = Scores.of_one(nothing)
             shard, refused = begun.shard, begun.refused
         else:
             shard = route(self.manifest.map, list(self.manifest.shards), requests)
             refused = (shard == PARENT) & (self.manifest.map.missing is Missing.REFUSE)
-        raw = self.stage.add(np.zeros(len(matrix)), matrix, np.where(refused, _NOBODY, shard))
+        raw = self.stage.add(nothing, matrix, np.where(refused, _NOBODY, shard))
         return Scores(score=raw, shard=shard, refused=refused, loads=self.stage.boosters.loads - before, matrix=matrix)
 
 
@@ -99,13 +100,13 @@ class LaterStage:
 
     Attributes:
         stage: Its own.
-        columns: Of the matrix.
+        shape: Of the model.
         encoder: Of the predictions, for the last.
         now_ms: The clock of `scored_at`.
     """
 
     stage: Stage
-    columns: int
+    shape: Shape
     encoder: PredictionEncoder
     now_ms: Callable[[], int] = now_ms
 
@@ -132,7 +133,7 @@ class LaterStage:
                 self._go_on(values, half, done, reasons)
 
     def _with_trees(self, values: Sequence[bytes]) -> list[bytes]:
-        baton = Baton.unpack(values, columns=self.columns)
+        baton = Baton.unpack(values, self.shape)
         raw = self.stage.add(baton.raw, baton.matrix, baton.shard)
         if not self.stage.is_last:
             return baton.with_raw(raw).pack()

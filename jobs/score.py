@@ -135,7 +135,7 @@ class TreesFunction(StageFunction):
     def start(self) -> None:
         """Read the manifest; trees are loaded when they are needed."""
         manifest, stage = self._scoring.stage(self._number)
-        self._stage = LaterStage(stage=stage, columns=len(manifest.encoding.types), encoder=self._scoring.encoder(manifest))
+        self._stage = LaterStage(stage=stage, shape=manifest.shape, encoder=self._scoring.encoder(manifest))
 
     def go_on(self, keys: Sequence[bytes], values: Sequence[bytes]) -> Outcome:
         """Add this stage's trees to the sums of a batch."""

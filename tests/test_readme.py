@@ -9,14 +9,19 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
+from inference.model import load_for
 from infra.settings import Settings
 from jobs import topics
 from jobs.publish import Publisher
 from jobs.read import messages
 from schemas.record import SHIPPED, SchemaSet
+from schemas.types import DataType
 from schemas.wire import OK, Decoder, encode
 
 ROOT = Path(__file__).parents[1]
@@ -96,6 +101,20 @@ def run_snippet(name: str, home: Path, folder: Path) -> str:
     done = subprocess.run([sys.executable, "-c", snippet(name)], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_model_that_one_trains_oneself_serves(tmp_path: Path) -> None:
+    service, random = load(None, None).services["flight_delay"], np.random.default_rng(3)
+    columns = {
+        name: pa.array(random.choice(["a", "b"], 300) if type_ is DataType.STRING else random.normal(20, 30, 300)).cast(
+            type_.arrow, safe=False
+        )
+        for name, type_ in service.feature_types.items()
+    }
+    (tmp_path / "training").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "training" / "2013-10-01.parquet")
+    run_snippet("train", tmp_path, tmp_path)
+    assert load_for(service, tmp_path / "model").predict(pa.table(columns)).shape == (300, 4)
 
 
 @pytest.mark.e2e

@@ -26,7 +26,20 @@ RESERVED_KEYS = frozenset({"tile_start", "revision"})
 """Columns of a tile beside its keys and partials."""
 
 RESERVED_FEATURES = frozenset(
-    {"event_time", "frontier", "label", "model", "model_version", "request_id", "scored_at", "score", "service", "service_version", "shard"}
+    {
+        "event_time",
+        "frontier",
+        "label",
+        "model",
+        "model_version",
+        "request_id",
+        "scored_at",
+        "score",
+        "scores",
+        "service",
+        "service_version",
+        "shard",
+    }
     | {"stale", "stale_age_ms", "unseen", "variant"}
 )
 """Columns of served and scored rows beside the features."""

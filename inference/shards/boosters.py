@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.booster import parse, read, try_in_a_child
+from inference.scores import Shape
 from schemas.errors import DataError, SettingError
 
 SHARD_MEMORY_BYTES = 1 << 28
@@ -47,19 +48,19 @@ class Boosters:
     Not to be shared by threads, nor taken over a fork.
     """
 
-    def __init__(self, members: Mapping[int, Member], *, columns: int, budget_bytes: int) -> None:
+    def __init__(self, members: Mapping[int, Member], *, shape: Shape, budget_bytes: int) -> None:
         """Load nothing yet.
 
         Args:
             members: Shard → its file.
-            columns: Of the matrix that each must take.
+            shape: That each must have.
             budget_bytes: For all that are in memory at a time.
 
         Raises:
             SettingError: One alone is larger than that.
         """
         self.members = dict(members)
-        self._columns = columns
+        self._shape = shape
         self._budget_bytes = budget_bytes
         self._held: OrderedDict[int, lgb.Booster] = OrderedDict()  # the least recently used first
         self._tried: set[int] = set()  # loaded in a child once, which the same bytes need no more
@@ -98,7 +99,7 @@ class Boosters:
                 f"{member.path}: has {len(content):,} bytes, the manifest says {member.size_bytes:,}; restore it, or train again"
             )
         if shard not in self._tried:
-            try_in_a_child(content, self._columns, member.path)
+            try_in_a_child(content, self._shape, member.path)
             self._tried.add(shard)
         while self._held and self.held_bytes + member.memory_bytes > self._budget_bytes:
             self._held.popitem(last=False)
@@ -117,6 +118,8 @@ class Boosters:
 
     def groups(self, shard: NDArray[np.int64]) -> Iterator[tuple[int, Any]]:
         """Each shard of a batch and its rows, those in memory first: a batch of more shards than there is room for loads each of the others once."""
+        if not len(shard):
+            return
         order = np.argsort(shard, kind="stable")
         numbers, begin = np.unique(shard[order], return_index=True)
         if len(numbers) == 1:

@@ -1,4 +1,4 @@
-"""What one stage of a model hands on to the next for each request, in one value: shard, sum so far, feature vector, and the prediction but for its score."""
+"""What one stage of a model hands on to the next for each request, in one value: shard, sums so far, feature vector, and the prediction but for its score."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.scores import Shape
+
 
 @dataclass(frozen=True, kw_only=True)
 class Baton:
@@ -16,7 +18,7 @@ class Baton:
 
     Attributes:
         shard: int64[n], whose trees are asked.
-        raw: float64[n], the sum of the trees that were.
+        raw: float64[n, outputs], the sums of the trees that were.
         matrix: float64[n, features].
         before: Of n, the prediction's bytes before its score.
         between: Of n, those from there to the time of scoring.
@@ -29,13 +31,13 @@ class Baton:
     between: Sequence[bytes]
 
     def with_raw(self, raw: NDArray[np.float64]) -> Self:
-        """With another sum."""
+        """With other sums."""
         return replace(self, raw=raw)
 
     def pack(self) -> list[bytes]:
         """One value for each request; the fields of fixed length first, little-endian."""
         n, columns = self.matrix.shape
-        fixed = np.empty(n, dtype=_layout(columns))
+        fixed = np.empty(n, dtype=_layout(Shape(columns=columns, outputs=self.raw.shape[1])))
         fixed["shard"], fixed["raw"], fixed["matrix"], fixed["before"] = (
             self.shard,
             self.raw,
@@ -47,20 +49,20 @@ class Baton:
         return [whole[start : start + size] + before + between for start, before, between in parts]
 
     @classmethod
-    def unpack(cls, values: Sequence[bytes], *, columns: int) -> Self:
-        """Read what `pack` wrote of so many features."""
-        layout = _layout(columns)
+    def unpack(cls, values: Sequence[bytes], shape: Shape) -> Self:
+        """Read what `pack` wrote of a model of that shape."""
+        layout = _layout(shape)
         size = layout.itemsize
         fixed = np.frombuffer(b"".join(value[:size] for value in values), dtype=layout)
         ends = (fixed["before"] + size).tolist()
         return cls(
             shard=fixed["shard"].astype(np.int64),
-            raw=fixed["raw"].astype(np.float64),
+            raw=np.ascontiguousarray(fixed["raw"], dtype=np.float64),
             matrix=np.ascontiguousarray(fixed["matrix"], dtype=np.float64),
             before=[value[size:end] for value, end in zip(values, ends, strict=True)],
             between=[value[end:] for value, end in zip(values, ends, strict=True)],
         )
 
 
-def _layout(columns: int) -> np.dtype[np.void]:
-    return np.dtype([("shard", "<i8"), ("raw", "<f8"), ("before", "<i4"), ("matrix", "<f8", (columns,))])
+def _layout(shape: Shape) -> np.dtype[np.void]:
+    return np.dtype([("shard", "<i8"), ("raw", "<f8", (shape.outputs,)), ("before", "<i4"), ("matrix", "<f8", (shape.columns,))])

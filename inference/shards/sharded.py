@@ -53,7 +53,7 @@ class Sharded:
         """
         before = self.boosters.loads
         shard = self.route(requests)
-        score = np.full(len(matrix), np.nan)
+        score = np.full((len(matrix), parent.num_model_per_iteration()), np.nan)
         refused = (shard == PARENT) & (self.map.missing is Missing.REFUSE)
         for number, rows in self.boosters.groups(shard):
             if number != PARENT:

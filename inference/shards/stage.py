@@ -34,10 +34,10 @@ class Stage:
         return self.number == self.stages - 1
 
     def add(self, raw: NDArray[np.float64], matrix: NDArray[np.float64], shard: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The sums of n requests with this stage's trees in them, float64[n].
+        """The sums of n requests with this stage's trees in them, float64[n, outputs].
 
         Args:
-            raw: float64[n], of the stages before.
+            raw: float64[n, outputs], of the stages before.
             matrix: float64[n, features].
             shard: int64[n], whose trees are asked.
 
@@ -47,12 +47,12 @@ class Stage:
         total = raw.copy()
         for number, rows in self.boosters.groups(shard):
             if number in self.boosters.members:
-                total[rows] += raw_score(self.boosters.of(number), matrix[rows])[:, 0]
+                total[rows] += raw_score(self.boosters.of(number), matrix[rows])
         return total
 
     def score(self, raw: NDArray[np.float64], shard: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The scores of n requests after the last stage, float64[n]."""
-        score = np.empty(len(raw))
+        """The scores of n requests after the last stage, float64[n, outputs]."""
+        score = np.empty_like(raw)
         for number, rows in self.boosters.groups(shard):
-            score[rows] = self.links[number].score(raw[rows, None])[:, 0]
+            score[rows] = self.links[number].score(raw[rows])
         return score

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.compiler.plan import ServicePlan
-from inference.prediction_table import ASKED, SAID, columns_of
+from inference.prediction_table import ASKED, SAID, schema_of
 from schemas.errors import DataError
 from schemas.record import SchemaSet
 from schemas.wire import read_object
@@ -35,7 +35,7 @@ class PredictionBatch:
 
     def __post_init__(self) -> None:
         """Begin with empty columns."""
-        self._columns = {name: [] for name in columns_of(self.service)}
+        self._columns = {name: [] for name in schema_of(self.service).names}
 
     def add(self, body: bytes, *, where: str = "a prediction") -> None:
         """Take in a record as it is in the topic.
@@ -61,8 +61,7 @@ class PredictionBatch:
 
     def table(self) -> pa.Table:
         """What was taken in."""
-        types = columns_of(self.service)
-        return pa.table({name: pa.array(column, type=types[name].arrow) for name, column in self._columns.items()})
+        return pa.table(self._columns, schema=schema_of(self.service))
 
 
 def prediction_table(service: ServicePlan, schemas: SchemaSet, bodies: Iterable[bytes]) -> pa.Table:

@@ -18,7 +18,7 @@ from features.compiler.tile_schema import tile_avro_schema
 from features.exactness import feature_rules
 from features.offline import TILE_START
 from inference.prediction import id_field
-from inference.prediction_table import FRONTIER, STALE, columns_of
+from inference.prediction_table import FRONTIER, STALE, schema_of
 from infra.settings import Settings
 from jobs.parity.comparison import DUE
 from jobs.parity.predictions import PredictionBatch
@@ -211,9 +211,9 @@ def tiles_of_topic(stage: Stage, settings: Settings, view: ViewPlan, *, keys: fr
 
 def prediction_schema(service: ServicePlan) -> pa.Schema:
     """What is staged of a prediction."""
-    types = columns_of(service)
+    columns = schema_of(service)
     names = [*service.request.columns, *(name for name in feature_rules(service) if name not in service.request.columns), FRONTIER, STALE]
-    return pa.schema([(name, types[name].arrow) for name in names])
+    return pa.schema([columns.field(name) for name in names])
 
 
 def request_schema(service: ServicePlan) -> pa.Schema:

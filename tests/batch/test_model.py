@@ -16,11 +16,13 @@ import pytest
 from inference import first_load, manifest
 from inference.encoding import Encoding
 from inference.model import load
-from inference.saving import save
+from inference.saving import TrainedShards, save
+from inference.shards.shard_map import ShardMap
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.types import DataType
 
 TYPES = {"x": DataType.FLOAT64, "n": DataType.INT64, "colour": DataType.STRING, "flag": DataType.BOOLEAN, "at": DataType.TIMESTAMP}
+RECORD = {"name": "m", "service": "s", "service_version": "v"}
 
 
 def rows(n: int = 600) -> pa.Table:
@@ -43,7 +45,7 @@ def trained(folder: Path) -> tuple[pa.Table, Encoding, lgb.Booster]:
     happened = np.nan_to_num(matrix[:, 0]) + (matrix[:, 2] == 1) > 0.3
     parameters = {"objective": "binary", "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5, "min_data_per_group": 5}
     booster = lgb.train(parameters, lgb.Dataset(matrix, happened, categorical_feature=encoding.categorical), 20)
-    save(folder, booster, encoding, record={"name": "m", "service": "s", "service_version": "v"})
+    save(folder, booster, encoding, record=RECORD)
     return table, encoding, booster
 
 
@@ -145,17 +147,33 @@ def test_a_model_whose_scores_are_not_finite_is_refused(tmp_path: Path) -> None:
     _, encoding, booster = trained(tmp_path / "m")
     for leaf in range(booster.dump_model()["tree_info"][0]["num_leaves"]):
         booster.set_leaf_output(0, leaf, float("nan"))
-    save(tmp_path / "m", booster, encoding, record={"name": "m", "service": "s", "service_version": "v"})
-    assert "it does not give one finite score a row" in refused(tmp_path / "m")
+    save(tmp_path / "m", booster, encoding, record=RECORD)
+    assert "its scores are not finite" in refused(tmp_path / "m")
 
 
-def test_a_model_of_several_classes_is_refused(tmp_path: Path) -> None:
+def test_a_model_of_several_classes_gives_a_score_of_each(tmp_path: Path) -> None:
     _, encoding, _ = trained(tmp_path / "m")
+    several = of_classes(encoding, 3)
+    save(tmp_path / "m", several, encoding, record=RECORD)
+    assert np.array_equal(load(tmp_path / "m").predict(rows()), several.predict(encoding.matrix(rows())))
+    assert load(tmp_path / "m").predict(rows().slice(0, 0)).shape == (0, 3)
+
+
+def test_a_model_of_another_number_of_classes_than_the_manifests_is_refused(tmp_path: Path) -> None:
+    _, encoding, booster = trained(tmp_path / "m")
+    save(tmp_path / "m", of_classes(encoding, 3), encoding, record=RECORD)
+    path = tmp_path / "m" / manifest.MANIFEST_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"outputs": 2}))
+    assert "it gives 3 scores a row, the manifest says 2" in refused(tmp_path / "m")
+    shards = TrainedShards(map=ShardMap.of(["x"], shards=1), boosters={0: of_classes(encoding, 3)})
+    with pytest.raises(SettingError, match=r"^shard 0: gives 3 scores a request, the whole model 1$"):
+        save(tmp_path / "shards", booster, encoding, record=RECORD, shards=shards)
+
+
+def of_classes(encoding: Encoding, classes: int) -> lgb.Booster:
     matrix = encoding.matrix(rows())
-    classes = np.arange(len(matrix)) % 3
-    several = lgb.train({"objective": "multiclass", "num_class": 3, "verbosity": -1, "num_threads": 1}, lgb.Dataset(matrix, classes), 2)
-    save(tmp_path / "m", several, encoding, record={"name": "m", "service": "s", "service_version": "v"})
-    assert "it gives 6 scores to 2 rows" in refused(tmp_path / "m")
+    parameters = {"objective": "multiclass", "num_class": classes, "verbosity": -1, "num_threads": 1}
+    return lgb.train(parameters, lgb.Dataset(matrix, np.arange(len(matrix)) % classes), 2)
 
 
 def test_a_child_that_hangs_is_given_up_and_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +185,9 @@ def test_a_child_that_hangs_is_given_up_and_killed(tmp_path: Path, monkeypatch: 
     assert [child for child in psutil.Process().children() if str(tmp_path) in " ".join(child.cmdline())] == []
 
 
-@pytest.mark.parametrize("change", [{"features": 3}, {"categories": {}}, {"sha256": None}, {"format": 99}, {"name": ""}])
+@pytest.mark.parametrize(
+    "change", [{"features": 3}, {"categories": {}}, {"sha256": None}, {"format": 99}, {"name": ""}, {"outputs": 0}, {"outputs": "1"}]
+)
 def test_a_damaged_manifest_is_named(tmp_path: Path, change: dict[str, object]) -> None:
     trained(tmp_path / "m")
     path = tmp_path / "m" / manifest.MANIFEST_FILE

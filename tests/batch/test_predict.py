@@ -17,7 +17,7 @@ from features.catalog import load as load_definitions
 from features.data_version import DataVersion
 from inference.batch import BatchScorer
 from inference.model import load
-from inference.prediction_table import columns_of
+from inference.prediction_table import schema_of
 from jobs import backfill
 from jobs.backfill import Backfill
 from jobs.cli import main
@@ -72,7 +72,7 @@ def test_history_is_scored_as_the_model_scores_its_features(
     assert said["score"].to_pylist() == loaded.predict(table).tolist()
     assert said["request_id"].to_pylist() == pq.read_table(history / "requests.parquet")["request_id"].to_pylist()
     assert len(set(said["score"].to_pylist())) > 10
-    assert said.column_names == list(columns_of(SERVICE))
+    assert said.column_names == schema_of(SERVICE).names
     for name in table.column_names:
         assert said[name].equals(table[name])
     assert set(said["model_version"].to_pylist()) == {loaded.version}

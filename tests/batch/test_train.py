@@ -161,7 +161,7 @@ def test_each_shard_learns_from_its_own_rows_alone(tmp_path: Path) -> None:
     scores = model.score(data.table, data.table)
     assert [set(scores.shard[np.array(data.table["carrier"].to_pylist()) == carrier]) for carrier in ("AA", "B6", "UA")] == [{-1}, {0}, {1}]
     test = Split.of(data.times_ms).parts(data.times_ms)[2]
-    assert model.manifest.said["together"]["test"]["auc"] == auc(data.happened[test], scores.score[test])
+    assert model.manifest.said["together"]["test"]["auc"] == auc(data.happened[test], scores.score[test, 0])
     assert [line.split(":")[0] for line in said[2:5]] == [
         "by carrier, shard map version 1",
         "  shard 0 (carrier = B6)",

@@ -233,7 +233,7 @@ def test_a_subtask_holds_the_shards_of_its_partitions_alone(settings: Settings, 
 
 def test_a_model_cut_by_its_trees_is_answered_by_workers_of_their_own(settings: Settings, store: Frontiers, tmp_path: Path) -> None:
     shards = ShardMap.of(["user"], segments=["ann", "bob"], missing=Missing.REFUSE)
-    folder = shop.train(tmp_path / "m", shards=shards, stages=3)
+    folder = shop.train(tmp_path / "m", shards=shards, stages=3, classes=4)
     run = uuid4().hex[:8]
     users = {f"{run}-{number}": ["ann", "bob", "zoe"][number % 3] for number in range(300)}
     before = python_workers(settings)
@@ -251,7 +251,8 @@ def test_a_model_cut_by_its_trees_is_answered_by_workers_of_their_own(settings: 
     for row in predictions(of_run):
         features = pa.table({name: pa.array([row["features"][name]], type=kind.arrow) for name, kind in BUY.feature_types.items()})
         score = whole.score(features, pa.table({"user": [users[row["request_id"]]]}))
-        assert (row["score"], row["shard"], row["model_version"]) == (score.score[0], score.shard[0], whole.version)
+        assert (row["scores"], row["shard"], row["model_version"]) == (score.score[0].tolist(), score.shard[0], whole.version)
+        assert row["score"] == max(row["scores"]) and len(row["scores"]) == 4
     assert Counter(map(code, refused)) == {"no-shard": 100, "unknown-format": 1}
 
 

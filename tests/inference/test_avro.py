@@ -13,7 +13,7 @@ from fastavro import parse_schema, schemaless_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.avro import doubles, long, longs, maps
+from inference.avro import double_arrays, doubles, long, longs, maps
 
 SCHEMA = parse_schema({"type": "map", "values": ["null", "boolean", "long", "double", "string"]})
 LONGS = st.integers(-(2**63), 2**63 - 1) | st.integers(-70, 70)
@@ -81,3 +81,12 @@ def test_not_a_number_and_infinities_keep_their_bits() -> None:
     assert [schemaless_reader(io.BytesIO(body), {"type": "double"}, None) for body in doubles(values)][1:3] == [math.inf, -math.inf]
     rows = [read(b"".join(row)) for row in zip(*maps(pa.table({"a": values})), strict=True)]
     assert np.array([row["a"] for row in rows]).tobytes() == values.tobytes()
+
+
+@given(st.integers(0, 5), st.sampled_from([0, 1, 3, 63, 64, 200]))
+def test_rows_of_a_matrix_are_arrays_of_doubles(n: int, columns: int) -> None:
+    matrix = np.random.default_rng(n).normal(size=(n, columns))
+    schema = parse_schema({"type": "array", "items": "double"})
+    streams = [io.BytesIO(body) for body in double_arrays(matrix)]
+    assert [schemaless_reader(stream, schema, None) for stream in streams] == matrix.tolist()
+    assert [stream.read() for stream in streams] == [b""] * n

@@ -15,7 +15,7 @@ from inference import batch
 from inference.batch import BatchScorer
 from inference.booster import predict
 from inference.model import LoadedModel, load, load_for
-from inference.prediction_table import columns_of
+from inference.prediction_table import schema_of
 from inference.shards.shard_map import PARENT, Missing, ShardMap
 from schemas.errors import DataError, SettingError
 from tests import shop
@@ -66,7 +66,7 @@ def features(n: int = 50) -> pa.Table:
 def test_the_scores_are_the_models_own_and_the_columns_those_of_predictions(model: Path) -> None:
     table = features()
     said = scorer(model).score(table)
-    assert said.schema == pa.schema([(name, type_.arrow) for name, type_ in columns_of(BUY).items()])
+    assert said.schema == schema_of(BUY)
     loaded = load(model)
     assert np.array_equal(said["score"].to_numpy(), loaded.predict(table))
     assert len(set(said["score"].to_pylist())) > 10
@@ -75,6 +75,7 @@ def test_the_scores_are_the_models_own_and_the_columns_those_of_predictions(mode
     for name, value in (("model_version", loaded.version), ("variant", "champion"), ("shard", 0), ("stale", False)):
         assert set(said[name].to_pylist()) == {value}
     assert len(scorer(model).score(table.slice(0, 0))) == 0
+    assert said["scores"].to_pylist() == [[]] * len(table)
 
 
 def test_a_model_by_key_scores_as_the_stream_does_and_a_refused_request_has_no_score(tmp_path: Path) -> None:
@@ -85,10 +86,23 @@ def test_a_model_by_key_scores_as_the_stream_does_and_a_refused_request_has_no_s
     assert loaded.shards is not None
     ann = predict(loaded.shards.boosters.of(0), loaded.manifest.encoding.matrix(table))
     assert said["score"].to_pylist() == [
-        None if user is None else score for user, score in zip(table["user"].to_pylist(), ann, strict=True)
+        None if user is None else score for user, score in zip(table["user"].to_pylist(), ann[:, 0], strict=True)
     ]
     assert said["shard"].to_pylist() == [PARENT if user is None else 0 for user in table["user"].to_pylist()]
     assert set(said["model_version"].to_pylist()) == {loaded.version}
+
+
+@pytest.mark.parametrize("shards", [None, ShardMap.of(["user"], segments=["ann"], missing=Missing.REFUSE)])
+def test_of_several_classes_there_are_all_scores_and_the_highest(tmp_path: Path, shards: ShardMap | None) -> None:
+    folder = shop.train(tmp_path / "m", shards=shards, classes=3)
+    table = features()
+    said, right = scorer(folder).score(table), load(folder).score(table, table)
+    assert right.refused.sum() == (25 if shards is not None else 0)
+    for score, scores, expected, refused in zip(
+        said["score"].to_pylist(), said["scores"].to_pylist(), right.score, right.refused, strict=True
+    ):
+        assert (score, scores) == ((None, None) if refused else (max(expected), expected.tolist()))
+    assert len(scorer(folder).score(table.slice(0, 0))) == 0
 
 
 def test_the_id_of_a_request_may_have_another_name(tmp_path: Path) -> None:

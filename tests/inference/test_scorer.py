@@ -187,7 +187,7 @@ def test_each_request_is_answered_by_its_shard_and_says_which(client: Client, tm
         shard = PARENT if shard == 1 else shard
         booster = loaded.booster if shard == PARENT else loaded.shards.boosters.of(shard)
         vector = pa.table({name: pa.array([row["features"][name]], type=kind.arrow) for name, kind in BUY.feature_types.items()})
-        assert (row["shard"], row["score"]) == (shard, predict(booster, loaded.manifest.encoding.matrix(vector))[0]), user
+        assert (row["shard"], row["score"]) == (shard, predict(booster, loaded.manifest.encoding.matrix(vector))[0, 0]), user
         assert row["model_version"] == loaded.version
     told = [row["shard"] for row in rows(answers)]
     assert set(told) == {0, 2, 3, 4, PARENT} and told[0] == 4

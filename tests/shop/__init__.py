@@ -85,8 +85,12 @@ def train(
     without: Collection[int] = (),
     trees: int = 20,
     stages: int = 1,
+    classes: int = 2,
 ) -> Path:
-    """A model of the service on made-up rows, in a folder of its own; of a service under another name too. Its shards differ, some have no model."""
+    """A model of the service on made-up rows, in a folder of its own; of a service under another name too. Its shards differ, some have no model.
+
+    Of two classes it gives one score, of more one for each.
+    """
     service = service or plan().services["buy"]
     random = np.random.default_rng(7)
     rows = 400
@@ -98,10 +102,10 @@ def train(
     table = pa.table({name: makers[type_]() for name, type_ in service.feature_types.items()})
     encoding = Encoding.of(service.feature_types, table)
     matrix = encoding.matrix(table)
-    label = (
-        np.nan_to_num(matrix[:, list(service.feature_types).index("price")]) + matrix[:, list(service.feature_types).index("clicks_5m")] > 4
-    )
-    parameters = {"objective": "binary", "num_leaves": 8, "num_threads": 1, "verbosity": -1, "min_data_in_leaf": 5}
+    price, clicks = (np.nan_to_num(matrix[:, list(service.feature_types).index(name)]) for name in ("price", "clicks_5m"))
+    label = np.digitize(price + clicks, 2 * np.arange(2, classes + 1), right=True)
+    parameters: dict[str, Any] = {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}
+    parameters |= {"num_leaves": 8, "num_threads": 1, "verbosity": -1, "min_data_in_leaf": 5}
 
     def trained(rows: slice) -> Any:
         data = lightgbm.Dataset(matrix[rows], label=label[rows], categorical_feature=encoding.categorical)

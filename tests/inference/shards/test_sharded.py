@@ -15,6 +15,7 @@ import pytest
 from inference.booster import predict
 from inference.manifest import MANIFEST_FILE
 from inference.model import LoadedModel, load, load_for
+from inference.scores import Shape
 from inference.shards.boosters import Boosters, Member
 from inference.shards.shard_map import PARENT, ShardMap
 from inference.shards.sharded import Sharded
@@ -55,7 +56,7 @@ def by_hand(loaded: LoadedModel, features: pa.Table, requests: pa.Table) -> list
     assert loaded.shards is not None
     shards = MAP.route(requests).tolist()
     matrix = loaded.manifest.encoding.matrix(features)
-    return [float(predict(loaded.shards.boosters.of(shard), matrix[row : row + 1])[0]) for row, shard in enumerate(shards)]
+    return [float(predict(loaded.shards.boosters.of(shard), matrix[row : row + 1])[0, 0]) for row, shard in enumerate(shards)]
 
 
 def boosters_of(loaded: LoadedModel) -> Boosters:
@@ -70,7 +71,7 @@ def test_with_room_for_a_quarter_of_its_shards_every_request_is_answered_as_with
         features, requests = batch(500, seed=seed)
         before = boosters.loads
         scores = narrow.score(features, requests)
-        assert scores.score.tolist() == by_hand(wide, features, requests)
+        assert scores.score[:, 0].tolist() == by_hand(wide, features, requests)
         assert np.array_equal(scores.shard, MAP.route(requests))
         assert not scores.refused.any()
         assert scores.loads == boosters.loads - before
@@ -190,5 +191,5 @@ def test_a_damaged_map_is_named(tmp_path: Path, change: dict[str, object]) -> No
 
 
 def test_a_shard_without_a_model_is_routed_to_the_parent() -> None:
-    sharded = Sharded(map=ShardMap.of(["user"], shards=1), boosters=Boosters({}, columns=1, budget_bytes=1))
+    sharded = Sharded(map=ShardMap.of(["user"], shards=1), boosters=Boosters({}, shape=Shape(columns=1), budget_bytes=1))
     assert sharded.route(pa.table({"user": ["a", None]})).tolist() == [PARENT, PARENT]

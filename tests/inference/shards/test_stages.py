@@ -18,6 +18,7 @@ from inference.online.connection import Client
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder
 from inference.scorer import Scorer
+from inference.scores import Shape
 from inference.shards.boosters import SHARD_MEMORY_BYTES
 from inference.shards.relay import Baton
 from inference.shards.shard_map import PARENT, Missing, ShardMap
@@ -58,9 +59,8 @@ class Line:
             encoder=encoder,
             now_ms=lambda: -1,  # the last stage's clock is told
         )
-        columns = len(manifest.encoding.types)
         self.later = [
-            LaterStage(stage=stage, columns=columns, encoder=encoder, now_ms=lambda: 1_400_000_000_000) for _, stage in loaded[1:]
+            LaterStage(stage=stage, shape=manifest.shape, encoder=encoder, now_ms=lambda: 1_400_000_000_000) for _, stage in loaded[1:]
         ]
 
     def answer(self, bodies: list[bytes]) -> tuple[list[dict[str, Any] | None], list[str | None]]:
@@ -78,12 +78,12 @@ def offers() -> list[bytes]:
     return [shop.offer(f"r{number}", AS_OF, user=USERS[number % len(USERS)], price=number / 7) for number in range(40)]
 
 
-@pytest.mark.parametrize("stages", [2, 4, 30])
+@pytest.mark.parametrize(("classes", "stages"), [(2, 2), (2, 4), (2, 30), (3, 4)])
 @pytest.mark.parametrize("map_", MAPS)
-def test_every_request_is_answered_as_by_the_whole(client: Client, tmp_path: Path, map_: str, stages: int) -> None:
+def test_every_request_is_answered_as_by_the_whole(client: Client, tmp_path: Path, map_: str, classes: int, stages: int) -> None:
     fill(client)
-    folder = shop.train(tmp_path / "cut", shards=MAPS[map_], stages=stages)
-    whole, cut = load(shop.train(tmp_path / "whole", shards=MAPS[map_])), load(folder)
+    folder = shop.train(tmp_path / "cut", shards=MAPS[map_], stages=stages, classes=classes)
+    whole, cut = load(shop.train(tmp_path / "whole", shards=MAPS[map_], classes=classes)), load(folder)
     assert cut.version != whole.version
     rows, reasons = Line(client, folder, stages).answer(offers())
     answered = 0
@@ -95,8 +95,10 @@ def test_every_request_is_answered_as_by_the_whole(client: Client, tmp_path: Pat
         features = pa.table({name: pa.array([row["features"][name]], type=kind.arrow) for name, kind in BUY.feature_types.items()})
         requests = pa.table({"user": pa.array([user], type=pa.string())})
         together = cut.score(features, requests)  # in one process, as batch scoring does it: the same in every bit
-        assert (row["score"], row["shard"]) == (together.score[0], together.shard[0])
-        assert row["score"] == pytest.approx(whole.score(features, requests).score[0], rel=1e-12, abs=0)
+        scores = row["scores"] if classes > 2 else [row["score"]]
+        assert (scores, row["shard"]) == (together.score[0].tolist(), together.shard[0])
+        assert scores == pytest.approx(whole.score(features, requests).score[0], rel=1e-12, abs=0)
+        assert row["score"] == max(scores) and len(row["scores"]) == (classes if classes > 2 else 0)
         assert row["model_version"] == cut.version
         assert row["scored_at"].timestamp() == 1_400_000_000
         answered += 1
@@ -145,18 +147,21 @@ def test_another_model_in_its_place_is_refused(tmp_path: Path) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(PARENT, 9), st.floats(), st.binary(max_size=9), st.binary(max_size=9)), max_size=9), st.integers(0, 4)
+    st.lists(st.tuples(st.integers(PARENT, 9), st.floats(), st.binary(max_size=9), st.binary(max_size=9)), max_size=9),
+    st.integers(0, 4),
+    st.integers(1, 3),
 )
-def test_what_is_handed_on_arrives_as_it_was(given_: list[tuple[int, float, bytes, bytes]], columns: int) -> None:
+def test_what_is_handed_on_arrives_as_it_was(given_: list[tuple[int, float, bytes, bytes]], columns: int, outputs: int) -> None:
     matrix = np.random.default_rng(1).normal(size=(len(given_), columns))
+    first = np.array([each[1] for each in given_], dtype=np.float64).reshape(-1, 1)
     sent = Baton(
         shard=np.array([each[0] for each in given_], dtype=np.int64),
-        raw=np.array([each[1] for each in given_], dtype=np.float64),
+        raw=np.hstack([np.roll(first, output, axis=0) for output in range(outputs)]),
         matrix=matrix,
         before=[each[2] for each in given_],
         between=[each[3] for each in given_],
     )
-    got = Baton.unpack(sent.pack(), columns=columns)
+    got = Baton.unpack(sent.pack(), Shape(columns=columns, outputs=outputs))
     assert np.array_equal(got.shard, sent.shard) and np.array_equal(got.raw, sent.raw, equal_nan=True)
     assert np.array_equal(got.matrix, matrix) and got.matrix.shape == matrix.shape
     assert (got.before, got.between) == (sent.before, sent.between)

@@ -55,12 +55,12 @@ def _encoded(service: ServicePlan, schema_set: SchemaSet) -> list[bytes]:
         stale_age_ms=np.array([0, 5], dtype=np.int64),
         unseen={},
     )
-    return encoder.scored(before, np.array([0.25, 0.5]), between, scored_at_ms=1)
+    return encoder.scored(before, np.array([[0.25], [0.5]]), between, scored_at_ms=1)
 
 
 def test_the_columns_are_the_request_the_features_and_the_verdict_in_this_order(service: ServicePlan, schema_set: SchemaSet) -> None:
     table = prediction_table(service, schema_set, _encoded(service, schema_set))
-    own = ["score", "model_version", "variant", "shard", "frontier", "stale"]
+    own = ["score", "scores", "model_version", "variant", "shard", "frontier", "stale"]
     request = [name for name in service.request.columns if name not in ("request_id", "event_time")]
     features = [name for name in service.feature_types if name not in request]
     assert table.column_names == ["request_id", "event_time", *request, *features, *own]

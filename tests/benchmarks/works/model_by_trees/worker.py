@@ -44,7 +44,7 @@ def main(model: Path, count: int, out: Path, stage: int | None) -> None:
     else:
         manifest, own = load_stage(model, stage, shard_memory_bytes=MEMORY_BYTES)
         matrix = manifest.encoding.matrix(table)
-        sums = np.load(out / f"sums-{stage - 1}.npy") if stage else np.zeros(count)
+        sums = np.load(out / f"sums-{stage - 1}.npy") if stage else np.zeros((count, 1))
         shard = np.full(count, WHOLE, dtype=np.int64)
         own.add(sums[:1], matrix[:1], shard[:1])
         held_bytes, started = resident() - base_bytes - matrix.nbytes, time.monotonic()
