@@ -38,7 +38,7 @@ million: $(READY) ## A million requests answered exactly once, with a TaskManage
 large: $(READY) ## A model of 5,000 trees in four workers, and 64 shards in the room of 16, on Flink
 	@$(BIN)/python -m pytest -n 0 -s -m large tests/e2e/test_large_models.py
 
-bench: $(READY) ## Speed beside the limit and the peers: two and a half hours; writes the table in the README, and a page with plots
+bench: $(READY) ## Speed beside the limit and the peers: over two and a half hours; writes the table in the README, and a page with plots
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 bench-quick: $(READY) ## The same on small inputs and in one round, minutes

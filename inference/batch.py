@@ -23,12 +23,14 @@ class BatchScorer:
         service: Whose features.
         model: Folder of its model, the same for all processes.
         version: Of that model; another one that has taken its place is refused.
+        outputs: Of that model.
         shard_memory_bytes: For the shards that a process holds at a time.
     """
 
     service: ServicePlan
     model: Path
     version: str
+    outputs: int = 1
     shard_memory_bytes: int = SHARD_MEMORY_BYTES
 
     def __post_init__(self) -> None:
@@ -38,7 +40,7 @@ class BatchScorer:
     @property
     def schema(self) -> pa.Schema:
         """Of the predictions."""
-        return schema_of(self.service)
+        return schema_of(self.service, several=self.outputs > 1)
 
     def score(self, table: pa.Table) -> pa.Table:
         """Predictions of n requests.

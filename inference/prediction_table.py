@@ -15,9 +15,10 @@ from schemas.types import DataType
 REQUEST_ID, EVENT_TIME = "request_id", "event_time"
 FRONTIER, STALE = "frontier", "stale"
 ASKED = {REQUEST_ID: DataType.STRING.arrow, EVENT_TIME: DataType.TIMESTAMP.arrow}
+SCORES = "scores"
 SAID = {
     "score": pa.float64(),
-    "scores": pa.list_(pa.float64()),
+    SCORES: pa.list_(pa.float64()),
     "model_version": pa.string(),
     "variant": pa.string(),
     "shard": pa.int64(),
@@ -26,11 +27,12 @@ SAID = {
 }
 
 
-def schema_of(service: ServicePlan) -> pa.Schema:
-    """Request id, event time, the request's fields, the features, then what the model said."""
+def schema_of(service: ServicePlan, *, several: bool = False) -> pa.Schema:
+    """Request id, event time, the request's fields, the features, then what the model said; `scores` of a model of several outputs only."""
     request = {name: type_.arrow for name, type_ in service.request.columns.items() if name not in ASKED}
     features = {name: type_.arrow for name, type_ in service.feature_types.items()}
-    return pa.schema(list((ASKED | request | features | SAID).items()))
+    said = {name: type_ for name, type_ in SAID.items() if several or name != SCORES}
+    return pa.schema(list((ASKED | request | features | said).items()))
 
 
 def score_columns(score: NDArray[np.float64], refused: NDArray[np.bool_]) -> dict[str, pa.Array[Any]]:
@@ -43,4 +45,4 @@ def score_columns(score: NDArray[np.float64], refused: NDArray[np.bool_]) -> dic
     one, several = told(score)
     ends = np.arange(len(score) + 1, dtype=np.int32) * several.shape[1]
     scores = pa.ListArray.from_arrays(pa.array(ends), pa.array(several.ravel()), mask=pa.array(refused))
-    return {"score": pa.array(one, mask=refused), "scores": scores}
+    return {"score": pa.array(one, mask=refused), SCORES: scores}

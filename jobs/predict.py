@@ -34,7 +34,12 @@ def command(
     ],
     requests: Annotated[Path, typer.Option(help="Parquet file of requests, or a folder of them: the fields of the request schema")],
     model: Annotated[Path, typer.Option(help="Folder of the model, which Spark's workers see as well")],
-    out: Annotated[Path, typer.Option(help="Folder to write, a file per day: request columns, features, score, model, frontier, stale")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder to write, a file per day: request columns, features, score (scores of several classes), model, frontier, stale"
+        ),
+    ],
     as_known: Annotated[bool, typer.Option("--as-known", help="Count late events too; otherwise as served, without them")] = False,
     from_: Annotated[str | None, typer.Option("--from", help="Only requests from this time on, e.g. 2013-01-01", metavar="TIME")] = None,
     until: Annotated[str | None, typer.Option(help="Only requests before this time", metavar="TIME")] = None,
@@ -44,14 +49,20 @@ def command(
     settings = Settings.load()
     plan = service_named(service, load(settings.definitions, settings.schemas))
     folder = model.absolute()
-    version = load_for(plan, folder, shard_memory_bytes=settings.shard_memory_bytes).version
+    loaded = load_for(plan, folder, shard_memory_bytes=settings.shard_memory_bytes)
     backfill = Backfill(
         service=plan,
         schemas=SchemaSet.load(settings.schemas or SHIPPED),
         events=events_of(events),
         requests=requests,
         as_known=as_known,
-        scoring=BatchScorer(service=plan, model=folder, version=version, shard_memory_bytes=settings.shard_memory_bytes),
+        scoring=BatchScorer(
+            service=plan,
+            model=folder,
+            version=loaded.version,
+            outputs=loaded.manifest.shape.outputs,
+            shard_memory_bytes=settings.shard_memory_bytes,
+        ),
         from_ms=None if from_ is None else instant_ms(from_),
         until_ms=None if until is None else instant_ms(until),
         range_rows=settings.backfill_range_rows,

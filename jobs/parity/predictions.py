@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.compiler.plan import ServicePlan
-from inference.prediction_table import ASKED, SAID, schema_of
+from inference.prediction_table import ASKED, SAID, SCORES, schema_of
 from schemas.errors import DataError
 from schemas.record import SchemaSet
 from schemas.wire import read_object
@@ -35,7 +35,7 @@ class PredictionBatch:
 
     def __post_init__(self) -> None:
         """Begin with empty columns."""
-        self._columns = {name: [] for name in schema_of(self.service).names}
+        self._columns = {name: [] for name in schema_of(self.service, several=True).names}
 
     def add(self, body: bytes, *, where: str = "a prediction") -> None:
         """Take in a record as it is in the topic.
@@ -60,8 +60,9 @@ class PredictionBatch:
             column.append(_plain(values[name]))
 
     def table(self) -> pa.Table:
-        """What was taken in."""
-        return pa.table(self._columns, schema=schema_of(self.service))
+        """What was taken in; `scores` where there are any."""
+        schema = schema_of(self.service, several=any(self._columns[SCORES]))
+        return pa.table([pa.array(self._columns[field.name], type=field.type) for field in schema], schema=schema)
 
 
 def prediction_table(service: ServicePlan, schemas: SchemaSet, bodies: Iterable[bytes]) -> pa.Table:

@@ -190,10 +190,13 @@ def test_a_replay_is_counted_exactly_and_everything_else_is_where_it_belongs(rep
     assert_exact(replay, restarted=False)
 
 
-@pytest.mark.parametrize("trusted", [False, True], ids=["through the gate", "trusted"])
-def test_a_killed_worker_costs_nothing(settings: Settings, tmp_path: Path, trusted: bool) -> None:
-    name = "trusted" if trusted else "killed"
+@pytest.mark.parametrize(
+    ("trusted", "parallelism"), [(False, 1), (True, 1), (True, 2)], ids=["through the gate", "trusted", "trusted, in two subtasks"]
+)
+def test_a_killed_worker_costs_nothing(settings: Settings, tmp_path: Path, trusted: bool, parallelism: int) -> None:
+    name = f"{'trusted' if trusted else 'killed'}{parallelism}"
     own, plan = prepared(settings, tmp_path, name, trusted=trusted)
+    own = dataclasses.replace(own, parallelism=parallelism)
     streams = of_trusted(generated(plan)) if trusted else generated(plan)
     end_ms, final = ends(plan, streams)
     run = Run(settings=own, plan=plan, streams=streams, end_ms=end_ms)

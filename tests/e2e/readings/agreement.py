@@ -41,7 +41,7 @@ def row_of(question: Question) -> tuple[str, float]:
         return "`Lifetime`", 0.0
     match question.aggregation:
         case "Sum":
-            return ("`Sum` of doubles", SUMMATION) if question.name.startswith("level") else ("`Sum` of integers", 0.0)
+            return ("`Sum` of integers", 0.0) if question.name.startswith("steps") else ("`Sum` of doubles", SUMMATION)
         case "Mean" | "Variance" | "StdDev":
             return f"`{question.aggregation}`", SUMMATION
         case "CountDistinct":

@@ -63,7 +63,12 @@ LEVELS = (
     _question("level_max_ever", "Max", "level", _EVER, where=True),
     _question("steps_median", "Quantile", "steps", where=True, argument=0.5),
 )
-PLACES = (_question("place_readings", "Count"), _question("place_level_max", "Max", "level"))
+PLACES = (
+    _question("place_readings", "Count"),
+    _question("place_level_max", "Max", "level"),
+    _question("place_warmth_max", "Max", "warmth"),
+    _question("place_draught_sum", "Sum", "draught"),
+)
 
 ACCURACY = {"level_p95": 0.01, "steps_median": 0.001}
 """Of the quantiles: the relative error that their definitions allow."""

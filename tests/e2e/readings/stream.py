@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -71,7 +72,15 @@ def fresh(dice: random.Random, name: str, clock: int) -> Reading:
         "offset": None if dice.random() < 0.3 else dice.choice(["", "a", "é", "z", "\U0001f40a", "￿", "a, b", "\\s,c"]),
         "valid": dice.random() < 0.6,
         "installed": None if dice.random() < 0.5 else dice.randrange(-DAY_MS, clock),
+        "warmth": single(clock % 997 / 7),
+        "draught": None if clock % 3 == 0 else single(clock % 991 / 11),
     }
+
+
+def single(value: float) -> float:
+    """The nearest number that a float has."""
+    (nearest,) = struct.unpack("<f", struct.pack("<f", value))
+    return float(nearest)
 
 
 def repeated(dice: random.Random, recent: list[Reading]) -> Reading:

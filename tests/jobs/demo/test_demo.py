@@ -58,7 +58,7 @@ def test_one_day_through_everything(tmp_path: Path) -> None:
     predictions = pq.read_table(home / "demo/predictions.parquet")
     service = load(None, None).services["flight_delay"]
     assert len(predictions) == report["predictions"] == 965
-    wanted = {*service.request.columns, *service.feature_types, "score", "scores", "model_version", "variant", "shard", "frontier", "stale"}
+    wanted = {*service.request.columns, *service.feature_types, "score", "model_version", "variant", "shard", "frontier", "stale"}
     assert set(predictions.column_names) == wanted
 
     assert "<svg" in (home / "demo/report.html").read_text()

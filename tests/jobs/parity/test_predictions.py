@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from features.catalog import load
 from features.compiler.plan import ServicePlan
 from inference.prediction import PredictionEncoder
+from inference.prediction_table import schema_of
 from jobs.parity.predictions import PredictionBatch, prediction_table
 from schemas.errors import DataError
 from schemas.record import SHIPPED, SchemaSet
@@ -29,7 +31,7 @@ def schema_set() -> SchemaSet:
     return SchemaSet.load(SHIPPED)
 
 
-def _encoded(service: ServicePlan, schema_set: SchemaSet) -> list[bytes]:
+def _encoded(service: ServicePlan, schema_set: SchemaSet, score: Sequence[Sequence[float]] = ((0.25,), (0.5,))) -> list[bytes]:
     request = pa.table(
         {name: pa.array([EXAMPLES[type_], EXAMPLES[type_]], type=type_.arrow) for name, type_ in service.request.columns.items()}
     )
@@ -55,12 +57,12 @@ def _encoded(service: ServicePlan, schema_set: SchemaSet) -> list[bytes]:
         stale_age_ms=np.array([0, 5], dtype=np.int64),
         unseen={},
     )
-    return encoder.scored(before, np.array([[0.25], [0.5]]), between, scored_at_ms=1)
+    return encoder.scored(before, np.array(score), between, scored_at_ms=1)
 
 
 def test_the_columns_are_the_request_the_features_and_the_verdict_in_this_order(service: ServicePlan, schema_set: SchemaSet) -> None:
     table = prediction_table(service, schema_set, _encoded(service, schema_set))
-    own = ["score", "scores", "model_version", "variant", "shard", "frontier", "stale"]
+    own = ["score", "model_version", "variant", "shard", "frontier", "stale"]
     request = [name for name in service.request.columns if name not in ("request_id", "event_time")]
     features = [name for name in service.feature_types if name not in request]
     assert table.column_names == ["request_id", "event_time", *request, *features, *own]
@@ -76,6 +78,13 @@ def test_values_survive_and_nulls_stay_null(service: ServicePlan, schema_set: Sc
     assert (first["score"], first["stale"], second["stale"]) == (0.25, False, True)
     assert first["origin_dep_delay_mean_1h"] == 1.5
     assert second["origin_dep_delay_mean_1h"] is None
+
+
+def test_of_several_classes_all_scores_are_told(service: ServicePlan, schema_set: SchemaSet) -> None:
+    table = prediction_table(service, schema_set, _encoded(service, schema_set, [(0.25, 0.75), (0.5, 0.25)]))
+    assert table["score"].to_pylist() == [0.75, 0.5]
+    assert table["scores"].to_pylist() == [[0.25, 0.75], [0.5, 0.25]]
+    assert table.schema == schema_of(service, several=True)
 
 
 def test_what_is_no_prediction_is_refused(service: ServicePlan, schema_set: SchemaSet) -> None:

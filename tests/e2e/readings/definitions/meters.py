@@ -57,6 +57,12 @@ LEVELS: dict[str, Windowed | Lifetime] = {
     "steps_median": Quantile("steps", accuracy=0.001, where="valid").over(minute),
 }
 
+PLACES: dict[str, Windowed | Lifetime] = {
+    "place_readings": Count().over(minute),
+    "place_level_max": Max("level").over(minute),
+    "place_warmth_max": Max("warmth").over(minute),
+    "place_draught_sum": Sum("draught").over(minute),
+}
 
 once_levels = FeatureView(entity=meter, source=once, tile=minute, features=LEVELS)
 every_levels = FeatureView(entity=meter, source=every, tile=minute, features=LEVELS)
@@ -66,14 +72,14 @@ once_places = FeatureView(
     source=once,
     tile=15 * second,
     where="valid",
-    features={"place_readings": Count().over(minute), "place_level_max": Max("level").over(minute)},
+    features=PLACES,
 )
 every_places = FeatureView(
     entity=place,
     source=every,
     tile=15 * second,
     where="valid",
-    features={"place_readings": Count().over(minute), "place_level_max": Max("level").over(minute)},
+    features=PLACES,
 )
 
 asked_once = FeatureService(request=questions, views=[once_levels, once_places])
