@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan
 from inference.model import LoadedModel, load
-from inference.prediction import VARIANT, id_field
-from inference.prediction_table import EVENT_TIME, REQUEST_ID, schema_of, score_columns
+from inference.prediction import VARIANT, id_field, told
+from inference.prediction_table import EVENT_TIME, REQUEST_ID, SCORES, schema_of
 from inference.shards.boosters import SHARD_MEMORY_BYTES
 
 
@@ -61,13 +64,26 @@ class BatchScorer:
         said = {
             REQUEST_ID: table.column(id_field(self.service)).cast(pa.string()),
             EVENT_TIME: table.column(self.service.request.event_time),
-            **score_columns(scores.score, scores.refused),
+            **_score_columns(scores.score, scores.refused),
             "model_version": pa.repeat(model.version, n),
             "variant": pa.repeat(VARIANT, n),
             "shard": pa.array(scores.shard),
         }
         columns = dict(zip(table.column_names, table.columns, strict=True)) | said
         return pa.table([columns[name] for name in self.schema.names], names=self.schema.names).cast(self.schema)
+
+
+def _score_columns(score: NDArray[np.float64], refused: NDArray[np.bool_]) -> dict[str, pa.Array[Any]]:
+    """`score` and `scores` of n predictions; both null where refused.
+
+    Args:
+        score: float64[n, outputs].
+        refused: bool[n].
+    """
+    one, several = told(score)
+    ends = np.arange(len(score) + 1, dtype=np.int32) * several.shape[1]
+    scores = pa.ListArray.from_arrays(pa.array(ends), pa.array(several.ravel()), mask=pa.array(refused))
+    return {"score": pa.array(one, mask=refused), SCORES: scores}
 
 
 @lru_cache(maxsize=1)

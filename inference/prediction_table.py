@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan
-from inference.prediction import told
 from schemas.types import DataType
 
 REQUEST_ID, EVENT_TIME = "request_id", "event_time"
@@ -33,16 +28,3 @@ def schema_of(service: ServicePlan, *, several: bool = False) -> pa.Schema:
     features = {name: type_.arrow for name, type_ in service.feature_types.items()}
     said = {name: type_ for name, type_ in SAID.items() if several or name != SCORES}
     return pa.schema(list((ASKED | request | features | said).items()))
-
-
-def score_columns(score: NDArray[np.float64], refused: NDArray[np.bool_]) -> dict[str, pa.Array[Any]]:
-    """`score` and `scores` of n predictions; both null where refused.
-
-    Args:
-        score: float64[n, outputs].
-        refused: bool[n].
-    """
-    one, several = told(score)
-    ends = np.arange(len(score) + 1, dtype=np.int32) * several.shape[1]
-    scores = pa.ListArray.from_arrays(pa.array(ends), pa.array(several.ravel()), mask=pa.array(refused))
-    return {"score": pa.array(one, mask=refused), SCORES: scores}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import ModuleSpec
 
 import pyarrow as pa
 
@@ -15,8 +16,19 @@ def spare_pandas() -> None:
     """
     if "pyspark.worker" not in sys.modules or "pandas" in sys.modules:
         return
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # "cannot be imported"
+    blind = _Blind()  # a None in sys.modules, which Python takes for "not there", pyarrow's compiled import takes for the module
+    sys.meta_path.insert(0, blind)
     try:
         pa.array([])
     finally:
-        del sys.modules["pandas"]
+        sys.meta_path.remove(blind)
+
+
+class _Blind:
+    """Finds no pandas."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Refuse pandas; leave all else to others."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+        return None

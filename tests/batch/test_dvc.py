@@ -27,6 +27,7 @@ BESIDES = {"inference/uncollected.py"} | {
         "frontier",
         "outcome",
         "package",
+        "python_worker",
         "source_decoder",
         "spark_session",
         "topic_history",
@@ -35,7 +36,7 @@ BESIDES = {"inference/uncollected.py"} | {
     ]
 }
 """Of no value: what a run says, where it runs, and Kafka, from which these stages do not read; nor do they from the online store.
-When memory is looked through for garbage is of no value either."""
+When memory is looked through for garbage is of no value either, nor whether a worker knows pandas."""
 PARAMETERS = 'service: flight_delay\nfrom: "2013-01-01"\nuntil: "2013-01-11"\n'
 
 
