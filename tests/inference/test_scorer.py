@@ -107,6 +107,18 @@ def test_a_request_is_answered_with_all_that_explains_it(client: Client, model: 
     assert row["score"] == models.load(model).predict(vector)[0]
 
 
+def test_of_several_classes_a_prediction_has_all_scores_and_the_highest(client: Client, tmp_path: Path) -> None:
+    fill(client)
+    folder = shop.train(tmp_path / "m", classes=5)
+    bodies = [shop.offer(f"r{number}", AS_OF, price=number / 2) for number in range(20)]
+    found = rows(scorer(client, folder).answer(bodies))
+    vectors = {name: pa.array([row["features"][name] for row in found], kind.arrow) for name, kind in BUY.feature_types.items()}
+    right = models.load(folder).predict(pa.table(vectors))
+    assert [row["scores"] for row in found] == right.tolist() and right.shape == (20, 5)
+    assert [row["score"] for row in found] == right.max(axis=1).tolist()
+    assert len(set(right.argmax(axis=1).tolist())) > 1
+
+
 def test_order_is_kept_and_markers_and_bad_records_leave_no_gap(client: Client, model: Path) -> None:
     fill(client)
     bodies = [shop.offer("a", AS_OF), marker(AS_OF), b"", shop.offer("b", AS_OF), None, b"hello", shop.offer("c", AS_OF)]
