@@ -77,7 +77,7 @@ def test_the_legs_of_a_prediction_add_up_to_its_wait() -> None:
     blank: dict[str, object] = {"string": "", "int": 0, "double": 0.5, "boolean": False, "long": 0}
     record = {each["name"]: blank.get(each["type"] if isinstance(each["type"], str) else "") for each in schema["fields"]}
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    record |= {"features": {}, "request": {}, "unseen": [], "event_time": now, "scored_at": now}
+    record |= {"scores": [], "features": {}, "request": {}, "unseen": [], "event_time": now, "scored_at": now}
     body = io.BytesIO(bytes(10))
     body.seek(10)
     schemaless_writer(body, schema, record)
