@@ -24,7 +24,7 @@ from schemas.errors import DataError, SettingError
 from schemas.types import DataType
 
 MODEL_FILE, MANIFEST_FILE, SHARDS_FOLDER, STAGES_FOLDER = "model.txt", "manifest.json", "shards", "stages"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)

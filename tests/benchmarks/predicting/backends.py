@@ -28,7 +28,7 @@ def _lightgbm(model: Path, made: Path) -> Steps:
 
     def load() -> Ask:
         booster = lgb.Booster(model_str=model.read_text())
-        return lambda matrix: predict(booster, matrix)
+        return lambda matrix: predict(booster, matrix)[:, 0]
 
     return None, load
 

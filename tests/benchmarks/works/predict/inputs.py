@@ -29,7 +29,7 @@ def ensure(folder: Path) -> None:
     ordinary = rows(ROWS - AT_THRESHOLDS, seed=1)
     matrix = np.concatenate([ordinary, _at_thresholds(rows(AT_THRESHOLDS, seed=2), booster)])
     np.save(folder / "rows.npy", matrix)
-    np.save(folder / "right.npy", predict(booster, matrix))
+    np.save(folder / "right.npy", predict(booster, matrix)[:, 0])
 
 
 def rows(count: int, seed: int) -> _Matrix:

@@ -24,7 +24,7 @@ def main(model: Path, redis: str, rows: int, out: Path) -> None:
     parts = [reader.read(requests.slice(start, PART)).table for start in range(0, rows, PART)]
     matrix = np.concatenate([loaded.manifest.encoding.matrix(part) for part in parts])
     started, before = time.monotonic(), time.process_time()
-    scores = [predict(loaded.booster, matrix[start : start + BATCH]) for start in range(0, rows, BATCH)]
+    scores = [predict(loaded.booster, matrix[start : start + BATCH])[:, 0] for start in range(0, rows, BATCH)]
     seconds, cpu_seconds = time.monotonic() - started, time.process_time() - before
     np.save(out.with_name("scores.npy"), np.concatenate(scores))
     out.write_text(json.dumps({"seconds": seconds, "requests_per_s": rows / seconds, "requests_of_a_core_per_s": rows / cpu_seconds}))
