@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.compiler.plan import ServicePlan
+from inference.manifest import Manifest
 from inference.model import LoadedModel, load
 from inference.prediction import VARIANT, id_field, told
 from inference.prediction_table import EVENT_TIME, REQUEST_ID, SCORES, schema_of
@@ -26,24 +27,22 @@ class BatchScorer:
         service: Whose features.
         model: Folder of its model, the same for all processes.
         version: Of that model; another one that has taken its place is refused.
-        outputs: Of that model.
         shard_memory_bytes: For the shards that a process holds at a time.
     """
 
     service: ServicePlan
     model: Path
     version: str
-    outputs: int = 1
     shard_memory_bytes: int = SHARD_MEMORY_BYTES
 
     def __post_init__(self) -> None:
         """Refuse a service whose predictions could not be told apart."""
         id_field(self.service)
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         """Of the predictions."""
-        return schema_of(self.service, several=self.outputs > 1)
+        return schema_of(self.service, several=Manifest.read(self.model).outputs > 1)
 
     def score(self, table: pa.Table) -> pa.Table:
         """Predictions of n requests.

@@ -38,7 +38,7 @@ class Manifest:
         service: The feature service that it was trained on.
         service_version: Fingerprint of its definitions then.
         sha256: Of `model.txt`.
-        shape: Of each of its files.
+        outputs: Scores of a request: 1, or as many as there are classes.
         encoding: Of the features.
         map: Of a model by key; None of one in one piece.
         shards: Shard → its file, of those that have a model.
@@ -53,7 +53,7 @@ class Manifest:
     service: str
     service_version: str
     sha256: str
-    shape: Shape
+    outputs: int
     encoding: Encoding = field(repr=False)
     map: ShardMap | None = None
     shards: Mapping[int, Member] = field(default_factory=dict)
@@ -86,13 +86,13 @@ class Manifest:
     def _of(cls, folder: Path, said: Mapping[str, Any]) -> Self:
         if not isinstance(said.get(KEY, {}), dict):
             raise ValueError(f"{KEY} is no object")
-        shards, stages, encoding = said.get("shards") or {}, said.get("stages") or [], _encoding(said)
+        shards, stages = said.get("shards") or {}, said.get("stages") or []
         manifest = cls(
             folder=folder,
             said=said,
             **{name: _text(said, name) for name in ("name", "service", "service_version", "sha256")},
-            shape=Shape(columns=len(encoding.types), outputs=_outputs(said)),
-            encoding=encoding,
+            outputs=_outputs(said),
+            encoding=_encoding(said),
             map=ShardMap.parse(shards["map"]) if shards else None,
             shards={
                 number: member
@@ -119,6 +119,11 @@ class Manifest:
         answering = set(self.answering)
         if any(not set(stage) <= answering for stage in self.stages) or (self.stages and set(self.links) != answering):
             raise ValueError("stages: not those of the shards")
+
+    @property
+    def shape(self) -> Shape:
+        """Of each of its files."""
+        return Shape(columns=len(self.encoding.types), outputs=self.outputs)
 
     @property
     def answering(self) -> list[int]:

@@ -46,7 +46,7 @@ class LoadedModel:
             DataError: A feature is missing, or of another type.
         """
         score = self._whole(table)
-        return score if self.manifest.shape.outputs > 1 else score[:, 0]
+        return score if self.manifest.outputs > 1 else score[:, 0]
 
     def _whole(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float64]:
         return predict(self.booster, self.manifest.encoding.matrix(table), max(1, len(self.manifest.stages)))

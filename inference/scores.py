@@ -21,7 +21,7 @@ class Shape:
     """
 
     columns: int
-    outputs: int = 1
+    outputs: int
 
 
 @dataclass(frozen=True, kw_only=True)

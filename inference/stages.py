@@ -68,7 +68,7 @@ class FirstStage:
     def score(self, features: pa.Table, requests: pa.Table) -> Scores:
         """Begin n requests; arguments and errors as of `LoadedModel.score`."""
         matrix, before = self.manifest.encoding.matrix(features), self.stage.boosters.loads
-        nothing = np.zeros((len(matrix), self.manifest.shape.outputs))
+        nothing = np.zeros((len(matrix), self.manifest.outputs))
         if self.manifest.map is None:
             begun = Scores.of_one(nothing)
             shard, refused = begun.shard, begun.refused

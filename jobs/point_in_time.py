@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
-from math import lcm
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +26,23 @@ from features.offline import AS_OF, FILE, POSITION, TILE_START, VIEW, Lanes, fol
 from inference.prediction_table import FRONTIER, STALE
 from jobs import history, lifetime
 from jobs.day_writer import DAY, LABEL, DayWriter, Scoring, Written, fold_and_write
-from jobs.splits import DAY_MS, FINE_BUCKETS, GROUPS_PER_CORE, ROWS_PER_PARTITION, Census, Chunks, Range, keys_and_time, slot_ms, whole_days
+from jobs.splits import (
+    DAY_MS,
+    FINE_BUCKETS,
+    GROUPS_PER_CORE,
+    ROWS_PER_PARTITION,
+    Census,
+    Chunks,
+    Range,
+    keys_and_time,
+    piece_ms,
+    slot_ms,
+    whole_days,
+)
 from schemas.types import DataType
 
 _GROUP, _CHUNK = "#group", "#chunk"
 _WRITTEN_SQL = "day BIGINT, file STRING, rows BIGINT, bytes BIGINT, sha256 STRING"
-_PIECES = 16
-"""Pieces of time in each partition, at least, so that all hold about as many events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,13 +239,12 @@ def _view_tiles(spark: SparkSession, inputs: Inputs, range_: Range, view: ViewPl
     reach_ms = max(map(_reach_ms, alike))
     events = history.between(inputs.events[name], view.source.event_time, range_.start_ms - reach_ms, range_.end_ms)
     partitions = _partitions(inputs, range_, spark.sparkContext.defaultParallelism)
-    piece_ms = lcm(*(other.tile_ms for other in alike))
-    in_pieces = view.source.dedupe_ms is not None and (range_.end_ms - range_.start_ms) // piece_ms >= _PIECES * partitions
-    if in_pieces:
+    length_ms = None if view.source.dedupe_ms is None else piece_ms(range_, [other.tile_ms for other in alike], partitions=partitions)
+    if length_ms is not None:
         time = F.unix_millis(_column(view.source.event_time))
-        events = events.withColumn(PIECE, time - F.pmod(time, F.lit(piece_ms))).repartition(partitions, _column(PIECE))
+        events = events.withColumn(PIECE, time - F.pmod(time, F.lit(length_ms))).repartition(partitions, _column(PIECE))
     events.createOrReplaceTempView(name)
-    return spark.sql(tile_query(view, inputs.as_known, in_pieces=in_pieces))
+    return spark.sql(tile_query(view, inputs.as_known, in_pieces=length_ms is not None))
 
 
 def _census(inputs: Inputs, range_: Range, rows: DataFrame, number: int) -> Census:

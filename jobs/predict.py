@@ -49,20 +49,14 @@ def command(
     settings = Settings.load()
     plan = service_named(service, load(settings.definitions, settings.schemas))
     folder = model.absolute()
-    loaded = load_for(plan, folder, shard_memory_bytes=settings.shard_memory_bytes)
+    version = load_for(plan, folder, shard_memory_bytes=settings.shard_memory_bytes).version
     backfill = Backfill(
         service=plan,
         schemas=SchemaSet.load(settings.schemas or SHIPPED),
         events=events_of(events),
         requests=requests,
         as_known=as_known,
-        scoring=BatchScorer(
-            service=plan,
-            model=folder,
-            version=loaded.version,
-            outputs=loaded.manifest.shape.outputs,
-            shard_memory_bytes=settings.shard_memory_bytes,
-        ),
+        scoring=BatchScorer(service=plan, model=folder, version=version, shard_memory_bytes=settings.shard_memory_bytes),
         from_ms=None if from_ is None else instant_ms(from_),
         until_ms=None if until is None else instant_ms(until),
         range_rows=settings.backfill_range_rows,

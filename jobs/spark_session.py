@@ -83,7 +83,14 @@ def _tell_the_end_of_java_once(spark: SparkSession) -> None:
 
     For as long as this process lives: py4j frees Java's objects in a thread of its own, and goes on after the session's end.
     """
-    spark.sparkContext._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign]
+    server = spark.sparkContext._accumulatorServer
+    others = server.handle_error
+
+    def handle_error(request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), FAULTS):
+            others(request, client_address)
+
+    server.handle_error = handle_error  # type: ignore[method-assign]
     logging.getLogger().addFilter(_not_of_py4j)
     if not isinstance(sys.unraisablehook, UnclosedIterators):
         sys.unraisablehook = UnclosedIterators(sys.unraisablehook)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import lcm
 
 import numpy as np
 
@@ -20,6 +21,8 @@ ROWS_PER_PARTITION = 250_000
 """Of a shuffle of a large range: so few that a partition is sorted in memory."""
 
 _SHORTEST_CHUNK_MS = 60_000
+_PIECES = 16
+"""Pieces of time in each partition, at least, so that all hold about as many events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +165,18 @@ def keys_and_time(range_: Range, census: Census, *, limit: int) -> Chunks:
         buckets *= 2
     assert best is not None
     return best[2]
+
+
+def piece_ms(range_: Range, tiles_ms: Sequence[int], *, partitions: int) -> int | None:
+    """The length of the pieces of time by which a source's events are exchanged; None where there would be too few for so many partitions.
+
+    Args:
+        range_: The days.
+        tiles_ms: The tiles of all views of the source; whole ones of each fit into a piece.
+        partitions: Of the exchange.
+    """
+    length_ms = lcm(*tiles_ms)
+    return length_ms if (range_.end_ms - range_.start_ms) // length_ms >= _PIECES * partitions else None
 
 
 def slot_ms(range_: Range, slots: int = 1_000) -> int:

@@ -113,6 +113,7 @@ def test_the_model_that_one_trains_oneself_serves(tmp_path: Path) -> None:
     }
     (tmp_path / "training").mkdir()
     pq.write_table(pa.table(columns), tmp_path / "training" / "2013-10-01.parquet")
+    pq.write_table(pa.table({"class": random.integers(0, 4, 300)}), tmp_path / "classes.parquet")
     run_snippet("train", tmp_path, tmp_path)
     assert load_for(service, tmp_path / "model").predict(pa.table(columns)).shape == (300, 4)
 

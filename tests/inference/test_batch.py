@@ -35,8 +35,7 @@ def forgotten() -> None:
 
 
 def scorer(model: Path) -> BatchScorer:
-    loaded = load(model)
-    return BatchScorer(service=BUY, model=model, version=loaded.version, outputs=loaded.manifest.shape.outputs)
+    return BatchScorer(service=BUY, model=model, version=load(model).version)
 
 
 def features(n: int = 50) -> pa.Table:

@@ -191,5 +191,5 @@ def test_a_damaged_map_is_named(tmp_path: Path, change: dict[str, object]) -> No
 
 
 def test_a_shard_without_a_model_is_routed_to_the_parent() -> None:
-    sharded = Sharded(map=ShardMap.of(["user"], shards=1), boosters=Boosters({}, shape=Shape(columns=1), budget_bytes=1))
+    sharded = Sharded(map=ShardMap.of(["user"], shards=1), boosters=Boosters({}, shape=Shape(columns=1, outputs=1), budget_bytes=1))
     assert sharded.route(pa.table({"user": ["a", None]})).tolist() == [PARENT, PARENT]
