@@ -31,7 +31,12 @@ def main(kind: str, values: Path, requests: Path, out: Path) -> None:
     """Write the training set, a file per call."""
     offline = {"type": "dask" if kind == "file" else kind}
     config = RepoConfig(
-        project="bench", provider="local", registry=str(out / "registry.db"), offline_store=offline, entity_key_serialization_version=3
+        project="bench",
+        provider="local",
+        registry=str(out / "registry.db"),
+        offline_store=offline,
+        online_store=None,  # otherwise Feast makes one, data/online.db of the working directory
+        entity_key_serialization_version=3,
     )
     asked = pq.read_table(requests).to_pandas()
     store = FeatureStore(config=config)
