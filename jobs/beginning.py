@@ -19,7 +19,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from features.compiler.plan import SourcePlan, ViewPlan
 from features.watermarks import NONE
@@ -27,7 +27,7 @@ from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
-from jobs import topics
+from jobs import committed, topics
 from jobs.history import parquet_files
 from jobs.read import messages
 from schemas.errors import DataError, ServiceError
@@ -186,7 +186,7 @@ def commit(settings: Settings, source: SourcePlan, group: str, beginning: Beginn
     places = [
         TopicPartition(source.topic, number, max(first, beginning.first.get(number, first))) for number, (first, _) in extents.items()
     ]
-    consumer = Consumer({"bootstrap.servers": settings.kafka_servers, "group.id": group, "enable.auto.commit": False, "log_level": 0})
+    consumer = committed.consumer(settings.kafka_servers, group)
     try:
         consumer.list_topics(source.topic, timeout=_ANSWER_S)
         consumer.commit(offsets=places, asynchronous=False)
