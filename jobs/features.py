@@ -207,6 +207,8 @@ class Job:
             "connector": "filesystem",
             "path": (self._settings.home / "archive" / source.name).as_uri(),
             "format": "parquet",
+            # A writer holds a row group in memory: 16 MiB rather than 128, for each subtask of each source; and what readers pass over by its times.
+            "parquet.block.size": str(16 << 20),
             "parquet.utc-timezone": "true",
             "parquet.write.int64.timestamp": "true",
             "parquet.timestamp.time.unit": "millis",

@@ -27,6 +27,8 @@ _ANSWER_S = 8.0
 _UNBOUNDED_MS = str(2**63 - 1)
 # History is published with its own times: Kafka would delete it within minutes, and refuse what lies ahead before the gate could say why.
 _ANY_TIME = {"retention.ms": "-1", "message.timestamp.before.max.ms": _UNBOUNDED_MS, "message.timestamp.after.max.ms": _UNBOUNDED_MS}
+# By default a segment ends after seven days of record time: ten years of history would be 520 of them, each with its own open files, in each partition.
+_KEPT = {"segment.ms": _UNBOUNDED_MS}
 
 
 def ensure(settings: Settings, plan: Plan) -> None:
@@ -37,15 +39,15 @@ def ensure(settings: Settings, plan: Plan) -> None:
     """
     servers = settings.kafka_servers
     letters = _ANY_TIME | {"max.message.bytes": str(int(broker_setting(servers, "message.max.bytes")) + HEADERS_BYTES)}
-    kept = {"retention.ms": str(-1 if settings.tiles_retention_ms is None else settings.tiles_retention_ms)}
+    kept = _KEPT if settings.tiles_retention_ms is None else {"retention.ms": str(settings.tiles_retention_ms)}
     sources, views, services = plan.sources.values(), plan.views.values(), plan.services.values()
     late = [source.late_topic for source in sources if plan.views_of(source.name)]
     for topics, config in (
-        ([source.topic for source in sources], _ANY_TIME),
+        ([source.topic for source in sources], _ANY_TIME | _KEPT),
         ([*(source.dead_letter_topic for source in sources), *late], letters),
         ([*(view.tiles_topic for view in views), FRONTIER_TOPIC], _ANY_TIME | kept),
         ([*(f"{topic}.dlq" for topic in (*(view.tiles_topic for view in views), FRONTIER_TOPIC))], letters),
-        ([service.predictions_topic for service in services], _ANY_TIME),
+        ([service.predictions_topic for service in services], _ANY_TIME | _KEPT),
     ):
         create(servers, topics, partitions=settings.partitions, replication=settings.replication, config=config)
 
