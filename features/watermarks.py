@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,25 @@ _RECHECK_S = 0.05  # how long an answer of the log stands
 _STARVED_S = 60.0  # how long a partition with unread records may be passed over by a reader that is busy with others
 
 
+class Extent(NamedTuple):
+    """What a partition holds.
+
+    Attributes:
+        first: The offset of the first record that is known to be unread.
+        decided: The offset up to which all transactions are decided: readers get no further.
+        end: The offset that its next record will have.
+    """
+
+    first: int
+    decided: int
+    end: int
+
+
 class Log(Protocol):
     """What a topic holds."""
 
-    def extents(self) -> Mapping[int, tuple[int, int]]:
-        """Partition → (offset of the first record that is known to be unread, offset that its next record will have)."""
+    def extents(self) -> Mapping[int, Extent]:
+        """Partition → what it holds."""
 
 
 @dataclass(kw_only=True)
@@ -41,8 +55,11 @@ class _Partition:
     position: int  # the offset behind the last record read
     end: int  # of the log, when last looked
     grew_s: float  # when the end was first seen where it is
+    undecided: bool = False  # a transaction was open, when last looked
 
     def idle(self, now_s: float, idle_s: float) -> bool:
+        if self.undecided:  # its records may be committed yet, and would then be late
+            return False
         # What stays unread for longer, while nothing is added, is no record: transactions leave offsets that no reader is given.
         unread = self.end > self.position and now_s - self.grew_s < max(idle_s, _STARVED_S)
         return now_s - self.spoke_s >= idle_s and not unread
@@ -51,7 +68,8 @@ class _Partition:
 class Watermarks:
     """The watermark of a topic after each of its records: the least of its partitions' newest event times, less the lateness.
 
-    A partition that has been silent for the idle timeout and has nothing unread does not hold it back; when all are, the newest counts.
+    A partition that has been silent for the idle timeout and has nothing unread does not hold it back; when all are, the newest counts. One with
+    an open transaction does, as long as that is open: what it holds may yet be committed.
     Not restored after a fault: the caller keeps the running maximum as state.
     """
 
@@ -136,8 +154,9 @@ class Watermarks:
         silent = not self._partitions or any(now - state.spoke_s >= self._idle_s for state in self._partitions.values())
         if not (silent or ticked) or now - self._looked_s < _RECHECK_S:
             return
-        for number, (first, end) in self._log.extents().items():
-            state = self._partitions.setdefault(number, _Partition(spoke_s=now, position=first, end=end, grew_s=now))
-            if state.end != end:
-                state.end, state.grew_s = end, now
+        for number, extent in self._log.extents().items():
+            state = self._partitions.setdefault(number, _Partition(spoke_s=now, position=extent.first, end=extent.end, grew_s=now))
+            if state.end != extent.end:
+                state.end, state.grew_s = extent.end, now
+            state.undecided = extent.decided < extent.end
         self._looked_s = now

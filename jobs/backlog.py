@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not marked as exports
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from jobs import committed
 from schemas.errors import ServiceError
 
 _ANSWER_S = 10.0
-
-Place = tuple[str, int]
 
 
 class Backlog:
@@ -29,8 +28,8 @@ class Backlog:
         try:
             known = self._admin.list_topics(timeout=_ANSWER_S).topics
             places = [(topic, partition) for topic in topics for partition in known[topic].partitions]
-            self._first = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-            self._ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            self._first = committed.firsts(self._admin, places, timeout_s=_ANSWER_S)
+            self._ends = {place: end.decided for place, end in committed.ends(self._admin, places, timeout_s=_ANSWER_S).items()}
         except (KafkaException, KeyError) as fault:
             raise self._fault(fault) from fault
 
@@ -51,15 +50,15 @@ class Backlog:
             ServiceError: Kafka does not answer.
         """
         # A client for each question: one that lives goes on asking for the group's coordinator, and says so on stderr when Kafka ends.
-        consumer = Consumer({"bootstrap.servers": self._servers, "group.id": self._group, "enable.auto.commit": False, "log_level": 0})
+        consumer = committed.consumer(self._servers, self._group)
         try:
-            committed = consumer.committed([TopicPartition(*place) for place in self._ends], timeout=_ANSWER_S)
+            told = consumer.committed([TopicPartition(*place) for place in self._ends], timeout=_ANSWER_S)
         except KafkaException as fault:
             raise self._fault(fault) from fault
         finally:
             consumer.close()
         left = 0
-        for place in committed:
+        for place in told:
             key = (place.topic, place.partition)
             left += max(self._ends[key] - max(place.offset, self._first[key]), 0)  # none committed is below 0
         return left
@@ -75,10 +74,6 @@ class Backlog:
         except KafkaException as fault:
             if fault.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                 raise self._fault(fault) from fault
-
-    def _offsets(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
-        answers = self._admin.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_ANSWER_S)
-        return {(place.topic, place.partition): int(answer.result().offset) for place, answer in answers.items()}
 
     def _fault(self, fault: Exception) -> ServiceError:
         reason = fault.args[0].str() if isinstance(fault, KafkaException) else f"no topic {fault}"

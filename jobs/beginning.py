@@ -9,7 +9,7 @@ archive would say that it was late. So tiles are open, too, that no event in the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
@@ -19,7 +19,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from features.compiler.plan import SourcePlan, ViewPlan
 from features.watermarks import NONE
@@ -27,7 +27,7 @@ from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
-from jobs import topics
+from jobs import committed, topics
 from jobs.history import parquet_files
 from jobs.read import messages
 from schemas.errors import DataError, ServiceError
@@ -130,11 +130,16 @@ def _by_partition(
     folder: Path, last: Mapping[int, int], which: Literal["min", "max"], column: str, wanted: pc.Expression | None = None
 ) -> dict[int, int]:
     """Partition that counts → the least or greatest of a column of its events; times as ms since the epoch."""
-    rows = _rows(folder, [PARTITION, column], wanted)
-    if column != OFFSET:
-        rows = rows.set_column(1, column, rows[column].cast(_TIME).cast(pa.int64()))
-    found = rows.group_by(PARTITION).aggregate([(column, which)]).to_pylist()
-    return {int(row[PARTITION]): int(row[f"{column}_{which}"]) for row in found if row[PARTITION] in last}
+    further = min if which == "min" else max
+    found: dict[int, int] = {}
+    for rows in _rows(folder, [PARTITION, column], wanted):
+        if column != OFFSET:
+            rows = rows.set_column(1, column, rows[column].cast(_TIME).cast(pa.int64()))
+        for row in rows.group_by(PARTITION).aggregate([(column, which)]).to_pylist():
+            partition, value = int(row[PARTITION]), int(row[f"{column}_{which}"])
+            if partition in last:
+                found[partition] = further(found.get(partition, value), value)
+    return found
 
 
 def last_of(folder: Path) -> dict[int, tuple[int, frozenset[int]]]:
@@ -143,12 +148,15 @@ def last_of(folder: Path) -> dict[int, tuple[int, frozenset[int]]]:
     Raises:
         DataError: The archive cannot be read.
     """
-    rows = _rows(folder, [PARTITION, OFFSET, ARRIVED])
-    last = {row[PARTITION]: row[f"{OFFSET}_max"] for row in rows.group_by(PARTITION).aggregate([(OFFSET, "max")]).to_pylist()}
-    found = {}
-    for partition, offset in last.items():
-        there = rows.filter((pc.field(PARTITION) == partition) & (pc.field(OFFSET) == offset))
-        found[int(partition)] = (int(offset), frozenset(int(time) for time in there[ARRIVED].to_pylist() if time is not None))
+    found: dict[int, tuple[int, frozenset[int]]] = {}
+    for rows in _rows(folder, [PARTITION, OFFSET, ARRIVED]):
+        for row in rows.group_by(PARTITION).aggregate([(OFFSET, "max")]).to_pylist():
+            partition, offset = int(row[PARTITION]), int(row[f"{OFFSET}_max"])
+            known, times = found.get(partition, (-1, frozenset[int]()))
+            if offset >= known:
+                there = rows.filter((pc.field(PARTITION) == partition) & (pc.field(OFFSET) == offset))[ARRIVED].to_pylist()
+                told = frozenset(int(time) for time in there if time is not None)
+                found[partition] = (offset, told | times if offset == known else told)
     return found
 
 
@@ -186,7 +194,7 @@ def commit(settings: Settings, source: SourcePlan, group: str, beginning: Beginn
     places = [
         TopicPartition(source.topic, number, max(first, beginning.first.get(number, first))) for number, (first, _) in extents.items()
     ]
-    consumer = Consumer({"bootstrap.servers": settings.kafka_servers, "group.id": group, "enable.auto.commit": False, "log_level": 0})
+    consumer = committed.consumer(settings.kafka_servers, group)
     try:
         consumer.list_topics(source.topic, timeout=_ANSWER_S)
         consumer.commit(offsets=places, asynchronous=False)
@@ -203,11 +211,14 @@ def _folder(settings: Settings, source: SourcePlan) -> Path:
     return settings.home / "archive" / source.name
 
 
-def _rows(folder: Path, columns: list[str], wanted: pc.Expression | None = None) -> pa.Table:
+def _rows(folder: Path, columns: list[str], wanted: pc.Expression | None = None) -> Iterator[pa.Table]:
+    """The archive piece by piece: in memory it would grow with all that has ever come."""
     files = [str(path) for path in parquet_files(folder)] if folder.is_dir() else []
     if not files:
-        return pa.table({name: pa.array([], pa.int64()) for name in columns})
+        return
     try:
-        return ds.dataset(files, format="parquet").scanner(columns=columns, filter=wanted).to_table()
+        for batch in ds.dataset(files, format="parquet").scanner(columns=columns, filter=wanted).to_batches():
+            if batch.num_rows:
+                yield pa.Table.from_batches([batch])
     except (OSError, ValueError) as fault:
         raise DataError(f"archive {folder}: cannot be read: {str(fault).splitlines()[0]}") from fault

@@ -25,7 +25,7 @@ from features.compiler.flink_gate import Reading
 from features.compiler.flink_text import quote
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from infra.settings import Settings
-from jobs import beginning, beside, topics
+from jobs import beginning, beside, committed, topics
 from jobs.applied import Applied, computes, refuse_other_tiles
 from jobs.beginning import Beginning
 from jobs.beside import consumer_group
@@ -183,17 +183,8 @@ class Job:
         self._written.add_insert_sql(f"INSERT INTO {quote(table)}\n{query}")
 
     def _raw_options(self, source: SourcePlan) -> dict[str, str]:
-        return {
-            "connector": "kafka",
-            "topic": source.topic,
-            "properties.bootstrap.servers": self._settings.kafka_servers,
-            "properties.group.id": self._group(source),
-            "properties.auto.offset.reset": "earliest",
-            "scan.startup.mode": "group-offsets",
-            "key.format": "raw",
-            "key.fields": "_key",
-            "value.fields-include": "EXCEPT_KEY",
-        }
+        keyed = {"key.format": "raw", "key.fields": "_key", "value.fields-include": "EXCEPT_KEY"}
+        return committed.source(self._settings.kafka_servers, [source.topic], group=self._group(source)) | keyed
 
     def _sink(self, topic: str) -> dict[str, str]:
         return {
@@ -216,6 +207,8 @@ class Job:
             "connector": "filesystem",
             "path": (self._settings.home / "archive" / source.name).as_uri(),
             "format": "parquet",
+            # A writer holds a row group in memory: 16 MiB rather than 128, for each subtask of each source; and what readers pass over by its times.
+            "parquet.block.size": str(16 << 20),
             "parquet.utc-timezone": "true",
             "parquet.write.int64.timestamp": "true",
             "parquet.timestamp.time.unit": "millis",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -16,6 +16,8 @@ from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
+from jobs import topics
+from jobs.committed import End, Place
 from schemas.errors import ServiceError, SettingError
 
 _POLL_S = 0.05
@@ -36,8 +38,37 @@ def command(
     names = sorted(plan.views) if view is None else [view_named(plan, view, where="frontier: ").name]
     redis = connect(settings.redis_url)
     frontiers = Frontiers(redis, project=served(redis).project)
-    now = frontiers.read(names) if target is None else wait_for(lambda: frontiers.read(names), target, timeout_s=timeout)
+    sources = {plan.views[name].source.topic for name in names}
+    if target is None:
+        Console(soft_wrap=True).print(_table(frontiers.read(names)))
+        for line in held(_undecided(settings, sources)):
+            print(line)
+        return
+    before = _undecided(settings, sources)
+    try:
+        now = wait_for(lambda: frontiers.read(names), target, timeout_s=timeout)
+    except ServiceError as fault:
+        # A transaction that stood open all the while is the reason; others come and go.
+        after = _undecided(settings, sources)
+        lines = held({place: end for place, end in after.items() if place in before and before[place].decided == end.decided})
+        raise ServiceError("; ".join([str(fault), *lines])) from fault
     Console(soft_wrap=True).print(_table(now))
+
+
+def held(undecided: Mapping[Place, End]) -> list[str]:
+    """What open transactions hold back, a line for each partition."""
+    return [
+        f"topic {topic}, partition {partition}: an open transaction holds back {end.undecided:,} records from offset {end.decided} on, and event time with them"
+        for (topic, partition), end in sorted(undecided.items())
+    ]
+
+
+def _undecided(settings: Settings, names: Iterable[str]) -> Mapping[Place, End]:
+    """Nothing where Kafka does not tell: frontiers are the store's, and known without it."""
+    try:
+        return topics.undecided(settings.kafka_servers, names)
+    except ServiceError:
+        return {}
 
 
 def wait_for(read: Callable[[], Mapping[str, int | None]], target_ms: int, *, timeout_s: float) -> Mapping[str, int | None]:

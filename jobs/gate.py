@@ -87,6 +87,7 @@ class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
         group = function_context.get_metric_group()
         # Without a gate, which counts otherwise.
         self._counters = {name: group.counter(name) for name in ("messages", "dead_letters") if self._source.trusted}
+        group.gauge("undecided_partitions", lambda: log.undecided)
 
     def eval(self, partition: pd.Series[int], offset: pd.Series[int], told_ms: pd.Series[Any], *_: pd.Series[int]) -> pd.Series[Any]:
         """Called by Flink with each Arrow batch; a row's place in the order is given, so that the planner does not drop the ordering."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not marked as exports
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from features.watermarks import Extent
+from jobs import committed
+from jobs.committed import End
 from schemas.errors import ServiceError
 
 _ANSWER_S = 5.0
 _METADATA_S = 30.0  # how soon new partitions are found; Flink's own source looks every five minutes
+_LONG_S, _TELL_S = 30.0, 300.0  # after how long an open transaction is told in the log, and how often
 
 
 class PartitionLog:
@@ -22,12 +27,19 @@ class PartitionLog:
         self._servers = servers
         self._topic = topic
         self._admin = AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": int(_ANSWER_S * 1000), "log_level": 0})
-        self._consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "enable.auto.commit": False, "log_level": 0})
+        self._consumer = committed.consumer(servers, group)
         self._first: dict[int, int] = {}
         self._asked_s = float("-inf")
+        self._undecided: dict[int, _Undecided] = {}
+        self._log = logging.getLogger("tidemark")
 
-    def extents(self) -> Mapping[int, tuple[int, int]]:
-        """Partition → (offset of its first record that the group has not committed, offset that its next record will have).
+    @property
+    def undecided(self) -> int:
+        """Partitions that an open transaction holds back, when last asked."""
+        return len(self._undecided)
+
+    def extents(self) -> Mapping[int, Extent]:
+        """Partition → what it holds, from its first record that the group has not committed.
 
         Raises:
             ServiceError: The broker does not answer, or has no such topic.
@@ -37,21 +49,44 @@ class PartitionLog:
                 found = self._admin.list_topics(self._topic, timeout=_ANSWER_S).topics[self._topic]
                 if found.error is not None:
                     raise KafkaException(found.error)
-                self._first = self._offsets(found.partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-                places = [TopicPartition(self._topic, partition) for partition in self._first]
-                for place in self._consumer.committed(places, timeout=_ANSWER_S):
+                places = [(self._topic, partition) for partition in found.partitions]
+                firsts = committed.firsts(self._admin, places, timeout_s=_ANSWER_S)
+                self._first = {partition: first for (_, partition), first in firsts.items()}
+                for place in self._consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER_S):
                     self._first[place.partition] = max(place.offset, self._first[place.partition])  # none committed is below 0
                 self._asked_s = time.monotonic()
-            ends = self._offsets(self._first, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            ends = committed.ends(self._admin, [(self._topic, partition) for partition in self._first], timeout_s=_ANSWER_S)
         except KafkaException as fault:
             raise ServiceError(
                 f"kafka {self._servers}: does not tell what topic {self._topic} holds: {fault.args[0].str()}; is it running?"
             ) from fault
-        return {partition: (first, ends[partition]) for partition, first in self._first.items()}
+        self._tell({partition: end for (_, partition), end in ends.items()})
+        return {partition: Extent(first=self._first[partition], decided=end.decided, end=end.head) for (_, partition), end in ends.items()}
 
-    def _offsets(self, partitions: Mapping[int, object], spec: OffsetSpec) -> dict[int, int]:
-        asked = {TopicPartition(self._topic, partition): spec for partition in partitions}
-        if not asked:
-            return {}
-        answers = self._admin.list_offsets(asked, request_timeout=_ANSWER_S)
-        return {place.partition: int(answer.result().offset) for place, answer in answers.items()}
+    def _tell(self, ends: Mapping[int, End]) -> None:
+        """Say in the log which transactions have been open for long: event time waits for them."""
+        now = time.monotonic()
+        for partition, end in ends.items():
+            if not end.undecided:
+                self._undecided.pop(partition, None)
+                continue
+            known = self._undecided.get(partition)
+            if known is None or known.decided != end.decided:
+                known = self._undecided[partition] = _Undecided(end.decided, now)
+            if now - known.since_s >= _LONG_S and now - known.told_s >= _TELL_S:
+                known.told_s = now
+                self._log.warning(
+                    "topic %s, partition %d: a transaction has been open for %.0f s; %d records from offset %d on wait for it, and event time with them",
+                    self._topic,
+                    partition,
+                    now - known.since_s,
+                    end.undecided,
+                    end.decided,
+                )
+
+
+class _Undecided:
+    """Since when a partition has been decided up to an offset and no further."""
+
+    def __init__(self, decided: int, since_s: float) -> None:
+        self.decided, self.since_s, self.told_s = decided, since_s, float("-inf")

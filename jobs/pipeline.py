@@ -23,6 +23,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
 from features.compiler.flink_text import text, with_options
 from infra.settings import Settings
+from jobs import committed
 from schemas.errors import ServiceError
 
 Result = TypeVar("Result")
@@ -192,12 +193,8 @@ class Pipeline:
             "value.format": "raw",
             "value.fields-include": "EXCEPT_KEY",
         }
-        incoming = {
-            "topic": ";".join(self.topics),
-            "properties.group.id": f"tidemark.{self.name}",
-            "scan.startup.mode": "earliest-offset" if self.from_earliest else "group-offsets",
-            "properties.auto.offset.reset": "earliest",
-        }
+        start = "earliest-offset" if self.from_earliest else "group-offsets"
+        incoming = committed.source(servers, self.topics, group=f"tidemark.{self.name}", start=start)
         outgoing = {"topic": ";".join(self.written), "properties.linger.ms": "0", "properties.max.request.size": str(LARGEST_REQUEST_BYTES)}
         delivery = {"sink.delivery-guarantee": "at-least-once"}
         if self.transactions_ms is not None:

@@ -37,6 +37,7 @@ from jobs.splits import (
     keys_and_time,
     piece_ms,
     slot_ms,
+    tasks,
     whole_days,
 )
 from schemas.types import DataType
@@ -161,7 +162,8 @@ def _by_days(spark: SparkSession, inputs: Inputs, range_: Range, rows: DataFrame
     asked = rows.withColumn(_GROUP, _chunk(F.col(AS_OF), chunks))
     work = partial(fold_and_write, inputs.lanes, writer)
     # Partitioned by hand: Spark would put groups together by their size before it knows what they cost.
-    left, right = (side.repartition(chunks.count, _GROUP).groupBy(_GROUP) for side in (asked, tiles))
+    count = tasks(chunks.count, cores=spark.sparkContext.defaultParallelism)
+    left, right = (side.repartition(count, _GROUP).groupBy(_GROUP) for side in (asked, tiles))
     return left.cogroup(right).applyInArrow(work, _WRITTEN_SQL)
 
 

@@ -22,6 +22,7 @@ from features import catalog
 from features.compiler.plan import FRONTIER_TOPIC, Plan, tiles_topic
 from features.compiler.tile_schema import tile_avro_schema
 from infra.settings import Settings
+from jobs import committed
 from jobs.frontier import instant_ms
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.json_columns import Refused, parse_object
@@ -55,17 +56,7 @@ def messages(
         SettingError: No such topic, or no such start.
     """
     since_ms = instant_ms(start) if isinstance(start, str) and start not in ("beginning", "end") else None
-    consumer = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": f"tidemark-read-{uuid4()}",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "log_level": 0,  # faults are raised
-        }
-    )
+    consumer = committed.consumer(servers, f"tidemark-read-{uuid4()}", {"enable.partition.eof": True, "auto.offset.reset": "earliest"})
     try:
         places = _places(consumer, servers, topic, OFFSET_END if start == "end" else OFFSET_BEGINNING, since_ms)
         if not isinstance(start, str):

@@ -17,6 +17,9 @@ FINE_BUCKETS = 64
 GROUPS_PER_CORE = 8
 """So many that all cores have work to the end."""
 
+FEW_TASKS = 1_000
+"""However many groups there are, because one day is busy and the others reach over years, tasks take several of them rather than be more."""
+
 ROWS_PER_PARTITION = 250_000
 """Of a shuffle of a large range: so few that a partition is sorted in memory."""
 
@@ -138,6 +141,11 @@ class Census:
     tail_slots: int
     tiles: Int64s
     requests: Int64s
+
+
+def tasks(groups: int, *, cores: int) -> int:
+    """How many tasks take so many groups."""
+    return max(1, min(groups, max(FEW_TASKS, GROUPS_PER_CORE * cores)))
 
 
 def keys_and_time(range_: Range, census: Census, *, limit: int) -> Chunks:

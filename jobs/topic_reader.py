@@ -16,10 +16,11 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from features.compiler.plan import SourcePlan
 from infra.settings import Settings
+from jobs import committed
 from jobs.day_writer import ROW_GROUP, kept
 from jobs.source_decoder import decoder
 from schemas.errors import ServiceError
@@ -115,17 +116,7 @@ def bodies_of(servers: str, piece: Slice) -> Iterator[list[bytes | None]]:
         ServiceError: The broker does not answer, or the offsets are no longer there.
     """
     where = f"kafka {servers}: topic {piece.topic}, partition {piece.partition}"
-    consumer = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": f"tidemark-backfill-{uuid4()}",  # required, and never used: nothing is committed
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            "isolation.level": "read_committed",
-            "log_level": 0,  # faults are raised
-        }
-    )
+    consumer = committed.consumer(servers, f"tidemark-backfill-{uuid4()}", {"enable.partition.eof": True, "auto.offset.reset": "error"})
     held: list[bytes | None] = []
     size, heard, position = 0, time.monotonic(), piece.first
     try:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not marked as exports
     AdminClient,
     ConfigResource,
     NewTopic,
-    OffsetSpec,
     ResourceType,
 )
 
 from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan
 from infra.settings import Settings
+from jobs import committed
+from jobs.committed import End, Place
 from schemas.errors import ServiceError, SettingError
 
 HEADERS_BYTES = 1 << 16
@@ -25,6 +27,8 @@ _ANSWER_S = 8.0
 _UNBOUNDED_MS = str(2**63 - 1)
 # History is published with its own times: Kafka would delete it within minutes, and refuse what lies ahead before the gate could say why.
 _ANY_TIME = {"retention.ms": "-1", "message.timestamp.before.max.ms": _UNBOUNDED_MS, "message.timestamp.after.max.ms": _UNBOUNDED_MS}
+# By default a segment ends after seven days of record time: ten years of history would be 520 of them, each with its own open files, in each partition.
+_KEPT = {"segment.ms": _UNBOUNDED_MS}
 
 
 def ensure(settings: Settings, plan: Plan) -> None:
@@ -35,15 +39,15 @@ def ensure(settings: Settings, plan: Plan) -> None:
     """
     servers = settings.kafka_servers
     letters = _ANY_TIME | {"max.message.bytes": str(int(broker_setting(servers, "message.max.bytes")) + HEADERS_BYTES)}
-    kept = {"retention.ms": str(-1 if settings.tiles_retention_ms is None else settings.tiles_retention_ms)}
+    kept = _KEPT if settings.tiles_retention_ms is None else {"retention.ms": str(settings.tiles_retention_ms)}
     sources, views, services = plan.sources.values(), plan.views.values(), plan.services.values()
     late = [source.late_topic for source in sources if plan.views_of(source.name)]
     for topics, config in (
-        ([source.topic for source in sources], _ANY_TIME),
+        ([source.topic for source in sources], _ANY_TIME | _KEPT),
         ([*(source.dead_letter_topic for source in sources), *late], letters),
         ([*(view.tiles_topic for view in views), FRONTIER_TOPIC], _ANY_TIME | kept),
         ([*(f"{topic}.dlq" for topic in (*(view.tiles_topic for view in views), FRONTIER_TOPIC))], letters),
-        ([service.predictions_topic for service in services], _ANY_TIME),
+        ([service.predictions_topic for service in services], _ANY_TIME | _KEPT),
     ):
         create(servers, topics, partitions=settings.partitions, replication=settings.replication, config=config)
 
@@ -73,7 +77,7 @@ def create(servers: str, topics: Iterable[str], *, partitions: int, replication:
                 raise ServiceError(f"kafka {servers}: topic {name} cannot be created: {fault.args[0].str()}") from fault
 
 
-def extents(servers: str, names: Iterable[str]) -> dict[str, dict[int, tuple[int, int]]]:
+def extents(servers: str, names: Sequence[str]) -> dict[str, dict[int, tuple[int, int]]]:
     """Where topics begin and end now.
 
     Returns:
@@ -85,24 +89,38 @@ def extents(servers: str, names: Iterable[str]) -> dict[str, dict[int, tuple[int
     """
     admin = _admin(servers)
     known = admin.list_topics(timeout=_ANSWER_S).topics
-    places = []
     for name in names:
         if name not in known:
             near = did_you_mean(name, [topic for topic in known if not topic.startswith("__")]) if known else "there are none"
             raise SettingError(f"kafka {servers}: no topic {name}; {near}")
-        places += [TopicPartition(name, partition) for partition in sorted(known[name].partitions)]
+    places = [(name, partition) for name in names for partition in sorted(known[name].partitions)]
     found: dict[str, dict[int, tuple[int, int]]] = {}
+    with _asking(servers):
+        firsts, ends = committed.firsts(admin, places, timeout_s=_ANSWER_S), committed.ends(admin, places, timeout_s=_ANSWER_S)
+    for topic, partition in places:
+        found.setdefault(topic, {})[partition] = firsts[topic, partition], ends[topic, partition].decided
+    return found
+
+
+def undecided(servers: str, names: Iterable[str]) -> dict[Place, End]:
+    """The partitions with records that no reader is given yet, because a transaction is open; of topics that are not there none.
+
+    Raises:
+        ServiceError: The broker does not answer or refuses.
+    """
+    admin = _admin(servers)
+    known = admin.list_topics(timeout=_ANSWER_S).topics
+    places = [(name, partition) for name in sorted(set(names) & known.keys()) for partition in sorted(known[name].partitions)]
+    with _asking(servers):
+        return {place: end for place, end in committed.ends(admin, places, timeout_s=_ANSWER_S).items() if end.undecided}
+
+
+@contextmanager
+def _asking(servers: str) -> Iterator[None]:
     try:
-        firsts, ends = (
-            admin.list_offsets(dict.fromkeys(places, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_S)
-            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        )
-        for place in places:
-            extent = (int(firsts[place].result().offset), int(ends[place].result().offset))
-            found.setdefault(place.topic, {})[place.partition] = extent
+        yield
     except KafkaException as fault:
         raise ServiceError(f"kafka {servers}: does not tell where its topics end: {fault.args[0].str()}") from fault
-    return found
 
 
 def broker_setting(servers: str, name: str) -> str:

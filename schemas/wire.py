@@ -174,8 +174,10 @@ class Decoder:
         """How records with this fingerprint or schema id are read (and whether they are markers), or why they are refused."""
         if key not in self._readers:
             if isinstance(key, int):
+                if self._registry is None:
+                    return f"unknown-schema: id {key}: no registry is set (TIDEMARK_REGISTRY)"  # not kept: there are 2³² of them
                 try:
-                    self._readers[key] = self._registered(key)
+                    self._readers[key] = self._registered(key, self._registry)
                 except UnknownSchema as error:
                     return f"unknown-schema: id {key}: {error}"  # not kept: the registry may learn it
             else:
@@ -185,10 +187,8 @@ class Decoder:
                 self._readers[key] = found
         return self._readers[key]
 
-    def _registered(self, schema_id: int) -> tuple[Reader, bool] | str:
-        if self._registry is None:
-            return f"unknown-schema: id {schema_id}: no registry is set (TIDEMARK_REGISTRY)"
-        writer = self._registry.schema(schema_id)
+    def _registered(self, schema_id: int, registry: Registry) -> tuple[Reader, bool] | str:
+        writer = registry.schema(schema_id)
         if bytes.fromhex(fingerprint(to_parsing_canonical_form(dict(writer)), "CRC-64-AVRO")) == self._marker.fingerprint:
             return compile_reader(writer, self._marker), True
         try:

@@ -10,9 +10,15 @@ from collections.abc import Iterable, Mapping
 
 from features.compiler.flink_gate import BAD, OK, Reading, checked
 from features.compiler.flink_text import floor, indent, interval, quote, text, tumble, with_options
-from features.compiler.plan import Column, SourcePlan, ViewPlan
+from features.compiler.plan import WRITTEN, Column, SourcePlan, ViewPlan
 from features.watermarks import NONE
 from schemas.types import DataType
+
+FOLDERS = {WRITTEN: ("STRING", "DATE_FORMAT(CURRENT_TIMESTAMP, 'yyyy-MM-dd')")}
+"""The columns by which the archive is laid in folders, name → (Flink type, expression): of the clock, never of what an event tells.
+
+Flink keeps a writer open for each folder until the next checkpoint: by days of event time, a replay of ten years would have 3,650 of them.
+"""
 
 
 def events(source: SourcePlan, tile_ms: int) -> str:
@@ -126,12 +132,12 @@ WHERE `_kind` = {BAD}{_behind(archived)}"""
 def archive_query(source: SourcePlan, archived: Mapping[int, int]) -> str:
     """Every event with its arrival, as `archive_table` takes it; without those up to the offsets `archived`."""
     fields = "".join(f"  {quote(name)},\n" for name in source.columns)
+    folders = "".join(f",\n  {expression} AS {quote(name)}" for name, (_, expression) in FOLDERS.items())
     return f"""SELECT
 {fields}  `_watermark_ms`,
   `_arrived_ms` AS `_arrived`,
   `_partition`,
-  `_offset`,
-  DATE_FORMAT({quote(source.event_time)}, 'yyyy-MM-dd') AS `day`
+  `_offset`{folders}
 FROM {quote(checked(source))}
 WHERE `_kind` = {OK}{_behind(archived)}"""
 
@@ -164,15 +170,15 @@ def letters_table(name: str, value: Mapping[str, tuple[str, str]], *, options: M
 
 
 def archive_table(name: str, source: SourcePlan, *, options: Mapping[str, str]) -> str:
-    """A sink of Parquet files, a folder for each day of event time in UTC."""
+    """A sink of Parquet files, in `FOLDERS`: as few are open at a time, and as few are made, whatever times events have."""
     fields = "".join(f"  {quote(column)} {type_.flink},\n" for column, type_ in source.columns.items())
+    folders = "".join(f",\n  {quote(name)} {type_}" for name, (type_, _) in FOLDERS.items())
     return f"""CREATE TABLE {quote(name)} (
 {fields}  `_watermark_ms` BIGINT,
   `_arrived` BIGINT,
   `_partition` INT,
-  `_offset` BIGINT,
-  `day` STRING
-) PARTITIONED BY (`day`) WITH (
+  `_offset` BIGINT{folders}
+) PARTITIONED BY ({", ".join(map(quote, FOLDERS))}) WITH (
 {with_options(options)}
 )"""
 

@@ -276,6 +276,9 @@ class Plan:
         return tuple(view for _, view in sorted(self.views.items()) if view.source.name == source)
 
 
+WRITTEN = "written"
+"""The archive's folders: `written=2026-11-30`, the day on which the job wrote, in UTC."""
+
 FRONTIER_TOPIC = "tidemark.frontier"
 
 

@@ -6,7 +6,7 @@ import re
 
 from features.compiler import trusted
 from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean, duration_ms, field_fault
-from features.compiler.plan import SourcePlan
+from features.compiler.plan import WRITTEN, SourcePlan
 from features.expression import Expression, parse
 from features.vocabulary import Source
 from schemas.errors import DefinitionError
@@ -14,7 +14,7 @@ from schemas.record import BUILT_IN, Schema, SchemaSet
 from schemas.types import DataType
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}")
-_RESERVED_FIELDS = frozenset({"day", "window_end", "window_start", "window_time"})
+_RESERVED_FIELDS = frozenset({WRITTEN, "window_end", "window_start", "window_time"})
 """With all that begin with an underscore: columns that jobs and the archive's folders put beside the fields of an event."""
 
 

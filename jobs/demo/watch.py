@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import uuid
@@ -13,9 +12,9 @@ from typing import Self, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
+from jobs import committed
 from schemas.errors import ServiceError
 
-_SILENT = logging.getLogger("tidemark.librdkafka")
 _PATIENCE_S = 15.0
 
 
@@ -84,16 +83,7 @@ class Follower:
 
 def _consumer(servers: str, topics: Sequence[str]) -> Consumer:
     """A consumer of all partitions from their beginning."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": f"tidemark-demo-{uuid.uuid4()}",
-            "enable.auto.commit": False,
-            "fetch.wait.max.ms": 20,
-            "fetch.error.backoff.ms": 50,
-        },
-        logger=_SILENT,
-    )
+    consumer = committed.consumer(servers, f"tidemark-demo-{uuid.uuid4()}", {"fetch.wait.max.ms": 20, "fetch.error.backoff.ms": 50})
     try:
         known = consumer.list_topics(timeout=_PATIENCE_S).topics
         missing = [topic for topic in topics if topic not in known]

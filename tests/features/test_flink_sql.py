@@ -135,3 +135,25 @@ def test_what_is_archived_is_not_written_again() -> None:
 def test_no_tile_is_closed_again_that_was_closed_before() -> None:
     assert "- 1 > 299999" in flink.beats_query(DEPARTURES, MINUTE, after_ms=299_999)
     assert "WHERE `_stream_ms` IS NOT NULL" in flink.beats_query(DEPARTURES, MINUTE)
+
+
+def sinks() -> dict[str, str]:
+    """Every table that the job writes, by the function that makes it."""
+    view, made = AIRCRAFT, {}
+    for name, function in vars(flink).items():
+        if name.endswith("_table"):
+            given = {"closings_table": (), "tiles_table": (view,), "letters_table": (READING.letter,)}.get(name, (DEPARTURES,))
+            made[name] = function("sink", *given, options={})
+    return made
+
+
+def test_no_sink_is_laid_in_folders_by_what_data_says() -> None:
+    """Flink keeps a writer, of megabytes, for each folder: their number may not be that of an event's values."""
+    tables = sinks()
+    assert tables.keys() == {"archive_table", "closings_table", "letters_table", "tiles_table"}
+    folders = {name: set(re.findall(r"`(\w+)`", "".join(re.findall(r"PARTITIONED BY \((.*)\)", table)))) for name, table in tables.items()}
+    assert folders == {name: set(flink.FOLDERS) if name == "archive_table" else set() for name in tables}
+    assert all(table.count("PARTITIONED BY") <= 1 for table in tables.values())
+    for name, (_, expression) in flink.FOLDERS.items():
+        assert "`" not in expression, "an expression of a column"
+        assert f"  {expression} AS `{name}`" in flink.archive_query(DEPARTURES, {})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.watermarks import NONE, TICK, Watermarks
+from features.watermarks import NONE, TICK, Extent, Watermarks
 
 LATENESS_MS, IDLE_MS = 7, 10_000
 STARVED_S = 60.0
@@ -26,6 +26,7 @@ class World:
         self.now_s = 1_000.0
         self.pauses = list[float]()
         self.logs = dict.fromkeys(range(partitions), (0, 0))
+        self.open_from = dict[int, int]()
         self.read = dict.fromkeys(range(partitions), 0)
         self.arriving = dict[int, int]()
         self.watermarks = Watermarks(
@@ -37,8 +38,8 @@ class World:
             pause=self._pause,
         )
 
-    def extents(self) -> Mapping[int, tuple[int, int]]:
-        return dict(self.logs)
+    def extents(self) -> Mapping[int, Extent]:
+        return {number: Extent(first=first, decided=self.open_from.get(number, end), end=end) for number, (first, end) in self.logs.items()}
 
     def publish(self, partition: int, records: int = 1) -> None:
         first, end = self.logs[partition]
@@ -179,6 +180,37 @@ def test_offsets_that_no_reader_is_given_do_not_hold_time_back_for_ever() -> Non
     assert world.advance([(0, 950)]) == [950 - LATENESS_MS]
 
 
+def test_an_open_transaction_holds_time_back_however_long_it_is_open() -> None:
+    """Its events may be committed yet: time that ran ahead of them would make them late."""
+    world = World()
+    world.advance([(0, 100), (1, 100)])
+    world.publish(1, 3)
+    world.open_from = {1: 1}
+    for minute in range(1, 60):
+        world.now_s += STARVED_S
+        assert world.advance([(0, 60_000 * minute)]) == [100 - LATENESS_MS]
+    world.open_from = {}
+    world.publish(1)  # the marker of its commit
+    world.now_s += 1
+    assert world.tick() == 100 - LATENESS_MS, "what was committed is still to be read"
+    assert world.advance([(1, 200), (1, 300)]) == [200 - LATENESS_MS, 300 - LATENESS_MS]
+
+
+def test_an_aborted_transaction_holds_time_back_no_longer_than_other_offsets_that_no_reader_is_given() -> None:
+    world = World()
+    world.advance([(0, 100), (1, 100)])
+    world.publish(1, 3)
+    world.open_from = {1: 1}
+    world.now_s += 10 * STARVED_S
+    assert world.advance([(0, 900)]) == [100 - LATENESS_MS]
+    world.open_from = {}
+    world.publish(1)
+    world.now_s += 1
+    assert world.advance([(0, 900)]) == [100 - LATENESS_MS]
+    world.now_s += STARVED_S
+    assert world.advance([(0, 900)]) == [900 - LATENESS_MS]
+
+
 def test_a_slow_reader_does_not_take_for_idle_what_it_has_not_come_to() -> None:
     world = World()
     world.publish(0, 10)
@@ -208,7 +240,7 @@ def test_a_new_partition_is_found() -> None:
 def test_a_log_that_does_not_answer_leaves_everything_as_it_was() -> None:
     world = World(partitions=1)
 
-    def refuse() -> Mapping[int, tuple[int, int]]:
+    def refuse() -> Mapping[int, Extent]:
         raise ConnectionError
 
     answering = world.extents

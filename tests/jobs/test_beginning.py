@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
                 "_arrived": pa.array([NOON + offset for _, offset, _ in rows], pa.int64()),
             }
         )
-        day = tmp_path / "day=2013-10-01"
+        day = tmp_path / "written=2013-10-01"
         day.mkdir(exist_ok=True)
         pq.write_table(table, day / f"part-{number}")
         pq.write_table(table.slice(0, 1), day / f".part-{number}.inprogress")

@@ -108,6 +108,16 @@ def test_tombstone_empty_and_foreign_bytes(decoder: Decoder) -> None:
     assert reason(decoder, b"\x00\x00\x00\x01") == "truncated: the schema id ends early"
 
 
+def test_nothing_is_kept_of_what_is_unknown(decoder: Decoder) -> None:
+    """There are 2³² schema ids and 2⁶⁴ fingerprints that a record may name."""
+    before = len(vars(decoder)["_readers"])
+    bodies = [
+        header + number.to_bytes(size, "big") + b"body" for number in range(1, 200) for header, size in ((b"\0", 4), (b"\xc3\x01", 8))
+    ]
+    assert decoder.decode(bodies).kind.tolist() == [BAD] * len(bodies)
+    assert len(vars(decoder)["_readers"]) == before
+
+
 def test_unknown_fingerprint(decoder: Decoder) -> None:
     assert reason(decoder, b"\xc3\x01" + bytes(8) + b"abc") == 'unknown-fingerprint: 0000000000000000 is no version of "reading"'
 

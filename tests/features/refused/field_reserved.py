@@ -1,4 +1,4 @@
-# s: schema "scored" has a field "day", a name that is reserved for the pipeline; rename the field ({file})
+# s: schema "scored" has a field "written", a name that is reserved for the pipeline; rename the field ({file})
 from __future__ import annotations
 
 from features import Count, FeatureView, Source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +49,16 @@ class Payments:
         topic: Its name.
         count: How many, besides the last of each partition.
         cards: How many different ones, each as frequent as the others.
-        per_minute: How many events are of the same minute.
+        per_minute: How many events are of the same minute, on average.
+        start_ms: Where event time begins.
         first: How many more come before them, with a record that is no event, for a job to be warm.
     """
 
     topic: str = TOPIC
     count: int
     cards: int = CARDS
-    per_minute: int = EVENTS_PER_MINUTE
+    per_minute: float = EVENTS_PER_MINUTE
+    start_ms: int = START_MS
     first: int = 0
 
     @property
@@ -81,7 +84,7 @@ def ensure(settings: Settings, truth: Path, payments: Payments) -> None:
     made = events(payments, rng)
     time_ms = np.asarray(made["event_time"])
     published = np.argsort(time_ms + rng.integers(0, DISORDER_MS, payments.count), kind="stable")
-    _publish(settings, payments, made.take(published), end_ms=START_MS + (_minutes(payments) + 10) * MINUTE_MS)
+    _publish(settings, payments, made.take(published), end_ms=payments.start_ms + (_minutes(payments) + 10) * MINUTE_MS)
     truth.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(tiles_of(made), truth)
 
@@ -89,7 +92,7 @@ def ensure(settings: Settings, truth: Path, payments: Payments) -> None:
 def events(payments: Payments, rng: np.random.Generator | None = None) -> pa.Table:
     """Them, in the order of their times."""
     rng = np.random.default_rng(_SEED) if rng is None else rng
-    time_ms = np.sort(rng.integers(0, _minutes(payments) * MINUTE_MS, payments.count)) + START_MS
+    time_ms = np.sort(rng.integers(0, _minutes(payments) * MINUTE_MS, payments.count)) + payments.start_ms
     card = np.array([f"card-{number:04}" for number in range(payments.cards)])[rng.integers(0, payments.cards, payments.count)]
     amount = np.round(rng.lognormal(4.0, 1.5, payments.count), 2)
     return pa.table({"payment_id": np.arange(payments.count).astype(str), "event_time": time_ms, "card": card, "amount": amount})
@@ -106,7 +109,7 @@ def tiles_of(events: pa.Table, *, above: float | None = None) -> pa.Table:
 
 
 def _minutes(payments: Payments) -> int:
-    return max(1, payments.count // payments.per_minute)
+    return max(1, math.floor(payments.count / payments.per_minute + 1e-6))  # a span of years is many minutes for an event
 
 
 def _published(settings: Settings, topic: str) -> int:

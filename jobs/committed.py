@@ -1,0 +1,91 @@
+"""Kafka as every reader of ours sees it: what is committed, and nothing else. Records of aborted transactions do not exist for any of them.
+
+Every consumer, every Flink source and every question for an end is made here, so that none can forget it; a test holds that it stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not marked as exports
+
+Place = tuple[str, int]
+"""A topic, and a partition of it."""
+
+_LEVEL = {"isolation.level": "read_committed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """Where a partition ends.
+
+    Attributes:
+        decided: The offset up to which all transactions are committed or aborted (Kafka's last stable offset): readers get no further.
+        head: The offset that its next record will have; the same, unless a transaction is open.
+    """
+
+    decided: int
+    head: int
+
+    @property
+    def undecided(self) -> int:
+        """How many offsets lie behind an open transaction, its own and others'."""
+        return self.head - self.decided
+
+
+def consumer(servers: str, group: str, options: Mapping[str, str | int | bool] | None = None) -> Consumer:
+    """A consumer that commits nothing by itself and raises its faults rather than printing them.
+
+    Args:
+        servers: Kafka's bootstrap servers.
+        group: Required, also where nothing is ever committed.
+        options: More, of librdkafka.
+    """
+    own = {"bootstrap.servers": servers, "group.id": group, "enable.auto.commit": False, "log_level": 0}
+    return Consumer({**own, **(options or {}), **_LEVEL})
+
+
+def source(servers: str, topics: Sequence[str], *, group: str, start: str = "group-offsets") -> dict[str, str]:
+    """The options of a Flink table that reads topics.
+
+    Args:
+        servers: Kafka's bootstrap servers.
+        topics: Their names.
+        group: Under which the job commits what it has read.
+        start: Where a job without state begins; `group-offsets` of a group without any is the earliest record.
+    """
+    return {
+        "connector": "kafka",
+        "topic": ";".join(topics),
+        "properties.bootstrap.servers": servers,
+        "properties.group.id": group,
+        "properties.auto.offset.reset": "earliest",
+        "scan.startup.mode": start,
+        **{f"properties.{name}": value for name, value in _LEVEL.items()},
+    }
+
+
+def firsts(admin: AdminClient, places: Iterable[Place], *, timeout_s: float) -> dict[Place, int]:
+    """The offset of the oldest record of each partition that is kept. Raises KafkaException."""
+    asked = {TopicPartition(*place): OffsetSpec.earliest() for place in places}  # type: ignore[no-untyped-call]
+    answers = admin.list_offsets(asked, request_timeout=timeout_s) if asked else {}
+    return {(place.topic, place.partition): int(answer.result().offset) for place, answer in answers.items()}
+
+
+def ends(admin: AdminClient, places: Iterable[Place], *, timeout_s: float) -> dict[Place, End]:
+    """Where each partition ends now. Raises KafkaException."""
+    asked = {TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
+    if not asked:
+        return {}
+    decided, heads = (
+        admin.list_offsets(asked, isolation_level=level, request_timeout=timeout_s)
+        for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+    )
+    found = {}
+    for place in asked:
+        stable, head = int(decided[place].result().offset), int(heads[place].result().offset)
+        # Two questions are two moments: what was decided between them is not undecided.
+        found[place.topic, place.partition] = End(decided=stable, head=max(stable, head))
+    return found

@@ -1,0 +1,1 @@
+"""One view of each source: the same of a day, of a month and of ten years."""
