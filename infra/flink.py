@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from infra.service import tail
 from infra.settings import Settings
 from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
 
+_TROUBLED = frozenset({"FAILING", "RESTARTING"})
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -65,6 +67,11 @@ class Job:
     restarts: int
     checkpoint: str | None
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether it has failed and has not been restored yet."""
+        return self.state in _TROUBLED
+
 
 class RefusedError(ServiceError):
     """Flink answered, with an error."""
@@ -78,9 +85,10 @@ class RefusedError(ServiceError):
 class Cluster:
     """The REST endpoint of a Flink cluster."""
 
-    def __init__(self, url: str) -> None:
-        """Remember where it is; nothing is asked yet."""
+    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+        """Remember where it is, and how long an answer may take; nothing is asked yet."""
         self.url = url
+        self._timeout_s = timeout_s
 
     def jobs(self) -> list[Job]:
         """All jobs that the cluster remembers, newest first. Raises ServiceError when it does not answer."""
@@ -110,8 +118,30 @@ class Cluster:
 
     def failure(self, job_id: str) -> str | None:
         """What a job last failed of, in one line."""
-        history = self._ask(f"/jobs/{job_id}/exceptions?maxExceptions=1")["exceptionHistory"]["entries"]
-        return _root_cause(history[0]["stacktrace"].splitlines()) if history else None
+        history = self._failures(job_id)
+        return root_cause(history[0]["stacktrace"].splitlines()) if history else None
+
+    def trouble(self, job: Job, *, now_ms: int) -> str | None:
+        """What is to be told of a job that does not run, or has failed meanwhile, in one line; None of one that is well."""
+        if job.state in ENDED or not (job.is_troubled or job.restarts or job.tasks[0] < job.tasks[1]):
+            return None
+        running, tasks = job.tasks
+        since_ms = int(self._ask(f"/jobs/{job.id}")["timestamps"][job.state])
+        told = [f"{job.state} since {_clock(since_ms)} ({max(0, now_ms - since_ms) // 1000} s)"]
+        if running < tasks:
+            told.append(f"{running} of {tasks} tasks run")
+        failures = self._failures(job.id)
+        if job.restarts or failures:
+            told.append(f"restarted {job.restarts}×")
+        if failures:
+            cause = root_cause(str(failures[0]["stacktrace"]).splitlines()) or str(failures[0]["exceptionName"])
+            told.append(f"failed last {_clock(int(failures[0]['timestamp']))}: {cause}")
+        return f"{job.name}: {', '.join(told)}"
+
+    def _failures(self, job_id: str) -> list[dict[str, Any]]:
+        """What a job failed of last; nothing where it never did."""
+        listed: list[dict[str, Any]] = self._ask(f"/jobs/{job_id}/exceptions?maxExceptions=1")["exceptionHistory"]["entries"]
+        return listed
 
     def _job(self, entry: Mapping[str, Any]) -> Job:
         metrics = self._ask(f"/jobs/{entry['jid']}/metrics?get=numRestarts")
@@ -137,7 +167,7 @@ class Cluster:
 
     def _ask(self, path: str, *, method: str = "GET") -> Any:
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=10) as answer:
+            with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=self._timeout_s) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as refused:
             raise RefusedError(f"flink at {self.url}: refused {path}: HTTP {refused.code}", refused.code) from refused
@@ -265,7 +295,7 @@ def _run_client(command: Sequence[str], *, name: str, log: Path, settings: Setti
         lines = tail(log)
         ended = next((match for line in reversed(lines) if (match := _DRIVER_ENDED.search(line))), None)
         error = _DRIVER_ERRORS.get(ended[1] if ended else "", ServiceError)
-        raise error(f"job {name}: not submitted: {_root_cause(lines) or f'exit code {code}'} (log: {log})")
+        raise error(f"job {name}: not submitted: {root_cause(lines) or f'exit code {code}'} (log: {log})")
     return log.read_text(errors="replace")
 
 
@@ -292,7 +322,11 @@ def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Sett
         time.sleep(0.2)
 
 
-def _root_cause(lines: Sequence[str]) -> str | None:
+def _clock(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%H:%M:%SZ}"
+
+
+def root_cause(lines: Sequence[str]) -> str | None:
     """The line of a log or stack trace that a person would look for: our own clear line, else the innermost exception."""
     for line in reversed(lines):
         if line.startswith("tidemark: "):
