@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra import flink_cluster, log4j
+from infra.flink_needs import Needs, Room, misfit
 from infra.java import QUICK, java_home, temporary
 from infra.service import tail
 from infra.settings import Settings
@@ -35,6 +36,7 @@ _SUBMITTED = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 _CAUSE = re.compile(r"^(?:Caused by: )?((?:\w+\.)*\w*(?:Error|Exception)\b.*)$")
 _DRIVER_ENDED = re.compile(r"Python process exits with code: (\d+)")
 _DRIVER_ERRORS: dict[str, type[TidemarkError]] = {str(error.exit_code): error for error in (DefinitionError, SettingError, DataError)}
+_OTHER_GRAPH = re.compile(r"Cannot map checkpoint/savepoint state|There is no operator for the state|current maximum parallelism")
 _WRAPPER = re.compile(r"Python process exits with code|ProgramAbortException")
 _JVM = ("-Xmx640m", "-Xss4m", "-XX:+UseSerialGC", *QUICK)
 _DRIVER = """\
@@ -138,6 +140,12 @@ class Cluster:
             told.append(f"failed last {_clock(int(failures[0]['timestamp']))}: {cause}")
         return f"{job.name}: {', '.join(told)}"
 
+    def room(self) -> Room:
+        """What there is for a job. Raises ServiceError when the cluster does not answer."""
+        configuration = {str(entry["key"]): str(entry["value"]) for entry in self._ask("/jobmanager/config")}
+        running = [job.name for job in self.jobs() if job.state not in ENDED]
+        return Room.of(self._ask("/taskmanagers")["taskmanagers"], configuration, running)
+
     def _failures(self, job_id: str) -> list[dict[str, Any]]:
         """What a job failed of last; nothing where it never did."""
         listed: list[dict[str, Any]] = self._ask(f"/jobs/{job_id}/exceptions?maxExceptions=1")["exceptionHistory"]["entries"]
@@ -204,13 +212,15 @@ def submit(module: str, arguments: Sequence[str], *, name: str, settings: Settin
         raise ServiceError(
             f"job {name} is {other.state.lower()} already (id {other.id}); end it with `tidemark cancel {name}`, or give another --name"
         )
+    if fault := misfit(Needs(slots=settings.parallelism), cluster.room(), settings):  # what it needs besides, its driver knows
+        raise ServiceError(f"job {name}: not submitted: {fault}")
     checkpoint = None if fresh else newest_checkpoint(settings, name)
     log = settings.home / "logs" / f"submit-{name}.log"
     output = _run_client(_client_command(module, arguments, name, checkpoint, settings), name=name, log=log, settings=settings)
     submitted = _SUBMITTED.search(output)
     if submitted is None:
         raise ServiceError(f"job {name}: nothing was submitted: {(output.splitlines() or ['no output'])[-1]} (log: {log})")
-    _wait_until_it_runs(cluster, submitted[1], name, settings, resumed=checkpoint is not None)
+    _wait_until_it_runs(cluster, submitted[1], name, settings)
     return submitted[1]
 
 
@@ -299,9 +309,8 @@ def _run_client(command: Sequence[str], *, name: str, log: Path, settings: Setti
     return log.read_text(errors="replace")
 
 
-def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Settings, *, resumed: bool) -> None:
+def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Settings) -> None:
     deadline = time.monotonic() + settings.start_timeout_ms / 1000
-    advice = "; if the job's definitions have changed since its checkpoint, submit with --fresh" if resumed else ""
     while True:
         job = cluster.job(job_id)
         running, tasks = job.tasks
@@ -310,9 +319,7 @@ def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Sett
         if job.state in ENDED or job.restarts > 0:
             cause = cluster.failure(job_id) or f"it is {job.state}"
             cluster.cancel(job_id)
-            raise ServiceError(
-                f"job {name}: failed at its start and was cancelled: {cause}{advice} ({cluster.url}/#/job/{job_id}/exceptions)"
-            )
+            raise ServiceError(f"job {name}: failed at its start and was cancelled: {cause} ({cluster.url}/#/job/{job_id}/exceptions)")
         if time.monotonic() > deadline:
             cluster.cancel(job_id)
             limit = f"{settings.start_timeout_ms / 1000:g} s (TIDEMARK_START_TIMEOUT)"
@@ -331,5 +338,15 @@ def root_cause(lines: Sequence[str]) -> str | None:
     for line in reversed(lines):
         if line.startswith("tidemark: "):
             return line.removeprefix("tidemark: ")
+    if any(_OTHER_GRAPH.search(line) for line in lines):
+        return (
+            "its graph is not that of its checkpoint: definitions, a parallelism of 1, the stages of a model or Tidemark itself have changed; "
+            "submit it with --fresh"
+        )
     causes = [match[1] for line in lines if (match := _CAUSE.match(line.strip())) and not _WRAPPER.search(line)]
-    return causes[-1][:300] if causes else None
+    return _shorten(causes[-1], 300) if causes else None
+
+
+def _shorten(text: str, most: int) -> str:
+    """A line of others, cut where it is too long to be one."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -47,7 +47,7 @@ NO_LOGIN = {
 
 _MEBI = 1 << 20
 _JOBMANAGER = {"heap": 448, "metaspace": 320}
-_TASKMANAGER = {"framework_heap": 128, "task_heap": 832, "network": 128, "direct": 384, "metaspace": 512, "overhead": 256}
+_TASKMANAGER = {"framework_heap": 128, "task_heap": 832, "direct": 384, "metaspace": 512, "overhead": 256}
 
 
 def home() -> Path:
@@ -111,11 +111,11 @@ def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ...]:
         (settings, folder, environ),
     )
     heap = _TASKMANAGER["framework_heap"] + _TASKMANAGER["task_heap"]
-    direct = _TASKMANAGER["direct"] + _TASKMANAGER["network"]
+    direct = _TASKMANAGER["direct"] * _MEBI + settings.flink_network_memory_bytes
     options = (
         f"-Xmx{heap}m",
         "-Xms256m",
-        f"-XX:MaxDirectMemorySize={direct}m",
+        f"-XX:MaxDirectMemorySize={direct}",
         f"-XX:MaxMetaspaceSize={_TASKMANAGER['metaspace']}m",
         "-XX:+UseG1GC",
         EXIT_WITHOUT_MEMORY,
@@ -207,9 +207,10 @@ def _configuration(settings: Settings, folder: Path, rest: int, rpc: int) -> Map
         "taskmanager.memory.framework.heap.size": memory["framework_heap"],
         "taskmanager.memory.task.heap.size": memory["task_heap"],
         # Of the window operators, for the most part; none of it is taken before it is used.
+        "taskmanager.memory.managed.consumer-weights": "OPERATOR:90,STATE_BACKEND:90,PYTHON:10",  # of Python's part nothing is ever taken
         "taskmanager.memory.managed.size": f"{slots * settings.flink_slot_memory_bytes}b",
-        "taskmanager.memory.network.min": memory["network"],
-        "taskmanager.memory.network.max": memory["network"],
+        "taskmanager.memory.network.min": f"{settings.flink_network_memory_bytes}b",
+        "taskmanager.memory.network.max": f"{settings.flink_network_memory_bytes}b",
         "taskmanager.memory.framework.off-heap.size": f"{128 * _MEBI}b",
         "taskmanager.memory.task.off-heap.size": f"{(_TASKMANAGER['direct'] - 128) * _MEBI}b",
         "taskmanager.memory.jvm-metaspace.size": memory["metaspace"],

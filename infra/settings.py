@@ -152,6 +152,9 @@ class Settings:
     flink_slot_memory_bytes: int = _setting(
         _size, default=512 << 20, doc="for the window operators of a slot of the embedded cluster; taken when it is used"
     )
+    flink_network_memory_bytes: int = _setting(
+        _size, default=128 << 20, doc="for what the tasks of a TaskManager of the embedded cluster hand on to each other; taken at once"
+    )
     flink_taskmanagers: int = _setting(
         _whole(1, 16), default=1, doc="TaskManagers of the embedded cluster, among which its slots are divided"
     )
