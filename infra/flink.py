@@ -15,17 +15,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from infra import flink_cluster, log4j
+from infra.flink_needs import Needs, Room, misfit
 from infra.java import QUICK, java_home, temporary
 from infra.service import tail
 from infra.settings import Settings
 from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
 
+_TROUBLED = frozenset({"FAILING", "RESTARTING"})
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -33,6 +36,7 @@ _SUBMITTED = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 _CAUSE = re.compile(r"^(?:Caused by: )?((?:\w+\.)*\w*(?:Error|Exception)\b.*)$")
 _DRIVER_ENDED = re.compile(r"Python process exits with code: (\d+)")
 _DRIVER_ERRORS: dict[str, type[TidemarkError]] = {str(error.exit_code): error for error in (DefinitionError, SettingError, DataError)}
+_OTHER_GRAPH = re.compile(r"Cannot map checkpoint/savepoint state|There is no operator for the state|current maximum parallelism")
 _WRAPPER = re.compile(r"Python process exits with code|ProgramAbortException")
 _JVM = ("-Xmx640m", "-Xss4m", "-XX:+UseSerialGC", *QUICK)
 _DRIVER = """\
@@ -65,6 +69,11 @@ class Job:
     restarts: int
     checkpoint: str | None
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether it has failed and has not been restored yet."""
+        return self.state in _TROUBLED
+
 
 class RefusedError(ServiceError):
     """Flink answered, with an error."""
@@ -78,9 +87,10 @@ class RefusedError(ServiceError):
 class Cluster:
     """The REST endpoint of a Flink cluster."""
 
-    def __init__(self, url: str) -> None:
-        """Remember where it is; nothing is asked yet."""
+    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+        """Remember where it is, and how long an answer may take; nothing is asked yet."""
         self.url = url
+        self._timeout_s = timeout_s
 
     def jobs(self) -> list[Job]:
         """All jobs that the cluster remembers, newest first. Raises ServiceError when it does not answer."""
@@ -110,8 +120,36 @@ class Cluster:
 
     def failure(self, job_id: str) -> str | None:
         """What a job last failed of, in one line."""
-        history = self._ask(f"/jobs/{job_id}/exceptions?maxExceptions=1")["exceptionHistory"]["entries"]
-        return _root_cause(history[0]["stacktrace"].splitlines()) if history else None
+        history = self._failures(job_id)
+        return root_cause(history[0]["stacktrace"].splitlines()) if history else None
+
+    def trouble(self, job: Job, *, now_ms: int) -> str | None:
+        """What is to be told of a job that does not run, or has failed meanwhile, in one line; None of one that is well."""
+        if job.state in ENDED or not (job.is_troubled or job.restarts or job.tasks[0] < job.tasks[1]):
+            return None
+        running, tasks = job.tasks
+        since_ms = int(self._ask(f"/jobs/{job.id}")["timestamps"][job.state])
+        told = [f"{job.state} since {_clock(since_ms)} ({max(0, now_ms - since_ms) // 1000} s)"]
+        if running < tasks:
+            told.append(f"{running} of {tasks} tasks run")
+        failures = self._failures(job.id)
+        if job.restarts or failures:
+            told.append(f"restarted {job.restarts}×")
+        if failures:
+            cause = root_cause(str(failures[0]["stacktrace"]).splitlines()) or str(failures[0]["exceptionName"])
+            told.append(f"failed last {_clock(int(failures[0]['timestamp']))}: {cause}")
+        return f"{job.name}: {', '.join(told)}"
+
+    def room(self) -> Room:
+        """What there is for a job. Raises ServiceError when the cluster does not answer."""
+        configuration = {str(entry["key"]): str(entry["value"]) for entry in self._ask("/jobmanager/config")}
+        running = [job.name for job in self.jobs() if job.state not in ENDED]
+        return Room.of(self._ask("/taskmanagers")["taskmanagers"], configuration, running)
+
+    def _failures(self, job_id: str) -> list[dict[str, Any]]:
+        """What a job failed of last; nothing where it never did."""
+        listed: list[dict[str, Any]] = self._ask(f"/jobs/{job_id}/exceptions?maxExceptions=1")["exceptionHistory"]["entries"]
+        return listed
 
     def _job(self, entry: Mapping[str, Any]) -> Job:
         metrics = self._ask(f"/jobs/{entry['jid']}/metrics?get=numRestarts")
@@ -137,7 +175,7 @@ class Cluster:
 
     def _ask(self, path: str, *, method: str = "GET") -> Any:
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=10) as answer:
+            with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=self._timeout_s) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as refused:
             raise RefusedError(f"flink at {self.url}: refused {path}: HTTP {refused.code}", refused.code) from refused
@@ -174,13 +212,15 @@ def submit(module: str, arguments: Sequence[str], *, name: str, settings: Settin
         raise ServiceError(
             f"job {name} is {other.state.lower()} already (id {other.id}); end it with `tidemark cancel {name}`, or give another --name"
         )
+    if fault := misfit(Needs(slots=settings.parallelism), cluster.room(), settings):  # what it needs besides, its driver knows
+        raise ServiceError(f"job {name}: not submitted: {fault}")
     checkpoint = None if fresh else newest_checkpoint(settings, name)
     log = settings.home / "logs" / f"submit-{name}.log"
     output = _run_client(_client_command(module, arguments, name, checkpoint, settings), name=name, log=log, settings=settings)
     submitted = _SUBMITTED.search(output)
     if submitted is None:
         raise ServiceError(f"job {name}: nothing was submitted: {(output.splitlines() or ['no output'])[-1]} (log: {log})")
-    _wait_until_it_runs(cluster, submitted[1], name, settings, resumed=checkpoint is not None)
+    _wait_until_it_runs(cluster, submitted[1], name, settings)
     return submitted[1]
 
 
@@ -265,13 +305,12 @@ def _run_client(command: Sequence[str], *, name: str, log: Path, settings: Setti
         lines = tail(log)
         ended = next((match for line in reversed(lines) if (match := _DRIVER_ENDED.search(line))), None)
         error = _DRIVER_ERRORS.get(ended[1] if ended else "", ServiceError)
-        raise error(f"job {name}: not submitted: {_root_cause(lines) or f'exit code {code}'} (log: {log})")
+        raise error(f"job {name}: not submitted: {root_cause(lines) or f'exit code {code}'} (log: {log})")
     return log.read_text(errors="replace")
 
 
-def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Settings, *, resumed: bool) -> None:
+def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Settings) -> None:
     deadline = time.monotonic() + settings.start_timeout_ms / 1000
-    advice = "; if the job's definitions have changed since its checkpoint, submit with --fresh" if resumed else ""
     while True:
         job = cluster.job(job_id)
         running, tasks = job.tasks
@@ -280,9 +319,7 @@ def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Sett
         if job.state in ENDED or job.restarts > 0:
             cause = cluster.failure(job_id) or f"it is {job.state}"
             cluster.cancel(job_id)
-            raise ServiceError(
-                f"job {name}: failed at its start and was cancelled: {cause}{advice} ({cluster.url}/#/job/{job_id}/exceptions)"
-            )
+            raise ServiceError(f"job {name}: failed at its start and was cancelled: {cause} ({cluster.url}/#/job/{job_id}/exceptions)")
         if time.monotonic() > deadline:
             cluster.cancel(job_id)
             limit = f"{settings.start_timeout_ms / 1000:g} s (TIDEMARK_START_TIMEOUT)"
@@ -292,10 +329,24 @@ def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Sett
         time.sleep(0.2)
 
 
-def _root_cause(lines: Sequence[str]) -> str | None:
+def _clock(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%H:%M:%SZ}"
+
+
+def root_cause(lines: Sequence[str]) -> str | None:
     """The line of a log or stack trace that a person would look for: our own clear line, else the innermost exception."""
     for line in reversed(lines):
         if line.startswith("tidemark: "):
             return line.removeprefix("tidemark: ")
+    if any(_OTHER_GRAPH.search(line) for line in lines):
+        return (
+            "its graph is not that of its checkpoint: definitions, a parallelism of 1, the stages of a model or Tidemark itself have changed; "
+            "submit it with --fresh"
+        )
     causes = [match[1] for line in lines if (match := _CAUSE.match(line.strip())) and not _WRAPPER.search(line)]
-    return causes[-1][:300] if causes else None
+    return _shorten(causes[-1], 300) if causes else None
+
+
+def _shorten(text: str, most: int) -> str:
+    """A line of others, cut where it is too long to be one."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

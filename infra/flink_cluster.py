@@ -1,4 +1,4 @@
-"""The embedded Flink cluster: JobManager and TaskManager from the pip package, processes of their own, loopback only."""
+"""The embedded Flink cluster: JobManager and TaskManagers from the pip package, processes of their own, loopback only."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import os
 import shutil
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from infra import jars, log4j
-from infra.java import QUICK, compiler, java_environment, temporary
+from infra.java import EXIT_WITHOUT_MEMORY, QUICK, compiler, java_environment, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec
 from infra.settings import Settings
 from schemas.errors import SettingError
@@ -45,7 +47,7 @@ NO_LOGIN = {
 
 _MEBI = 1 << 20
 _JOBMANAGER = {"heap": 448, "metaspace": 320}
-_TASKMANAGER = {"framework_heap": 128, "task_heap": 832, "managed": 3072, "network": 128, "direct": 384, "metaspace": 512, "overhead": 256}
+_TASKMANAGER = {"framework_heap": 128, "task_heap": 832, "direct": 384, "metaspace": 512, "overhead": 256}
 
 
 def home() -> Path:
@@ -76,8 +78,8 @@ def environment(conf: Path, scratch: Path) -> dict[str, str]:
     return java_environment() | {name: str(folder) for name, folder in folders.items()}
 
 
-def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec]:
-    """How to run the JobManager and the TaskManager.
+def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ...]:
+    """How to run the JobManager and the TaskManagers.
 
     Raises:
         ServiceError: The fixed port is taken.
@@ -101,60 +103,85 @@ def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ServiceSpec
             "-Xms128m",
             f"-XX:MaxMetaspaceSize={_JOBMANAGER['metaspace']}m",
             "-XX:+UseSerialGC",
+            EXIT_WITHOUT_MEMORY,
             *QUICK,
             *scratch,
         ),
-        (settings, folder, environ, rest),
+        Member(rest=rest),
+        (settings, folder, environ),
     )
     heap = _TASKMANAGER["framework_heap"] + _TASKMANAGER["task_heap"]
-    direct = _TASKMANAGER["direct"] + _TASKMANAGER["network"]
-    taskmanager = _service(
-        "flink-taskmanager",
-        "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
-        (
-            f"-Xmx{heap}m",
-            "-Xms256m",
-            f"-XX:MaxDirectMemorySize={direct}m",
-            f"-XX:MaxMetaspaceSize={_TASKMANAGER['metaspace']}m",
-            "-XX:+UseG1GC",
-            *compiler(settings),
-            *scratch,
-        ),
-        (settings, folder, environ, rest),
+    direct = _TASKMANAGER["direct"] * _MEBI + settings.flink_network_memory_bytes
+    options = (
+        f"-Xmx{heap}m",
+        "-Xms256m",
+        f"-XX:MaxDirectMemorySize={direct}",
+        f"-XX:MaxMetaspaceSize={_TASKMANAGER['metaspace']}m",
+        "-XX:+UseG1GC",
+        EXIT_WITHOUT_MEMORY,
+        *compiler(settings),
+        *scratch,
     )
-    return jobmanager, taskmanager
+    names = ["flink-taskmanager", *(f"flink-taskmanager-{number}" for number in range(2, settings.flink_taskmanagers + 1))]
+    main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+    return jobmanager, *(_service(name, main, options, Member(rest=rest, name=name), (settings, folder, environ)) for name in names)
 
 
-def _service(name: str, main: str, options: tuple[str, ...], run: tuple[Settings, Path, Mapping[str, str], int]) -> ServiceSpec:
-    settings, folder, environ, rest = run
+@dataclass(kw_only=True)
+class Member:
+    """A process of the cluster, as the JobManager tells of it: itself, or a TaskManager by its name."""
+
+    rest: int
+    name: str | None = None
+    _heard: int | None = field(default=None, init=False)
+
+    def ready(self) -> bool:
+        """Whether it serves."""
+        told = self._told()
+        return told is not None and (self.name is None or self.name in told)
+
+    def alive(self) -> bool | None:
+        """Whether it answers; for a TaskManager: whether a heartbeat of it has come since the last question, None where the JobManager is silent."""
+        told = self._told()
+        if told is None or self.name is None:
+            return told is not None if self.name is None else None
+        before, self._heard = self._heard, told.get(self.name)
+        return self._heard is not None and self._heard != before
+
+    def _told(self) -> dict[str, int] | None:
+        """TaskManager → time of its last heartbeat; None while the REST endpoint does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.rest}/taskmanagers", timeout=2.0) as answer:
+                listed: list[dict[str, Any]] = json.load(answer)["taskmanagers"]
+                return {str(each["id"]): int(each["timeSinceLastHeartbeat"]) for each in listed}  # a time, whatever Flink calls it
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+def _service(name: str, main: str, options: tuple[str, ...], member: Member, run: tuple[Settings, Path, Mapping[str, str]]) -> ServiceSpec:
+    settings, folder, environ = run
     logs = settings.home / "logs"
     java = (f"{environ['JAVA_HOME']}/bin/java", *options, *JVM_ACCESS, *log4j.options(folder / "conf", log=logs / f"{name}.log"))
-    wanted = 0 if name == "flink-jobmanager" else settings.flink_slots
+    # A replacement has the name of the one that it replaces: the JobManager gives up the lost one when it hears of it.
+    named = () if member.name is None else ("-D", f"taskmanager.resource-id={name}")
     return ServiceSpec(
         name=name,
-        command=(*java, "-cp", _services_classpath(settings), main, "--configDir", str(folder / "conf")),
+        command=(*java, "-cp", _services_classpath(settings), main, "--configDir", str(folder / "conf"), *named),
         environ=environ,
         folder=folder,
-        port=rest,
+        port=member.rest,
         port_setting="TIDEMARK_FLINK_PORT",
         output=logs / f"{name}.out",
         log=logs / f"{name}.log",
-        ready=lambda: _slots(rest) >= wanted,
+        ready=member.ready,
+        alive=member.alive,
     )
-
-
-def _slots(rest: int) -> int:
-    """Task slots that the cluster has; -1 while its REST endpoint does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{rest}/overview", timeout=2.0) as answer:
-            return int(json.load(answer)["slots-total"])
-    except (OSError, ValueError, KeyError):
-        return -1
 
 
 def _configuration(settings: Settings, folder: Path, rest: int, rpc: int) -> Mapping[str, str | float | bool]:
     checkpoints = settings.home / "checkpoints"
     memory = {name: f"{size * _MEBI}b" for name, size in _TASKMANAGER.items()}
+    slots = -(-settings.flink_slots // settings.flink_taskmanagers)  # of each
     return {
         "jobmanager.rpc.address": LOOPBACK,
         "jobmanager.rpc.port": rpc,
@@ -173,14 +200,17 @@ def _configuration(settings: Settings, folder: Path, rest: int, rpc: int) -> Map
         # A laptop that does much besides may take longer than the 10 s after which Flink takes its own processes for lost.
         "pekko.ask.timeout": "60s",
         "web.timeout": 60_000,
-        "taskmanager.numberOfTaskSlots": settings.flink_slots,
+        "taskmanager.numberOfTaskSlots": slots,
+        "taskmanager.load-balance.mode": "SLOTS",  # jobs go to where the fewest run
         # All sizes by name: the JVM is started without Flink's shell scripts, which would work them out in a JVM of their own.
-        "taskmanager.cpu.cores": float(settings.flink_slots),
+        "taskmanager.cpu.cores": float(slots),
         "taskmanager.memory.framework.heap.size": memory["framework_heap"],
         "taskmanager.memory.task.heap.size": memory["task_heap"],
-        "taskmanager.memory.managed.size": memory["managed"],
-        "taskmanager.memory.network.min": memory["network"],
-        "taskmanager.memory.network.max": memory["network"],
+        # Of the window operators, for the most part; none of it is taken before it is used.
+        "taskmanager.memory.managed.consumer-weights": "OPERATOR:90,STATE_BACKEND:90,PYTHON:10",  # of Python's part nothing is ever taken
+        "taskmanager.memory.managed.size": f"{slots * settings.flink_slot_memory_bytes}b",
+        "taskmanager.memory.network.min": f"{settings.flink_network_memory_bytes}b",
+        "taskmanager.memory.network.max": f"{settings.flink_network_memory_bytes}b",
         "taskmanager.memory.framework.off-heap.size": f"{128 * _MEBI}b",
         "taskmanager.memory.task.off-heap.size": f"{(_TASKMANAGER['direct'] - 128) * _MEBI}b",
         "taskmanager.memory.jvm-metaspace.size": memory["metaspace"],
@@ -198,7 +228,9 @@ def _configuration(settings: Settings, folder: Path, rest: int, rpc: int) -> Map
         "restart-strategy.exponential-delay.initial-backoff": "1s",
         "restart-strategy.exponential-delay.max-backoff": "30s",
         "restart-strategy.exponential-delay.reset-backoff-threshold": "2min",
+        # A thread that finds no memory outside of the heap ends the process too, as EXIT_WITHOUT_MEMORY does for the heap.
+        "taskmanager.jvm-exit-on-oom": True,
         # One machine: a lost process is noticed, and its replacement used, within seconds.
         "heartbeat.interval": 2_000,
-        "heartbeat.timeout": 50_000,  # of one that is there and busy; a dead one is noticed by its refused calls, within seconds
+        "heartbeat.timeout": 50_000,  # a dead one is noticed by its refused calls, within seconds, one that hangs by the supervisor
     }

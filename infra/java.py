@@ -17,6 +17,8 @@ QUICK = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
 
 With the room for code that it would have otherwise: by itself it takes a fifth, which Spark's generated code fills in minutes, and then fails.
 """
+EXIT_WITHOUT_MEMORY = "-XX:+ExitOnOutOfMemoryError"
+"""For a service: one whose heap is full goes on with whatever threads are left; its replacement starts from what was kept."""
 _VECTOR_MODULE = "jdk.incubator.vector"
 _LAUNCHER = """#!/bin/sh
 # Spark 4 always asks for {module}, which this trimmed runtime lacks and does not need: drop the option, keep the rest.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra import jars, log4j
-from infra.java import QUICK, compiler, java_environment, temporary
+from infra.java import EXIT_WITHOUT_MEMORY, QUICK, compiler, java_environment, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec, exchange, tail
 from infra.settings import Settings
 from schemas.errors import ServiceError
@@ -21,7 +21,7 @@ LARGEST_RECORD_BYTES = 8 << 20
 _NODE = "1"
 _CLUSTER = "VGlkZW1hcmstbG9jYWwtMQ"  # any 16 bytes in URL-safe base64; there is one cluster in a home
 _FOREVER_MS = str(2**63 - 1)
-_HEAP = ("-Xms128m", "-Xmx448m", "-XX:+UseSerialGC", "-Xss512k")
+_HEAP = ("-Xms128m", "-Xmx448m", "-XX:+UseSerialGC", "-Xss512k", EXIT_WITHOUT_MEMORY)
 _API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 7, -1)  # length, ApiVersions, version 0, correlation id 7, no client id
 _API_ANSWER = struct.pack(">ih", 7, 0)  # the correlation id, no error
 
@@ -56,6 +56,7 @@ def service(settings: Settings, ports: Ports) -> ServiceSpec:
         output=logs / "kafka.out",
         log=logs / "kafka.log",
         ready=lambda: exchange(port, _API_VERSIONS, 10)[4:] == _API_ANSWER,
+        alive=lambda: exchange(port, _API_VERSIONS, 1) != b"",
         prepare=lambda: None if (home / "data" / "meta.properties").exists() else _format(formatting, environ, logs / "kafka-format.out"),
         grace_s=25.0,
     )

@@ -29,13 +29,27 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceState:
-    """One service as the supervisor last saw it."""
+    """One service as the supervisor last saw it.
+
+    Attributes:
+        name: As the user reads it.
+        pid: Of its process.
+        port: Where it is reached.
+        log: The file that it writes.
+        restarts: How often it was replaced.
+        replaced_for: Why, the last time.
+        trouble: What is wrong with it now; empty when nothing is.
+        since: When that began, in seconds since the epoch.
+    """
 
     name: str
     pid: int
     port: int
     log: str
     restarts: int
+    replaced_for: str = ""
+    trouble: str = ""
+    since: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

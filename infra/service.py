@@ -1,7 +1,8 @@
-"""One child process of the embedded runtime: how it is started, known to be ready, ended, and what it last said."""
+"""One child process of the embedded runtime: how it is started, known to be ready and alive, ended, and what it last said."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import random
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from infra.liveness import Liveness, Trouble
 from schemas.errors import ServiceError
 
 LOOPBACK = "127.0.0.1"
@@ -45,6 +47,7 @@ class ServiceSpec:
         output: File that takes stdout and stderr.
         log: The file that the program itself writes; the same as `output` when it has none.
         ready: Whether it serves by now; called again until true.
+        alive: Whether it answers at all; None when that cannot be asked now. Called again and again while it runs.
         prepare: What has to be done ahead of the first start.
         grace_s: How long an orderly end may take.
     """
@@ -58,17 +61,30 @@ class ServiceSpec:
     output: Path
     log: Path
     ready: Callable[[], bool]
+    alive: Callable[[], bool | None]
     prepare: Callable[[], None] = lambda: None
     grace_s: float = 20.0
 
 
 @dataclass(kw_only=True)
 class Service:
-    """A started service; its process may be replaced when it dies."""
+    """A started service; its process is replaced when it dies, and killed when it hangs.
+
+    Attributes:
+        spec: What is run.
+        hang_s: How long it may not answer, once it has; one that starts may take its time, to recover a log or to load a file.
+        restarts: How often it was replaced.
+        replaced_for: Why, the last time.
+        trouble: What is wrong with it now.
+    """
 
     spec: ServiceSpec
+    hang_s: float = 30.0
     process: subprocess.Popen[bytes] = field(init=False)
     restarts: int = field(default=0, init=False)
+    replaced_for: str = field(default="", init=False)
+    trouble: Trouble | None = field(default=None, init=False)
+    _liveness: Liveness = field(init=False)
     _started: float = field(default=0.0, init=False)  # all of time.monotonic
     _again_at: float | None = field(default=None, init=False)
     _pause_s: float = field(default=_FIRST_PAUSE_S, init=False)
@@ -90,14 +106,31 @@ class Service:
                 preexec_fn=_die_with_parent,
             )
         self._started = time.monotonic()
+        self.excuse()
 
     def check(self) -> bool:
         """Whether it serves; raises ServiceError with its last words when it has ended."""
         code = self.process.poll()
         if code is not None:
-            ended = f"ended with exit code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
-            raise ServiceError(f"{self.spec.name}: {ended} while starting: {self.last_words()}")
+            raise ServiceError(f"{self.spec.name}: {_ending(code)} while starting: {self.last_words()}")
         return self.spec.ready()
+
+    def excuse(self) -> None:
+        """Take its silence for that of one that starts, until it answers."""
+        self._liveness = Liveness(process=psutil.Process(self.process.pid), alive=self.spec.alive)
+        self.trouble = None
+
+    def look(self) -> None:
+        """Ask it whether it works; one that has not for too long is killed, with all of its process group, for `revive` to replace."""
+        if self.process.poll() is not None:
+            return
+        self.trouble = self._liveness.ask()
+        if self.trouble is None or self.trouble.counted_s < self.hang_s or not (self._liveness.answered or self._liveness.stopped):
+            return
+        self.replaced_for = f"{self.trouble.what} for {self.trouble.counted_s:.0f} s"
+        print(f"{self.spec.name}: {self.replaced_for}; it is killed", flush=True)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # the only signal that a stopped one takes
 
     def revive(self) -> bool:
         """Start it again if it has died, later each time it does so soon; returns whether that was done now."""
@@ -105,6 +138,9 @@ class Service:
         if self._again_at is None:
             if self.process.poll() is None:
                 return False
+            if self.trouble is None or self.process.returncode != -signal.SIGKILL:
+                self.replaced_for = f"{_ending(self.process.returncode)}: {self.last_words()}"
+            self.trouble = Trouble(what=f"has ended, and is started again: {self.replaced_for}", since=time.time(), counted_s=0.0)
             settled = now - self._started > _SETTLED_S
             self._pause_s = _FIRST_PAUSE_S if settled else min(2 * self._pause_s, _LONGEST_PAUSE_S)
             self._again_at = now + self._pause_s
@@ -140,6 +176,10 @@ class Service:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+
+def _ending(code: int) -> str:
+    return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
 
 
 def _die_with_parent() -> None:

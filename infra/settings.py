@@ -22,6 +22,7 @@ Delivery = Literal["at_least_once", "exactly_once"]
 Service = Literal["kafka", "redis", "flink"]
 Compiler = Literal["full", "quick"]
 
+_LEAST_HANG_MS = 10_000
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d)")
 _BYTES = {"": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
@@ -55,6 +56,13 @@ def _positive_duration(value: object) -> int:
     milliseconds = _duration(value)
     if milliseconds == 0:
         raise _WrongValueError("a duration above 0, such as 500ms or 10s")
+    return milliseconds
+
+
+def _hang_timeout(value: object) -> int:
+    milliseconds = _duration(value)
+    if milliseconds < _LEAST_HANG_MS:
+        raise _WrongValueError("a duration of 10s or more: heartbeats come every 2 s, and garbage is collected meanwhile")
     return milliseconds
 
 
@@ -141,6 +149,18 @@ class Settings:
     redis_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Valkey; 0 takes a free one")
     flink_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Flink's REST endpoint and web UI; 0 takes a free one")
     flink_slots: int = _setting(_whole(1, 256), default=12, doc="task slots of the embedded Flink cluster")
+    flink_slot_memory_bytes: int = _setting(
+        _size, default=512 << 20, doc="for the window operators of a slot of the embedded cluster; taken when it is used"
+    )
+    flink_network_memory_bytes: int = _setting(
+        _size, default=128 << 20, doc="for what the tasks of a TaskManager of the embedded cluster hand on to each other; taken at once"
+    )
+    flink_taskmanagers: int = _setting(
+        _whole(1, 16), default=1, doc="TaskManagers of the embedded cluster, among which its slots are divided"
+    )
+    hang_timeout_ms: int = _setting(
+        _hang_timeout, default=30_000, doc="how long an embedded service may not answer before it is killed and replaced"
+    )
     compiler: Compiler = _setting(
         _choice(*get_args(Compiler)),
         default="full",

@@ -1,4 +1,4 @@
-"""The process that owns the embedded services: starts them, replaces one that dies, ends them in order.
+"""The process that owns the embedded services: starts them, replaces one that dies or hangs, ends them in order.
 
 Started by `infra.runtime.start` as `python -m infra.supervisor REPORT_FD [LIFELINE_FD]`: it writes one JSON line to the first when it
 knows how the start went, and ends when the second is closed, which happens when the process at its other end is gone.
@@ -38,6 +38,7 @@ class Supervisor:
     mark: str
     services: list[Service] = field(default_factory=list)
     endpoints: dict[str, str] = field(default_factory=dict)
+    _recorded: tuple[ServiceState, ...] = field(default=(), init=False)
 
     def start(self, cancelled: Callable[[], bool]) -> None:
         """Start all services at once and wait until each serves.
@@ -49,7 +50,7 @@ class Supervisor:
         broker = kafka.service(self.settings, ports)
         # The broker last: it may have to format its folder first, and the others come up meanwhile.
         for spec in (valkey.service(self.settings, ports), *flink_cluster.services(self.settings, ports), broker):
-            service = Service(spec=spec)
+            service = Service(spec=spec, hang_s=self.settings.hang_timeout_ms / 1000)
             service.start()
             self.services.append(service)
         self._record()
@@ -75,9 +76,13 @@ class Supervisor:
             time.sleep(0.1)
 
     def watch(self) -> None:
-        """Replace what has died."""
-        revived = [service for service in self.services if service.revive()]
-        if revived:
+        """Replace what has died; kill what hangs."""
+        revived = {service.spec.name for service in self.services if service.revive()}
+        for service in self.services:
+            if "flink-jobmanager" in revived and service.spec.name.startswith("flink-taskmanager"):
+                service.excuse()  # it is heard of again when it has found the new JobManager
+            service.look()
+        if revived or self._seen() != self._recorded:
             self._record()
 
     def end(self) -> None:
@@ -92,13 +97,24 @@ class Supervisor:
         sweep(self.mark)
         state_file(self.settings).unlink(missing_ok=True)
 
-    def _record(self) -> None:
-        seen = tuple(
-            ServiceState(name=each.spec.name, pid=each.process.pid, port=each.spec.port, log=str(each.spec.log), restarts=each.restarts)
+    def _seen(self) -> tuple[ServiceState, ...]:
+        return tuple(
+            ServiceState(
+                name=each.spec.name,
+                pid=each.process.pid,
+                port=each.spec.port,
+                log=str(each.spec.log),
+                restarts=each.restarts,
+                replaced_for=each.replaced_for,
+                trouble="" if each.trouble is None else each.trouble.what,
+                since=0.0 if each.trouble is None else each.trouble.since,
+            )
             for each in self.services
         )
-        own = psutil.Process()
-        RuntimeState(mark=self.mark, pid=own.pid, started_at=own.create_time(), endpoints=self.endpoints, services=seen).write(
+
+    def _record(self) -> None:
+        own, self._recorded = psutil.Process(), self._seen()
+        RuntimeState(mark=self.mark, pid=own.pid, started_at=own.create_time(), endpoints=self.endpoints, services=self._recorded).write(
             self.settings
         )
 

@@ -35,6 +35,7 @@ def service(settings: Settings, ports: Ports) -> ServiceSpec:
         output=output,
         log=output,
         ready=lambda: exchange(port, b"PING\r\n", 7) == b"+PONG\r\n",  # while it loads its file it answers -LOADING
+        alive=lambda: exchange(port, b"PING\r\n", 1) != b"",
         grace_s=10.0,
     )
 

@@ -5,14 +5,16 @@ A tiles topic holds tiles of one definition: what computes or stores others is r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from features.changes import OF_THE_STREAM, Record, service_record, tile_differences, view_record
 from features.compiler.plan import ServicePlan, ViewPlan
 from infra.settings import Settings
-from jobs import control
+from jobs import control, topics
+from jobs.beside import running
+from jobs.submit import beside_name
 from schemas.errors import SettingError
 
 _VIEW, _SERVICE, _COMPUTED, _STORED = "view/", "service/", "computed/", "stored/"
@@ -48,21 +50,60 @@ class Applied:
 def refuse_other_tiles(settings: Settings, views: Iterable[ViewPlan]) -> None:
     """Stop a job that would mix tiles of two definitions in one topic, or take the one's for the other's.
 
+    A topic that has never held a tile, and that no running job writes, holds tiles of no definition: that of a job that never got to run is forgotten.
+
     Raises:
         ServiceError: Kafka does not answer.
         SettingError: A view is no longer what its tiles topic holds; all such views, a line each.
     """
-    known = Applied.read(settings).views
+    applied = Applied.read(settings)
+    known = applied.views
+    others = [(view, found) for view in views if view.name in known and (found := tile_differences(known[view.name], view))]
+    held = topics.written(settings.kafka_servers, [view.tiles_topic for view, _ in others])
+    names = running(settings) if len(held) < len(others) else set()
     problems = []
-    for view in views:
-        differences = tile_differences(known[view.name], view) if view.name in known else ()
-        if differences:
+    for view, differences in others:
+        source = str(known[view.name]["description"]["source"])
+        if view.tiles_topic in held or runs_with(applied, names, view=view.name, source=source):
             problems.append(
                 f'view "{view.name}" is not what topic {view.tiles_topic} holds tiles of: {"; ".join(differences)}; '
                 f"give the changed view another name, or end its jobs and begin anew with `tidemark retire {view.name}`; see `tidemark plan`"
             )
     if problems:
         raise SettingError("\n".join(problems))
+
+
+def refuse_other_graph(settings: Settings, views: Sequence[ViewPlan], sources: Iterable[str], *, only: str | None = None) -> None:
+    """Stop a features job that would go on from the checkpoint of one with other views: Flink finds no operator for the state that it reads there.
+
+    Raises:
+        ServiceError: Kafka does not answer.
+        SettingError: Views were added, removed or changed; names them.
+    """
+    applied = Applied.read(settings)
+    before = {view for source in sources for view in applied.computed.get(source if only is None else f"{source}/{only}", ())}
+    if not before:
+        return
+    now = {view.name: view for view in views}
+    added, removed = sorted(now.keys() - before), sorted(before - now.keys())
+    changed = sorted(name for name in before & now.keys() & applied.views.keys() if _other_graph(applied.views[name], now[name]))
+    if not added and not removed and not changed:
+        return
+    parts = [
+        f"{'views' if len(names) > 1 else 'view'} {', '.join(names)} {what}"
+        for names, what in ((added, "added"), (removed, "removed"), (changed, "changed"))
+        if names
+    ]
+    beside = f", or let it go on and begin beside it with `tidemark submit features --only {added[0]}`" if added else ""
+    raise SettingError(
+        f"{'; '.join(parts)} since its checkpoint, whose state fits the old graph only; "
+        f"submit it with --fresh (events of open tiles are read again){beside}; see `tidemark plan`"
+    )
+
+
+def _other_graph(before: Record, view: ViewPlan) -> bool:
+    """Whether a view is computed by other operators than it was."""
+    return bool(tile_differences(before, view)) or (before["dedupe_ms"] is None) != (view.source.dedupe_ms is None)
 
 
 def computes(settings: Settings, sources: Iterable[str], views: Sequence[ViewPlan], *, only: str | None = None) -> None:
@@ -88,6 +129,32 @@ def scores(settings: Settings, service: ServicePlan, *, model: str, model_versio
     """Note what a score job was submitted with. Raises ServiceError when Kafka does not answer."""
     record = service_record(service) | {"model": model, "model_version": model_version}
     control.publish(settings, {f"{_SERVICE}{service.name}": record})
+
+
+def runs_with(applied: Applied, names: Set[str], *, view: str, source: str) -> set[str]:
+    """Of jobs, by name, those that were submitted with a view; one whose name does not say what it is about may have been.
+
+    Args:
+        applied: What each job was submitted with.
+        names: Of the jobs, as `tidemark submit` gives them: the job's, then those of its sources, of its only view, or of its service.
+        view: The view.
+        source: Its source.
+    """
+    sources = {name.partition("/")[0] for name in applied.computed}
+    serving = {name for name, record in applied.services.items() if view in record["description"]["views"]}
+    others: dict[str, Set[str]] = {}  # job → what it may be about without having the view
+    if view in applied.computed.get(source, ()):
+        others["features"] = (sources | applied.views.keys()) - {source}
+    if any(view in views for views in applied.stored.values()):
+        others["materialize"] = set()
+    if serving:
+        others["score"] = applied.services.keys() - serving
+    found = {beside_name(view)} & names
+    for name in names:
+        job, *about = name.split("-")
+        if job in others and not (about and set(about) <= others[job]):
+            found.add(name)
+    return found
 
 
 def forget(settings: Settings, view: str) -> None:

@@ -25,8 +25,8 @@ from features.compiler.flink_gate import Reading
 from features.compiler.flink_text import quote
 from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from infra.settings import Settings
-from jobs import beginning, beside, committed, topics
-from jobs.applied import Applied, computes, refuse_other_tiles
+from jobs import beginning, beside, committed, graph, topics
+from jobs.applied import Applied, computes, refuse_other_graph, refuse_other_tiles
 from jobs.beginning import Beginning
 from jobs.beside import consumer_group
 from jobs.gate import Clock, Gate
@@ -70,15 +70,16 @@ class Job:
 
     def submit(self) -> None:
         """Start the job on the cluster that runs this driver."""
-        self.statements().execute()
+        statements = self.statements()
+        graph.submit(statements, self._environment, self._settings)
 
     def statements(self) -> StatementSet:
         """Everything that the job writes, as one graph."""
         configuration = Configuration()
         for name, value in self._configuration().items():
             configuration.set_string(name, value)
-        environment = StreamExecutionEnvironment.get_execution_environment(configuration)
-        self._tables = StreamTableEnvironment.create(environment)
+        self._environment = StreamExecutionEnvironment.get_execution_environment(configuration)
+        self._tables = StreamTableEnvironment.create(self._environment)
         self._tables.get_config().set_local_timezone("UTC")
         self._written = self._tables.create_statement_set()
         # One subtask, so that the closings of a view stay in order.
@@ -262,6 +263,8 @@ def main(arguments: Sequence[str]) -> int:
     views = [view for source in sources for view in plan.views_of(source.name)]
     job = Job(plan=plan, sources=sources, settings=settings, beside=given.only is not None)
     refuse_other_tiles(settings, views)
+    if _has_state():
+        refuse_other_graph(settings, views, [source.name for source in sources], only=given.only)
     topics.ensure(settings, declared)
     job.begin(declared)
     job.submit()

@@ -23,7 +23,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
 from features.compiler.flink_text import text, with_options
 from infra.settings import Settings
-from jobs import committed
+from jobs import committed, graph
 from schemas.errors import ServiceError
 
 Result = TypeVar("Result")
@@ -267,7 +267,9 @@ FROM ({results})"""
             tables.create_temporary_view(f"handed_on_{number}", tables.from_data_stream(stream))
             tables.create_temporary_function(f"stage_{number}", _function(function))
             results = self.stage(number)
-        tables.execute_sql(self.insert(results))
+        written = tables.create_statement_set()
+        written.add_insert_sql(self.insert(results))
+        graph.submit(written, environment, settings)
 
 
 def _function(function: PatientFunction) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
 from typing import Annotated, Any
 
 import typer
@@ -17,10 +16,9 @@ from inference.online import generations
 from inference.online.connection import connect
 from inference.online.serving import project_of
 from infra.settings import Settings
-from jobs.applied import Applied, forget
+from jobs.applied import Applied, forget, runs_with
 from jobs.beside import running
 from jobs.generations import served
-from jobs.submit import beside_name
 from schemas.errors import ServiceError, SettingError
 
 _ANSWER_S = 10.0
@@ -55,32 +53,6 @@ def _refuse_running(settings: Settings, applied: Applied, view: str, source: str
         raise SettingError(
             f'retire: job {", ".join(sorted(with_view))} runs with view "{view}"; cancel it, or submit it anew with definitions without the view'
         )
-
-
-def runs_with(applied: Applied, names: Set[str], *, view: str, source: str) -> set[str]:
-    """Of jobs, by name, those that were submitted with a view; one whose name does not say what it is about may have been.
-
-    Args:
-        applied: What each job was submitted with.
-        names: Of the jobs, as `tidemark submit` gives them: the job's, then those of its sources, of its only view, or of its service.
-        view: The view.
-        source: Its source.
-    """
-    sources = {name.partition("/")[0] for name in applied.computed}
-    serving = {name for name, record in applied.services.items() if view in record["description"]["views"]}
-    others: dict[str, Set[str]] = {}  # job → what it may be about without having the view
-    if view in applied.computed.get(source, ()):
-        others["features"] = (sources | applied.views.keys()) - {source}
-    if any(view in views for views in applied.stored.values()):
-        others["materialize"] = set()
-    if serving:
-        others["score"] = applied.services.keys() - serving
-    found = {beside_name(view)} & names
-    for name in names:
-        job, *about = name.split("-")
-        if job in others and not (about and set(about) <= others[job]):
-            found.add(name)
-    return found
 
 
 def _delete_topics(settings: Settings, names: list[str]) -> None:

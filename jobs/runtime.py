@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from typing import Annotated
 
 import typer
 
 from infra import runtime
+from infra.flink import Cluster
 from infra.runtime import RuntimeState
 from infra.settings import Settings
+from jobs.submit import troubles
 from schemas.errors import ServiceError
+
+_ANSWER_S = 5.0
 
 
 def up(
@@ -39,14 +44,32 @@ def down() -> None:
     print("ended" if runtime.stop(Settings.load()) else "nothing to end")
 
 
-def status() -> None:
-    """Say what runs; exit code 3 when the runtime does not."""
+def status() -> int:
+    """Say what runs, and what does not: exit code 3 when the runtime, one of its services or a job that has failed does not."""
     settings = Settings.load()
     state = runtime.running(settings)
     if state is None:
         raise ServiceError(_why_not(settings))
     print(json.dumps(state.endpoints, indent=2))
     _table(state)
+    hangs = any(service.trouble for service in state.services)
+    return ServiceError.exit_code if _jobs(state) or hangs else 0
+
+
+def _jobs(state: RuntimeState) -> bool:
+    """Tell the jobs of the embedded cluster that have failed; returns whether one is not restored yet, or nobody tells."""
+    jobmanager = next((service for service in state.services if service.name == "flink-jobmanager"), None)
+    if jobmanager is None or jobmanager.trouble:
+        return True  # told above
+    cluster = Cluster(state.endpoints["flink"], timeout_s=_ANSWER_S)
+    try:
+        listed = cluster.jobs()
+        for line in troubles(cluster, listed):
+            print(f"job {line}")
+    except ServiceError as silent:
+        print(silent)
+        return True
+    return any(job.is_troubled for job in listed)
 
 
 def _why_not(settings: Settings) -> str:
@@ -59,6 +82,8 @@ def _why_not(settings: Settings) -> str:
 
 def _table(state: RuntimeState) -> None:
     for service in state.services:
-        again = f", started again {service.restarts}×" if service.restarts else ""
+        again = f", started again {service.restarts}× (last: {service.replaced_for})" if service.restarts else ""
         print(f"{service.name:<18} pid {service.pid}, port {service.port}{again}, log {service.log}")
+        if service.trouble:
+            print(f"{service.name}: {service.trouble}, since {max(0.0, time.time() - service.since):.0f} s")
     print(f"{'memory':<18} {runtime.memory_bytes(state) / (1 << 20):,.0f} MiB, Python workers included")

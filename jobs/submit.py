@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -76,13 +77,22 @@ def _located(arguments: Sequence[str]) -> list[str]:
 
 
 def jobs(flink_url: _Url = None) -> None:
-    """List the jobs of the cluster: name, id, state, tasks that run, restarts, newest checkpoint."""
-    listed = flink.Cluster(_settings(flink_url).flink_url).jobs()
+    """List the jobs of the cluster: name, id, state, tasks that run, restarts, newest checkpoint; then what is wrong with those that failed."""
+    cluster = flink.Cluster(_settings(flink_url).flink_url)
+    listed = cluster.jobs()
     rows = [("NAME", "ID", "STATE", "TASKS", "RESTARTS", "CHECKPOINT")]
     rows += [(job.name, job.id, job.state, f"{job.tasks[0]}/{job.tasks[1]}", str(job.restarts), job.checkpoint or "-") for job in listed]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    for line in troubles(cluster, listed):
+        print(line)
+
+
+def troubles(cluster: flink.Cluster, listed: Sequence[flink.Job]) -> list[str]:
+    """What is to be told of the jobs that do not run, or were restored after a failure, a line each. Raises ServiceError when the cluster does not answer."""
+    now_ms = time.time_ns() // 1_000_000
+    return [line for job in listed if (line := cluster.trouble(job, now_ms=now_ms)) is not None]
 
 
 def cancel(job: Annotated[str, typer.Argument(help="Its name or id.")], flink_url: _Url = None) -> None:

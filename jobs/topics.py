@@ -123,6 +123,15 @@ def _asking(servers: str) -> Iterator[None]:
         raise ServiceError(f"kafka {servers}: does not tell where its topics end: {fault.args[0].str()}") from fault
 
 
+def written(servers: str, names: Iterable[str]) -> set[str]:
+    """Those of these topics that have ever had a record, gone by now or not; one that is not there has had none. Raises ServiceError as `extents`."""
+    wanted = set(names)
+    if not wanted:
+        return set()
+    there = wanted & _admin(servers).list_topics(timeout=_ANSWER_S).topics.keys()
+    return {name for name, ends in extents(servers, there).items() if any(end > 0 for _, end in ends.values())}
+
+
 def broker_setting(servers: str, name: str) -> str:
     """The value of a setting of the broker, e.g. `transaction.max.timeout.ms`.
 

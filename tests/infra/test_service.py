@@ -30,6 +30,7 @@ def spec(folder: Path, script: str, **environ: str) -> ServiceSpec:
         output=folder / "thing.out",
         log=folder / "thing.log",
         ready=lambda: False,
+        alive=lambda: True,
     )
 
 

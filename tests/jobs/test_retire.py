@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from features.changes import service_record, view_record
-from jobs.applied import Applied
+from jobs.applied import Applied, runs_with
 from jobs.features import left_out
-from jobs.retire import runs_with
 from tests import shop
 
 PLAN = shop.plan()
