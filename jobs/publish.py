@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -25,10 +26,11 @@ from features.compiler.plan import Plan, SourcePlan
 from inference.shards.shard_map import KEY_TYPES, key_texts
 from infra.settings import Settings
 from jobs import topics
+from jobs.end_marker import EndMarker
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.record import SHIPPED, Schema, SchemaSet
 from schemas.table import conform
-from schemas.wire import Encoder, marker
+from schemas.wire import Encoder, marker, now_ms
 
 CHUNK = 5_000
 _LARGEST_BYTES = 64 << 20  # what is too large is the broker's to say
@@ -225,7 +227,9 @@ def command(
         bool | None,
         typer.Option(
             "--marker/--no-marker",
-            help="End with a marker per partition, which closes the last tiles: so unless the source is trusted, whose topic holds records alone.",
+            help="End with a marker per partition, which closes the last tiles, ahead of the clock if need be, or without. "
+            "When left out: with one, unless the last tiles ended in the last minutes or are yet to end, or the source is trusted, "
+            "whose topic holds records alone.",
             show_default=False,
         ),
     ] = None,
@@ -247,6 +251,9 @@ def command(
             raise SettingError(f'publish: --key {name} is no string or whole number of source "{source}"; there are {", ".join(allowed)}')
     schema = SchemaSet.load(settings.schemas or SHIPPED).current(target.schema)
     table = conform(_read(file, schema), schema, where=str(file))
+    ending = None if target.trusted or end_marker is False else _ending(plan, target, table, settings)
+    if ending is not None and end_marker:
+        ending.check(now_ms() + _takes_ms(table[target.event_time], speed), skew_ms=settings.future_skew_ms)
     servers = settings.kafka_servers
     topics.create(servers, [target.topic], partitions=settings.partitions, replication=settings.replication, config={"retention.ms": "-1"})
     started = time.monotonic()
@@ -255,10 +262,10 @@ def command(
         publisher.flush()
         took_s = time.monotonic() - started
         said = f"published {count:,} records to topic {target.topic} in {took_s:.1f} s ({count / max(took_s, 1e-3):,.0f}/s)"
-        if count and not target.trusted and end_marker is not False:
-            until_ms = closing_ms(plan, target, newest_ms=int(np.asarray(table[target.event_time].cast(pa.int64())).max()))
-            partitions = publisher.marker(until_ms, final=True)
-            said += f", and an end marker to {'its partition' if partitions == 1 else f'each of {partitions} partitions'}"
+        if ending is not None and (end_marker or not ending.is_live(now_ms())):
+            said += ending.sent(publisher.marker(ending.marker_ms, final=True), now_ms())
+        elif ending is not None:
+            said += ending.left_out(now_ms())
     print(said)
 
 
@@ -276,10 +283,17 @@ def source_named(plan: Plan, name: str) -> SourcePlan:
     )
 
 
-def closing_ms(plan: Plan, source: SourcePlan, *, newest_ms: int) -> int:
-    """The earliest marker time that closes the tiles of the newest event in all views, and so makes no later tile's event late."""
-    ends = [(newest_ms // view.tile_ms + 1) * view.tile_ms for view in plan.views_of(source.name)]
-    return max([newest_ms + 1, *ends]) - 1 + source.lateness_ms
+def _ending(plan: Plan, source: SourcePlan, table: pa.Table, settings: Settings) -> EndMarker | None:
+    """The marker of the newest event that jobs will take; None without any."""
+    times = np.asarray(table[source.event_time].cast(pa.int64()))
+    taken = times[times <= now_ms() + settings.future_skew_ms]
+    return EndMarker.of(plan, source, newest_ms=int(taken.max())) if len(taken) else None
+
+
+def _takes_ms(times: pa.ChunkedArray[Any], speed: float | None) -> int:
+    """How long a replay takes."""
+    extremes = pc.min_max(times.cast(pa.int64())).as_py()
+    return 0 if speed is None or extremes["max"] is None else int((extremes["max"] - extremes["min"]) / speed)
 
 
 def _publish(publisher: Publisher, table: pa.Table, topic: str, speed: float | None) -> int:

@@ -24,10 +24,11 @@ from inference.online.layout import tiles_fields
 from inference.online.shadow import compare
 from infra import flink
 from infra.settings import Settings
+from jobs.end_marker import EndMarker
 from jobs.frontier import wait_for
 from jobs.history import parquet_files
 from jobs.parity import archive
-from jobs.publish import Publisher, closing_ms
+from jobs.publish import Publisher
 from jobs.read import messages
 from schemas.record import SchemaSet
 from tests import shop
@@ -84,7 +85,7 @@ class River:
         with Publisher(self.settings.kafka_servers, target.topic, schema, event_time="event_time", key=["amount"]) as publisher:
             publisher.publish(pa.Table.from_pylist(rows, schema=schema.arrow))
             # Every partition tells the time: which of them the events went to is the client's choice.
-            last = closing_ms(self.plan, target, newest_ms=NOON + SPAN_MS - 1) if end else NOON + HALF_MS - 1
+            last = EndMarker.of(self.plan, target, newest_ms=NOON + SPAN_MS - 1).marker_ms if end else NOON + HALF_MS - 1
             publisher.marker(last, final=end)
 
     def wait(self, view: str, until_ms: int) -> None:

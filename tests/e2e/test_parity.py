@@ -28,8 +28,9 @@ from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
 from infra import flink
 from infra.settings import Settings
+from jobs.end_marker import EndMarker
 from jobs.frontier import wait_for
-from jobs.publish import Publisher, closing_ms
+from jobs.publish import Publisher
 from jobs.read import messages
 from jobs.topics import ensure
 from schemas.record import SchemaSet
@@ -80,7 +81,7 @@ class River:
         ) as publisher:
             publisher.publish(table)
             if end:
-                publisher.marker(closing_ms(self.plan, target, newest_ms=NOON + SPAN_MS - 1), final=True)
+                publisher.marker(EndMarker.of(self.plan, target, newest_ms=NOON + SPAN_MS - 1).marker_ms, final=True)
 
     def wait_for_predictions(self, count: int) -> None:
         deadline = time.monotonic() + PATIENCE_S

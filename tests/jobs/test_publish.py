@@ -1,4 +1,4 @@
-"""`tidemark publish` and `tidemark read` without a broker: what the user is told, and where the end marker goes."""
+"""`tidemark publish` and `tidemark read` without a broker: what the user is told."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import features.definitions
-from features import catalog
 from jobs.cli import main
-from jobs.publish import Publisher, closing_ms
+from jobs.publish import Publisher
 from schemas.errors import DataError, ServiceError
 from schemas.record import SHIPPED, SchemaSet
-
-MINUTE_MS = 60_000
 
 
 @pytest.fixture
@@ -134,15 +131,3 @@ def test_a_trusted_topic_takes_no_marker(
     assert line == (
         'tidemark: publish: source "departures" is trusted, so its topic holds records alone and no --marker; a later record closes the last tiles'
     )
-
-
-def test_the_end_marker_closes_the_newest_tiles_and_makes_no_later_tile_late() -> None:
-    plan = catalog.load(None, None)
-    source = plan.sources["departures"]
-    tile_ms = max(view.tile_ms for view in plan.views_of("departures"))
-    for newest_ms in (0, 1, tile_ms - 1, tile_ms, -1):
-        watermark_ms = closing_ms(plan, source, newest_ms=newest_ms) - source.lateness_ms
-        end_ms = (newest_ms // tile_ms + 1) * tile_ms
-        assert watermark_ms == end_ms - 1  # Flink fires [start, end) at end − 1, and drops what is of it afterwards
-    requests = plan.sources["flight_requests"]
-    assert closing_ms(plan, requests, newest_ms=7) == 7 + requests.lateness_ms
