@@ -266,6 +266,8 @@ def _faults(schema: Schema) -> list[tuple[str, Column]]:
             faults.append((f"{field.name} is null", column.isNull()))
         if field.type is DataType.FLOAT64 and not field.non_finite_allowed:
             faults.append((f"{field.name} is not finite", F.coalesce(F.abs(column) > _LARGEST, F.lit(False))))
+        if field.is_32_bits:
+            faults.append((f"{field.name} is no 32-bit integer", F.coalesce(~column.between(-(2**31), 2**31 - 1), F.lit(False))))
     return faults
 
 
@@ -361,6 +363,8 @@ def _portable(name: str, physical: _Physical | None, field: Field | None) -> Col
         value = F.timestamp_millis(F.unix_millis(F.col(_quoted(name)).cast("timestamp")))
     else:
         value = F.col(_quoted(name))
+    if field is not None and field.is_single:
+        value = value.cast("double").cast("float")  # as the wire carries it, in every format
     return value.cast(type_.spark).alias(name)
 
 

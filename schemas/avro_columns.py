@@ -100,11 +100,11 @@ def _step(kind: Any, field: Field, named: Mapping[str, Any]) -> Step | str:
         branches = tuple(_step(branch, field, named) for branch in kind)
         values = [branch for branch in branches if isinstance(branch, Step) and not isinstance(branch, Null)]
         if not values:
-            return next((branch for branch in branches if isinstance(branch, str)), f"expected {field.type}, got only null")
+            return next((branch for branch in branches if isinstance(branch, str)), f"expected {field.expected}, got only null")
         return Union(field=field.name, type=field.type, branches=branches)
     name = kind["type"] if isinstance(kind, Mapping) else kind
     logical = kind.get("logicalType") if isinstance(kind, Mapping) else None
-    refused = f"expected {'timestamp-millis' if field.type is DataType.TIMESTAMP else field.type}, got {describe(kind)}"
+    refused = f"expected {field.expected}, got {describe(kind)}"
     if isinstance(name, dict | list):
         return _step(name, field, named)
     match name, field.type:
@@ -114,9 +114,9 @@ def _step(kind: Any, field: Field, named: Mapping[str, Any]) -> Step | str:
             return Boolean(field=field.name)
         case (("int" | "long"), DataType.TIMESTAMP) if logical in (None, "timestamp-millis"):
             return Whole(field=field.name, bits=32 if name == "int" else 64, type=field.type)
-        case (("int" | "long"), DataType.INT64 | DataType.FLOAT64) if logical is None:
-            return Whole(field=field.name, bits=32 if name == "int" else 64, type=field.type)
-        case (("float" | "double"), DataType.FLOAT64):
+        case (("int" | "long"), DataType.INT64 | DataType.FLOAT64) if logical is None and not (name == "long" and field.is_32_bits):
+            return Whole(field=field.name, bits=32 if name == "int" else 64, type=field.type, single=field.is_single)
+        case (("float" | "double"), DataType.FLOAT64) if name == "float" or not field.is_single:
             return Real(bits=32 if name == "float" else 64)
         case (("string" | "bytes"), DataType.STRING) if logical in (None, "uuid") and not field.symbols:
             return Text(field=field.name)

@@ -56,11 +56,11 @@ class Cursor:
         self.faults: list[str | None] = [None] * len(start)
         self._sink = len(data)
 
-    def refuse(self, rows: Rows, reason: str) -> None:
-        """Note why records are refused (the first reason stays) and park them on zeroes."""
-        for row in rows.tolist():
+    def refuse(self, rows: Rows, reason: str, values: Values | None = None) -> None:
+        """Note why records are refused (the first reason stays; `{}` is the record's own value) and park them on zeroes."""
+        for index, row in enumerate(rows.tolist()):
             if self.faults[row] is None:
-                self.faults[row] = reason
+                self.faults[row] = reason if values is None else reason.format(values[index])
         self.at[rows] = self._sink
         self.end[rows] = self._sink + len(_PAD) // 2
 

@@ -49,17 +49,18 @@ class Boolean(Step):
         octet = cursor.fixed(rows, 1, "u1")
         wrong = octet > 1
         if wrong.any():
-            cursor.refuse(rows[wrong], f'wrong-type: field "{self.field}": a boolean is 0 or 1, got {octet[wrong][0]}')
+            cursor.refuse(rows[wrong], f'wrong-type: field "{self.field}": a boolean is 0 or 1, got {{}}', octet[wrong])
         return _column(octet == 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Whole(Step):
-    """An int, long or timestamp, as a whole number or promoted to a double."""
+    """An int, long or timestamp, as a whole number or promoted to a double or float."""
 
     field: str
     bits: int
     type: DataType
+    single: bool = False
 
     def read(self, cursor: Cursor, rows: Rows) -> Column:
         """See `Step.read`."""
@@ -67,8 +68,9 @@ class Whole(Step):
         if self.bits == 32:
             wrong = (values < -(2**31)) | (values >= 2**31)
             if wrong.any():
-                cursor.refuse(rows[wrong], f'wrong-type: field "{self.field}": {values[wrong][0]} is no 32-bit integer')
-        return _column(values.astype(DTYPES[self.type]))
+                cursor.refuse(rows[wrong], f'wrong-type: field "{self.field}": {{}} is no 32-bit integer', values[wrong])
+        promoted = values.astype(DTYPES[self.type])
+        return _column(promoted.astype(np.float32).astype(np.float64) if self.single else promoted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ class Enum(Step):
         index = cursor.whole(rows)
         wrong = (index < 0) | (index >= len(self.symbols))
         if wrong.any():
-            cursor.refuse(rows[wrong], f'wrong-type: field "{self.field}": symbol {index[wrong][0]} of an enum with {len(self.symbols)}')
+            cursor.refuse(rows[wrong], f'wrong-type: field "{self.field}": symbol {{}} of an enum with {len(self.symbols)}', index[wrong])
         values = np.array([*self.symbols, None], dtype=object)[np.where(wrong, len(self.symbols), index)]
         unknown = np.array([value is None for value in values], dtype=bool) & ~wrong
         if unknown.any():
@@ -153,7 +155,7 @@ class Union(Step):
             nulls[chosen] = part.nulls
         wrong = (branch < 0) | (branch >= len(self.branches))
         if wrong.any():
-            cursor.refuse(rows[wrong], f'wrong-type: field "{self.field}": branch {branch[wrong][0]} of a union with {len(self.branches)}')
+            cursor.refuse(rows[wrong], f'wrong-type: field "{self.field}": branch {{}} of a union with {len(self.branches)}', branch[wrong])
         return Column(values=values, nulls=nulls)
 
 

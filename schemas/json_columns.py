@@ -1,11 +1,14 @@
-"""JSON records → columns, strictly typed: what a field's type does not allow is refused, never converted in silence."""
+"""JSON records → columns, held to the types of Avro: the bits that Avro would carry, or a reason; never converted in silence."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
+
+import numpy as np
 
 from schemas.avro_cursor import Column, as_column
 from schemas.record import Field, Schema
@@ -14,16 +17,25 @@ from schemas.types import DataType
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _NAMES = {bool: "boolean", int: "integer", float: "double", str: "string", list: "array", dict: "object", type(None): "null"}
+_NOT_NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "INF": float("inf"), "-Infinity": float("-inf"), "-INF": float("-inf")}
+"""As text, which Avro's own JSON has for them; Python and others write the first, second and fourth bare."""
+_MINUS_ZERO = re.compile(rb"[\s:\[,]-0[\s,}\]]")
+_AHEAD_OF_A_COLON = (b" :", b"\t:", b"\n:", b"\r:")
 
 
 class Refused(Exception):
     """A record's reason for the dead-letter topic."""
 
 
+class _MinusZero(int):
+    """`-0`, which is 0 for an integer and -0.0 for a double."""
+
+
 def read_json(bodies: Sequence[bytes], schema: Schema) -> tuple[dict[str, Column], list[str | None]]:
     """Read one JSON object per record; fields that the schema does not have are ignored.
 
-    A nullable field may be left out. An integer is accepted for a double; a timestamp is integer milliseconds or ISO 8601 with offset.
+    A nullable field may be left out. An integer is accepted for a double, and `3.0` for no integer. A number for a float is rounded to single
+    precision, as an Avro writer rounds it. A timestamp is integer milliseconds or ISO 8601 with offset; finer ones are cut.
 
     Returns:
         Field name → column of n values, and for each record why it is refused, or None.
@@ -37,17 +49,29 @@ def read_json(bodies: Sequence[bytes], schema: Schema) -> tuple[dict[str, Column
                 column[row] = _value(record, field)
         except Refused as refused:
             faults[row] = str(refused)
-    return {field.name: as_column(column, field.type) for field, column in zip(schema.fields, values, strict=True)}, faults
+    return {field.name: _column(column, field) for field, column in zip(schema.fields, values, strict=True)}, faults
+
+
+def _column(values: list[object], field: Field) -> Column:
+    column = as_column(values, field.type)
+    if not field.is_single:
+        return column
+    with np.errstate(over="ignore"):
+        return Column(values=column.values.astype(np.float32).astype(np.float64), nulls=column.nulls)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """One JSON object.
 
     Raises:
-        Refused: Not UTF-8, not JSON, not an object, or with NaN or Infinity (which are no JSON).
+        Refused: Not UTF-8, not JSON, not an object, or with a name twice in one object: readers differ on which of the two counts.
     """
     try:
-        record = json.loads(body.decode(), parse_constant=_refuse_constant)
+        text = body.decode()
+        record = json.loads(text, parse_int=_integer) if b"-0" in body and _MINUS_ZERO.search(body) else json.loads(text)
+        # Each name has a colon behind its quote: if there are no more of those than names that are left, none was there twice.
+        if type(record) is dict and (body.count(b'":') != len(record) or any(map(body.__contains__, _AHEAD_OF_A_COLON))):
+            json.loads(text, object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
         raise Refused("not-json: not UTF-8") from error
     except RecursionError as error:
@@ -59,8 +83,15 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return record
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise Refused(f"non-finite: {name} is not a JSON number")
+def _integer(text: str) -> int:
+    return _MinusZero() if text == "-0" else int(text)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise Refused(f"not-json: {_shown(twice)} is there twice in one object")
 
 
 def _value(record: dict[str, Any], field: Field) -> object:
@@ -69,7 +100,7 @@ def _value(record: dict[str, Any], field: Field) -> object:
         if field.nullable:
             return None if field.name in record or not field.has_default else field.default
         if field.name in record:
-            raise Refused(f'wrong-type: field "{field.name}": expected {field.type}, got null')
+            raise Refused(f'wrong-type: field "{field.name}": expected {field.expected}, got null')
         if field.has_default:
             return field.default
         raise Refused(f'missing: field "{field.name}"')
@@ -77,6 +108,8 @@ def _value(record: dict[str, Any], field: Field) -> object:
     match field.type:
         case DataType.STRING if kind is str:
             if field.symbols and value not in field.symbols:
+                if field.unknown_symbol is not None:
+                    return field.unknown_symbol
                 raise Refused(f'wrong-type: field "{field.name}": {_shown(value)} is none of {", ".join(field.symbols)}')
             if not value.isascii():
                 try:
@@ -86,18 +119,26 @@ def _value(record: dict[str, Any], field: Field) -> object:
             return value
         case DataType.BOOLEAN if kind is bool:
             return value
-        case DataType.INT64 | DataType.TIMESTAMP if kind is int:
+        case DataType.INT64 | DataType.TIMESTAMP if kind is int or kind is _MinusZero:
             if not -(2**63) <= value < 2**63:
-                raise Refused(f'wrong-type: field "{field.name}": expected {field.type}, got an integer of more than 64 bits')
+                raise Refused(f'wrong-type: field "{field.name}": expected {field.expected}, got an integer of more than 64 bits')
+            if field.is_32_bits and not -(2**31) <= value < 2**31:
+                raise Refused(f'wrong-type: field "{field.name}": {value} is no 32-bit integer')
             return value
-        case DataType.FLOAT64 if kind is float or kind is int:
+        case DataType.FLOAT64 if kind is float:
+            return value
+        case DataType.FLOAT64 if kind is int:
             try:
                 return float(value)
-            except OverflowError as error:
-                raise Refused(f'non-finite: field "{field.name}" is larger than any double') from error
+            except OverflowError:
+                return float("inf") if value > 0 else float("-inf")
+        case DataType.FLOAT64 if kind is _MinusZero:
+            return -0.0
+        case DataType.FLOAT64 if kind is str and value in _NOT_NUMBERS:
+            return _NOT_NUMBERS[value]
         case DataType.TIMESTAMP if kind is str:
             return _time(value, field)
-    raise Refused(f'wrong-type: field "{field.name}": expected {field.type}, got {_NAMES.get(kind, kind.__name__)}')
+    raise Refused(f'wrong-type: field "{field.name}": expected {field.expected}, got {_NAMES.get(kind, kind.__name__)}')
 
 
 def _time(text: str, field: Field) -> int:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from fastavro.schema import SchemaParseException, UnknownType, fingerprint, parse_schema, to_parsing_canonical_form
 
@@ -48,6 +49,7 @@ class Field:
         aliases: Names that older versions gave it.
         symbols: The allowed values of an enum, else empty.
         unknown_symbol: What an enum's symbol that this version does not know is read as.
+        carrier: The Avro type that carries it on the wire: an int has 32 bits and a float is of single precision, in every format.
     """
 
     name: str
@@ -59,6 +61,24 @@ class Field:
     aliases: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     unknown_symbol: str | None = None
+    carrier: str | None = None
+
+    @property
+    def is_single(self) -> bool:
+        """Whether its numbers are floats: doubles that single precision holds."""
+        return self.carrier == "float"
+
+    @property
+    def is_32_bits(self) -> bool:
+        """Whether its numbers are Avro's ints."""
+        return self.carrier == "int"
+
+    @property
+    def expected(self) -> str:
+        """What its values are, for messages: its type, or the Avro type that makes it narrower."""
+        if self.type is DataType.TIMESTAMP:
+            return "timestamp-millis"
+        return str(self.carrier) if self.is_32_bits or self.is_single else self.type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,20 +287,32 @@ def _field(item: Mapping[str, Any], named: Mapping[str, Any]) -> Field:
     definition = named.get(kind) if isinstance(kind, str) else kind
     enum = definition if isinstance(definition, Mapping) and definition.get("type") == "enum" else {}
     symbols = tuple(enum.get("symbols", ()))
+    carrier = definition["type"] if isinstance(definition, Mapping) else kind
     default = item.get("default")
     if "default" in item and not _fits(default, type_, nullable, symbols):
         raise ValueError(f"has default {json.dumps(default)}, which is not a {type_}")
+    if carrier == "int" and default is not None and not -(2**31) <= default < 2**31:
+        raise ValueError(f"has default {default}, which is no 32-bit integer")
+    if type_ is DataType.FLOAT64 and default is not None:
+        default = single(default) if carrier == "float" else float(default)
     return Field(
         name=item["name"],
         type=type_,
         nullable=nullable,
-        default=float(default) if type_ is DataType.FLOAT64 and isinstance(default, int) else default,
+        default=default,
         has_default="default" in item,
         non_finite_allowed=non_finite,
         aliases=tuple(item.get("aliases", ())),
         symbols=symbols,
         unknown_symbol=enum.get("default"),
+        carrier=carrier,
     )
+
+
+def single(value: float) -> float:
+    """The nearest number of single precision."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
 
 
 def data_type(kind: object, named: Mapping[str, Any]) -> DataType | None:

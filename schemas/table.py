@@ -25,7 +25,7 @@ _TAKEN: dict[DataType, Callable[[pa.DataType], bool]] = {
 def conform(table: pa.Table, schema: Schema, *, where: str) -> pa.Table:
     """The schema's columns of a table, in its order and types.
 
-    Any integer is taken for an int64, any number for a double, any timestamp for one in ms UTC (finer ones are cut; without a
+    Any integer is taken for an int64, any number for a double (rounded to single precision where the schema has a float), any timestamp for one in ms UTC (finer ones are cut; without a
     zone they are UTC). A column may be left out where the field has a default or may be null. Other columns are dropped.
 
     Args:
@@ -72,6 +72,8 @@ def _column(table: pa.Table, field: Field) -> pa.ChunkedArray[Any] | str:
     try:
         if field.type is DataType.TIMESTAMP and column.type.unit in ("us", "ns"):
             column = pc.floor_temporal(column, unit="millisecond")
+        if field.is_single:
+            column = column.cast(pa.float64()).cast(pa.float32(), safe=False)
         return column.cast(field.type.arrow)
     except pa.ArrowException as error:
         return f"cannot be read as {field.type}: {str(error).splitlines()[0]}"

@@ -182,12 +182,15 @@ def test_blocks_with_their_size_are_skipped() -> None:
 @pytest.mark.parametrize(
     ("writer", "current", "message"),
     [
-        ("string", "int", 'field "x": expected int64, got string'),
+        ("string", "int", 'field "x": expected int, got string'),
+        ("string", "long", "expected int64, got string"),
+        ("long", "int", "expected int, got long"),
+        ("double", "float", "expected float, got double"),
         ("double", "long", "expected int64, got double"),
         ({"type": "long", "logicalType": "timestamp-micros"}, TIME, "expected timestamp-millis, got timestamp-micros"),
         ({"type": "int", "logicalType": "date"}, TIME, "expected timestamp-millis, got date"),
         ({"type": "bytes", "logicalType": "decimal", "precision": 4}, "string", "expected string, got decimal"),
-        ({"type": "array", "items": "int"}, "int", "expected int64, got array"),
+        ({"type": "array", "items": "int"}, "int", "expected int, got array"),
         (["null", "string"], "int", "got"),
         ("null", "int", "got null"),
     ],
@@ -203,6 +206,9 @@ def test_writers_that_cannot_be_read(writer: Any, current: Any, message: str) ->
         ("int", "double", 3, 3.0),
         ("long", "double", 2**53, 2.0**53),
         ("float", "double", 0.5, 0.5),
+        ("long", "double", 2**53 + 1, 2.0**53),
+        ("int", "float", 2**24 + 1, 2.0**24),
+        ("long", "float", 2**24 + 1, 2.0**24),
         ("int", TIME, 7, 7),
         ("long", TIME, 7, 7),
         (["null", "int"], "double", 3, 3.0),
@@ -221,7 +227,7 @@ def test_a_branch_that_does_not_fit_is_refused_for_its_record_only() -> None:
     bodies = [written(writer, {"x": value}) for value in (1, "a", None, 2)]
     columns, faults = read(writer, record_of("int"), bodies)
     assert [columns["x"][0], columns["x"][3]] == [1, 2]
-    assert faults == [None, 'wrong-type: field "x": expected int64, got string', 'wrong-type: field "x": expected int64, got null', None]
+    assert faults == [None, 'wrong-type: field "x": expected int, got string', 'wrong-type: field "x": expected int, got null', None]
 
 
 def test_symbols_that_the_reader_does_not_know() -> None:
