@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ MINUTE = 60_000
 NOON = 1_380_628_800_000  # 2013-10-01T12:00Z
 
 
+@cache
 def plan() -> Plan:
     """The shop, compiled."""
     return load(DEFINITIONS, SCHEMAS)
 
 
+@cache
 def schemas() -> SchemaSet:
     """Its schemas, with the built-in ones."""
     return SchemaSet.load(SCHEMAS)
