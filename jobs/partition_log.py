@@ -30,13 +30,13 @@ class PartitionLog:
         self._consumer = committed.consumer(servers, group)
         self._first: dict[int, int] = {}
         self._asked_s = float("-inf")
-        self._undecided: dict[int, _Undecided] = {}
+        self._open = OpenTransactions(topic)
         self._log = logging.getLogger("tidemark")
 
     @property
     def undecided(self) -> int:
         """Partitions that an open transaction holds back, when last asked."""
-        return len(self._undecided)
+        return len(self._open)
 
     def extents(self) -> Mapping[int, Extent]:
         """Partition → what it holds, from its first record that the group has not committed.
@@ -60,33 +60,40 @@ class PartitionLog:
             raise ServiceError(
                 f"kafka {self._servers}: does not tell what topic {self._topic} holds: {fault.args[0].str()}; is it running?"
             ) from fault
-        self._tell({partition: end for (_, partition), end in ends.items()})
+        for line in self._open.see({partition: end for (_, partition), end in ends.items()}, time.monotonic()):
+            self._log.warning("%s", line)
         return {partition: Extent(first=self._first[partition], decided=end.decided, end=end.head) for (_, partition), end in ends.items()}
 
-    def _tell(self, ends: Mapping[int, End]) -> None:
-        """Say in the log which transactions have been open for long: event time waits for them."""
-        now = time.monotonic()
+
+class OpenTransactions:
+    """Which partitions of a topic they hold back, and since when."""
+
+    def __init__(self, topic: str) -> None:
+        """Of a topic; nothing is known yet."""
+        self._topic = topic
+        self._since: dict[int, tuple[int, float]] = {}  # partition → up to which offset all is decided, and since when
+        self._told_s: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        """How many partitions, when last seen."""
+        return len(self._since)
+
+    def see(self, ends: Mapping[int, End], now_s: float) -> list[str]:
+        """Take in where partitions end; what to say of transactions that have been open for long, each now and then."""
+        lines = []
         for partition, end in ends.items():
             if not end.undecided:
-                self._undecided.pop(partition, None)
+                self._since.pop(partition, None)
                 continue
-            known = self._undecided.get(partition)
-            if known is None or known.decided != end.decided:
-                known = self._undecided[partition] = _Undecided(end.decided, now)
-            if now - known.since_s >= _LONG_S and now - known.told_s >= _TELL_S:
-                known.told_s = now
-                self._log.warning(
-                    "topic %s, partition %d: a transaction has been open for %.0f s; %d records from offset %d on wait for it, and event time with them",
-                    self._topic,
-                    partition,
-                    now - known.since_s,
-                    end.undecided,
-                    end.decided,
+            decided, since_s = self._since.get(partition, (-1, now_s))
+            if decided != end.decided:  # one is over, and another one is open
+                since_s = now_s
+                self._told_s.pop(partition, None)
+            self._since[partition] = (end.decided, since_s)
+            if now_s - since_s >= _LONG_S and now_s - self._told_s.get(partition, float("-inf")) >= _TELL_S:
+                self._told_s[partition] = now_s
+                lines.append(
+                    f"topic {self._topic}, partition {partition}: a transaction has been open for {now_s - since_s:.0f} s; "
+                    f"{end.undecided:,} records from offset {end.decided} on wait for it, and event time with them"
                 )
-
-
-class _Undecided:
-    """Since when a partition has been decided up to an offset and no further."""
-
-    def __init__(self, decided: int, since_s: float) -> None:
-        self.decided, self.since_s, self.told_s = decided, since_s, float("-inf")
+        return lines

@@ -15,6 +15,8 @@ from features.compiler import flink_gate
 from features.compiler.plan import Plan
 from infra.settings import Settings
 from jobs import committed, features, materialize
+from jobs.committed import End
+from jobs.partition_log import OpenTransactions
 from jobs.pipeline import Pipeline
 from tests import shop
 
@@ -82,3 +84,17 @@ def tables() -> list[str]:
 def test_every_flink_source_reads_what_is_committed(table: str) -> None:
     assert "'connector' = 'kafka'" in table
     assert "'properties.isolation.level' = 'read_committed'" in table
+
+
+def test_a_transaction_that_is_open_for_long_is_told_now_and_then() -> None:
+    seen = OpenTransactions("clicks")
+    held = {0: End(decided=5, head=5), 1: End(decided=7, head=1_009)}
+    assert [seen.see(held, second) for second in (0.0, 29.0)] == [[], []]
+    assert len(seen) == 1
+    said = "topic clicks, partition 1: a transaction has been open for 30 s; 1,002 records from offset 7 on wait for it, and event time with them"
+    assert seen.see(held, 30.0) == [said]
+    assert [len(seen.see(held, second)) for second in (31.0, 329.0, 330.0, 331.0)] == [0, 0, 1, 0]
+    another = {1: End(decided=8, head=1_010)}
+    assert [len(seen.see(another, second)) for second in (332.0, 361.0, 362.0)] == [0, 0, 1]
+    assert seen.see({1: End(decided=1_011, head=1_011)}, 363.0) == []
+    assert len(seen) == 0
