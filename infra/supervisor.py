@@ -88,8 +88,8 @@ class Supervisor:
     def end(self) -> None:
         """End all services: those that write first, then where they write to; then whatever they left behind."""
         self.settings.endpoints_file.unlink(missing_ok=True)
-        for names in (("flink-taskmanager", "flink-jobmanager"), ("kafka", "valkey")):
-            ending = [service for service in self.services if service.spec.name in names]
+        for of_flink in (True, False):
+            ending = [service for service in self.services if service.spec.name.startswith("flink-") is of_flink]
             for service in ending:
                 service.stop()
             for service in ending:

@@ -23,6 +23,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 
 from features.compiler.plan import Plan
 from infra import flink, flink_cluster, runtime
+from infra.liveness import COLLECTORS
 from infra.runtime import RuntimeState
 from infra.service import LOOPBACK, Ports, marked
 from infra.settings import Settings
@@ -47,6 +48,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     finally:
         ended = tidemark("down", home=folder)
         assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture(scope="module")
+def hasty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Another, of the least patience, and of two TaskManagers."""
+    folder = tmp_path_factory.mktemp("hasty")
+    try:
+        started = up(folder, TIDEMARK_HANG_TIMEOUT="10s", TIDEMARK_COMPILER="quick", TIDEMARK_FLINK_TASKMANAGERS="2")
+        assert started.returncode == 0, started.stderr
+        yield folder
+    finally:
+        assert tidemark("down", home=folder).returncode == 0
 
 
 def up(home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -131,6 +144,36 @@ def test_status_tells_what_runs(home: Path) -> None:
         "kafka",
         "memory",
     ]
+
+
+def test_the_threads_that_collect_garbage_are_known_by_name_in_every_jvm(home: Path) -> None:
+    """By these the supervisor tells a JVM that drowns in garbage."""
+    machines = [process.pid for process in marked(state_of(home).mark) if "java" in process.cmdline()[0]]
+    assert len(machines) == 3
+    for pid in machines:
+        names = [comm.read_text() for comm in Path(f"/proc/{pid}/task").glob("*/comm")]
+        assert [name for name in names if name.startswith(COLLECTORS)]
+
+
+def test_all_services_that_hang_at_once_are_told_then_killed_and_replaced(hasty_home: Path) -> None:
+    before = {service.name: service.pid for service in state_of(hasty_home).services}
+    for pid in before.values():
+        os.kill(pid, signal.SIGSTOP)
+    assert eventually(lambda: all(service.trouble for service in state_of(hasty_home).services), within_s=60)
+    told = tidemark("status", home=hasty_home)
+    assert told.returncode == 3
+    assert {
+        line.partition(":")[0] for line in told.stdout.splitlines() if "does not answer, its process is stopped" in line
+    } == before.keys()
+    assert eventually(
+        lambda: all(pid != before[service.name] for service in state_of(hasty_home).services for pid in [service.pid]), within_s=90
+    )
+    assert eventually(lambda: not any(service.trouble for service in state_of(hasty_home).services), within_s=90)
+    told = tidemark("status", home=hasty_home)
+    assert re.findall(
+        r"^([\w-]+) .*started again 1× \(last: does not answer, its process is stopped for \d+ s\)", told.stdout, re.MULTILINE
+    ) == [*before]
+    assert "jobs: none; those that ran before the JobManager was started again are gone" in told.stdout
 
 
 def test_jobs_cannot_be_submitted_through_the_web_page(home: Path) -> None:
