@@ -216,7 +216,12 @@ def submit(module: str, arguments: Sequence[str], *, name: str, settings: Settin
         raise ServiceError(f"job {name}: not submitted: {fault}")
     checkpoint = None if fresh else newest_checkpoint(settings, name)
     log = settings.home / "logs" / f"submit-{name}.log"
-    output = _run_client(_client_command(module, arguments, name, checkpoint, settings), name=name, log=log, settings=settings)
+    try:
+        output = _run_client(_client_command(module, arguments, name, checkpoint, settings), name=name, log=log, settings=settings)
+    except TidemarkError:
+        if (stray := cluster.running(name)) is not None:  # what could not be answered in time may have got there all the same
+            cluster.cancel(stray.id)
+        raise
     submitted = _SUBMITTED.search(output)
     if submitted is None:
         raise ServiceError(f"job {name}: nothing was submitted: {(output.splitlines() or ['no output'])[-1]} (log: {log})")
@@ -262,6 +267,8 @@ def _client_configuration(name: str, checkpoint: str | None, settings: Settings)
         # The job manager's own address is not asked, but has to be there.
         "jobmanager.rpc.address": address.hostname or "",
         **flink_cluster.NO_LOGIN,
+        # Flink 2.3 takes from the job how long its own dispatcher may need for it: 10 s, by which a large graph on a busy machine was not there.
+        "pekko.ask.timeout": f"{settings.start_timeout_ms}ms",
         "pipeline.name": name,
         "parallelism.default": settings.parallelism,
         "execution.checkpointing.dir": (settings.home / "checkpoints" / name).as_uri(),

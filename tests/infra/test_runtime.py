@@ -29,6 +29,7 @@ from infra.service import LOOPBACK, Ports, marked
 from infra.settings import Settings
 from jobs import topics
 from schemas.errors import DataError, ServiceError
+from tests import shop
 from tests.infra.test_cli import tidemark
 from tests.infra.test_service import eventually
 
@@ -50,12 +51,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert ended.returncode == 0, ended.stderr
 
 
+HASTY = {"TIDEMARK_HANG_TIMEOUT": "10s", "TIDEMARK_COMPILER": "quick", "TIDEMARK_FLINK_TASKMANAGERS": "2"}
+
+
 @pytest.fixture(scope="module")
 def hasty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Another, of the least patience, and of two TaskManagers."""
+    """Another, of the least patience, of two TaskManagers, and with next to no memory for windows."""
     folder = tmp_path_factory.mktemp("hasty")
     try:
-        started = up(folder, TIDEMARK_HANG_TIMEOUT="10s", TIDEMARK_COMPILER="quick", TIDEMARK_FLINK_TASKMANAGERS="2")
+        started = up(folder, **HASTY, TIDEMARK_FLINK_SLOT_MEMORY="16MB")
         assert started.returncode == 0, started.stderr
         yield folder
     finally:
@@ -174,6 +178,28 @@ def test_all_services_that_hang_at_once_are_told_then_killed_and_replaced(hasty_
         r"^([\w-]+) .*started again 1× \(last: does not answer, its process is stopped for \d+ s\)", told.stdout, re.MULTILINE
     ) == [*before]
     assert "jobs: none; those that ran before the JobManager was started again are gone" in told.stdout
+
+
+def test_a_job_that_does_not_fit_is_refused_with_the_number_with_which_it_runs(hasty_home: Path) -> None:
+    of_the_shop = {"TIDEMARK_DEFINITIONS": str(shop.DEFINITIONS), "TIDEMARK_SCHEMAS": str(shop.SCHEMAS), "TIDEMARK_START_TIMEOUT": "300s"}
+    refused = tidemark("submit", "features", "--parallelism", "13", home=hasty_home, **of_the_shop)
+    assert (refused.returncode, refused.stderr) == (
+        3,
+        "tidemark: job features: not submitted: it needs 13 slots, 12 of 12 are free: `tidemark cancel` what is not needed, or TIDEMARK_FLINK_SLOTS=13, "
+        "then `tidemark down` and `tidemark up`\n",
+    )
+    refused = tidemark("submit", "features", home=hasty_home, **of_the_shop)
+    assert refused.returncode == 3
+    told = (
+        r"^tidemark: job features: not submitted: its \d+ window operators need (\d+) MB of a slot, and a slot of the cluster has 16 MB: "
+    )
+    found = re.search(told + r"TIDEMARK_FLINK_SLOT_MEMORY=\1MB, ", refused.stderr)
+    assert found is not None, refused.stderr
+    assert tidemark("down", home=hasty_home).returncode == 0
+    assert up(hasty_home, **HASTY, TIDEMARK_FLINK_SLOT_MEMORY=f"{found[1]}MB").returncode == 0
+    submitted = tidemark("submit", "features", home=hasty_home, **of_the_shop)
+    assert submitted.returncode == 0, submitted.stderr
+    assert tidemark("status", home=hasty_home).returncode == 0
 
 
 def test_jobs_cannot_be_submitted_through_the_web_page(home: Path) -> None:
