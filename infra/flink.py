@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,36 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from infra import flink_cluster, log4j
+from infra import flink_client
+from infra.flink_client import root_cause
 from infra.flink_needs import Needs, Room, misfit
-from infra.java import QUICK, java_home, temporary
-from infra.service import tail
 from infra.settings import Settings
-from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
+from schemas.errors import ServiceError, SettingError, TidemarkError
 
 _TROUBLED = frozenset({"FAILING", "RESTARTING"})
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _SUBMITTED = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
-_CAUSE = re.compile(r"^(?:Caused by: )?((?:\w+\.)*\w*(?:Error|Exception)\b.*)$")
-_DRIVER_ENDED = re.compile(r"Python process exits with code: (\d+)")
-_DRIVER_ERRORS: dict[str, type[TidemarkError]] = {str(error.exit_code): error for error in (DefinitionError, SettingError, DataError)}
-_OTHER_GRAPH = re.compile(r"Cannot map checkpoint/savepoint state|There is no operator for the state|current maximum parallelism")
-_WRAPPER = re.compile(r"Python process exits with code|ProgramAbortException")
-_JVM = ("-Xmx640m", "-Xss4m", "-XX:+UseSerialGC", *QUICK)
-_DRIVER = """\
-# Written by `tidemark submit`; a script of its own, so that the folder jobs/ is not ahead of the package `features` on the path.
-import sys
-
-from jobs.driver import run
-
-sys.exit(run({module!r}, sys.argv[1:]))
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +193,13 @@ def submit(module: str, arguments: Sequence[str], *, name: str, settings: Settin
         raise ServiceError(f"job {name}: not submitted: {fault}")
     checkpoint = None if fresh else newest_checkpoint(settings, name)
     log = settings.home / "logs" / f"submit-{name}.log"
-    output = _run_client(_client_command(module, arguments, name, checkpoint, settings), name=name, log=log, settings=settings)
+    try:
+        command = flink_client.command(module, arguments, name, checkpoint, settings)
+        output = flink_client.run(command, name=name, log=log, settings=settings)
+    except TidemarkError:
+        if (stray := cluster.running(name)) is not None:  # what could not be answered in time may have got there all the same
+            cluster.cancel(stray.id)
+        raise
     submitted = _SUBMITTED.search(output)
     if submitted is None:
         raise ServiceError(f"job {name}: nothing was submitted: {(output.splitlines() or ['no output'])[-1]} (log: {log})")
@@ -229,84 +212,6 @@ def newest_checkpoint(settings: Settings, name: str) -> str | None:
     completed = (settings.home / "checkpoints" / name).glob("*/chk-*/_metadata")
     newest = max(completed, key=lambda file: (file.stat().st_mtime_ns, str(file)), default=None)
     return None if newest is None else newest.parent.as_uri()
-
-
-def _client_command(module: str, arguments: Sequence[str], name: str, checkpoint: str | None, settings: Settings) -> Sequence[str]:
-    """Flink's own client, without its shell scripts; what it is told is in a configuration folder of this submission."""
-    folder = _client_folder(settings, name)
-    shutil.rmtree(folder / "tmp", ignore_errors=True)  # what an earlier client left: it is killed when its job runs
-    folder.mkdir(parents=True, exist_ok=True)
-    driver = folder / "driver.py"
-    driver.write_text(_DRIVER.format(module=module))
-    config = _client_configuration(name, checkpoint, settings)
-    (folder / "config.yaml").write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in config.items()))
-    java = f"{java_home()}/bin/java"
-    logging = log4j.options(folder, log=settings.home / "logs" / f"submit-{name}.client.log")
-    client = ("-cp", flink_cluster.classpath(settings), "org.apache.flink.client.cli.CliFrontend")
-    jvm = (java, *_JVM, *temporary(folder / "tmp"), *flink_cluster.JVM_ACCESS, *logging)
-    return (*jvm, *client, "run", "--detached", "--python", str(driver), *arguments)
-
-
-def _client_folder(settings: Settings, name: str) -> Path:
-    return settings.home / "flink" / "submit" / name
-
-
-def _client_configuration(name: str, checkpoint: str | None, settings: Settings) -> dict[str, str | int | bool]:
-    address = urlsplit(settings.flink_url)
-    resume = {} if checkpoint is None else {"execution.state-recovery.path": checkpoint, "execution.state-recovery.claim-mode": "CLAIM"}
-    return {
-        "execution.target": "remote",
-        "rest.address": address.hostname or "",
-        "rest.port": address.port or (443 if address.scheme == "https" else 80),
-        "security.ssl.rest.enabled": address.scheme == "https",
-        # The job manager's own address is not asked, but has to be there.
-        "jobmanager.rpc.address": address.hostname or "",
-        **flink_cluster.NO_LOGIN,
-        "pipeline.name": name,
-        "parallelism.default": settings.parallelism,
-        "execution.checkpointing.dir": (settings.home / "checkpoints" / name).as_uri(),
-        "execution.checkpointing.interval": f"{settings.checkpoint_interval_ms}ms",
-        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        "python.client.executable": sys.executable,
-        "python.executable": settings.python or sys.executable,
-        "python.fn-execution.bundle.time": settings.bundle_time_ms,
-        "python.fn-execution.bundle.size": settings.bundle_size,
-        "python.fn-execution.arrow.batch.size": settings.bundle_size,
-        **resume,
-    }
-
-
-def _run_client(command: Sequence[str], *, name: str, log: Path, settings: Settings) -> str:
-    """Run it in a process group of its own, which is ended with all that it started, Python driver and all; returns what it wrote."""
-    folder = _client_folder(settings, name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        client = subprocess.Popen(
-            command,
-            env=flink_cluster.environment(folder, folder / "tmp") | settings.environment(),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        code = client.wait(settings.start_timeout_ms / 1000)
-    except subprocess.TimeoutExpired:
-        limit = f"{settings.start_timeout_ms / 1000:g} s (TIDEMARK_START_TIMEOUT)"
-        raise ServiceError(
-            f"job {name}: its driver did not submit it within {limit}: {(tail(log) or ['it wrote nothing'])[-1]} (log: {log})"
-        ) from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(client.pid, signal.SIGKILL)
-        client.wait()
-    if code:
-        lines = tail(log)
-        ended = next((match for line in reversed(lines) if (match := _DRIVER_ENDED.search(line))), None)
-        error = _DRIVER_ERRORS.get(ended[1] if ended else "", ServiceError)
-        raise error(f"job {name}: not submitted: {root_cause(lines) or f'exit code {code}'} (log: {log})")
-    return log.read_text(errors="replace")
 
 
 def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Settings) -> None:
@@ -331,22 +236,3 @@ def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Sett
 
 def _clock(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%H:%M:%SZ}"
-
-
-def root_cause(lines: Sequence[str]) -> str | None:
-    """The line of a log or stack trace that a person would look for: our own clear line, else the innermost exception."""
-    for line in reversed(lines):
-        if line.startswith("tidemark: "):
-            return line.removeprefix("tidemark: ")
-    if any(_OTHER_GRAPH.search(line) for line in lines):
-        return (
-            "its graph is not that of its checkpoint: definitions, a parallelism of 1, the stages of a model or Tidemark itself have changed; "
-            "submit it with --fresh"
-        )
-    causes = [match[1] for line in lines if (match := _CAUSE.match(line.strip())) and not _WRAPPER.search(line)]
-    return _shorten(causes[-1], 300) if causes else None
-
-
-def _shorten(text: str, most: int) -> str:
-    """A line of others, cut where it is too long to be one."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -46,7 +46,7 @@ NO_LOGIN = {
 """Hadoop is on the classpath for one class of the Parquet writer, not to log in anywhere: that fails for a user without a name."""
 
 _MEBI = 1 << 20
-_JOBMANAGER = {"heap": 448, "metaspace": 320}
+_JOBMANAGER = {"heap": 640, "metaspace": 320}
 _TASKMANAGER = {"framework_heap": 128, "task_heap": 832, "direct": 384, "metaspace": 512, "overhead": 256}
 
 

@@ -15,8 +15,9 @@ TOLD_S = 8.0
 
 _GAP_S = 4.0  # the most that one question counts: who asks may itself have waited for its turn, or the machine have slept
 _LEAST_SHARE = 0.25  # of what a starved process's silence counts, so that patience has an end under any load
-_COLLECTING_SHARE, _COLLECTING_CPU = 0.9, 0.2  # of its CPU for garbage; of a core that it must use at all
-_COLLECTORS = ("GC Thread", "G1 ", "VM Thread")  # Linux names of a JVM's threads; the last collects where the collector is the serial one
+_COLLECTING_SHARE, _COLLECTING_CPU = 0.9, 0.05  # of its CPU for garbage; of a core that it must use at all
+COLLECTORS = ("GC Thread", "G1 ", "VM Thread")
+"""How the names of a JVM's collecting threads begin, on Linux; the last collects where the collector is the serial one."""
 _MEASURED_S = 4.0
 _TICKS_PER_S = 100  # of /proc/PID/stat: USER_HZ, the same on all of Linux's architectures
 
@@ -146,7 +147,7 @@ class Garbage:
             return None
         for thread in threads:
             if thread not in self._collects:
-                self._collects[thread] = (_read(self._tasks / thread / "comm") or "").startswith(_COLLECTORS)
+                self._collects[thread] = (_read(self._tasks / thread / "comm") or "").startswith(COLLECTORS)
         collector = sum(_cpu_s(self._tasks / thread / "stat") for thread in threads if self._collects[thread])
         return collector, _cpu_s(self._tasks.parent / "stat")
 

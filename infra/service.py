@@ -85,6 +85,7 @@ class Service:
     replaced_for: str = field(default="", init=False)
     trouble: Trouble | None = field(default=None, init=False)
     _liveness: Liveness = field(init=False)
+    _killed: bool = field(default=False, init=False)
     _started: float = field(default=0.0, init=False)  # all of time.monotonic
     _again_at: float | None = field(default=None, init=False)
     _pause_s: float = field(default=_FIRST_PAUSE_S, init=False)
@@ -106,6 +107,7 @@ class Service:
                 preexec_fn=_die_with_parent,
             )
         self._started = time.monotonic()
+        self._killed = False
         self.excuse()
 
     def check(self) -> bool:
@@ -122,13 +124,14 @@ class Service:
 
     def look(self) -> None:
         """Ask it whether it works; one that has not for too long is killed, with all of its process group, for `revive` to replace."""
-        if self.process.poll() is not None:
+        if self._killed or self.process.poll() is not None:
             return
         self.trouble = self._liveness.ask()
         if self.trouble is None or self.trouble.counted_s < self.hang_s or not (self._liveness.answered or self._liveness.stopped):
             return
         self.replaced_for = f"{self.trouble.what} for {self.trouble.counted_s:.0f} s"
         print(f"{self.spec.name}: {self.replaced_for}; it is killed", flush=True)
+        self._killed = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)  # the only signal that a stopped one takes
 
@@ -138,7 +141,7 @@ class Service:
         if self._again_at is None:
             if self.process.poll() is None:
                 return False
-            if self.trouble is None or self.process.returncode != -signal.SIGKILL:
+            if not self._killed:
                 self.replaced_for = f"{_ending(self.process.returncode)}: {self.last_words()}"
             self.trouble = Trouble(what=f"has ended, and is started again: {self.replaced_for}", since=time.time(), counted_s=0.0)
             settled = now - self._started > _SETTLED_S

@@ -150,7 +150,7 @@ class Settings:
     flink_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Flink's REST endpoint and web UI; 0 takes a free one")
     flink_slots: int = _setting(_whole(1, 256), default=12, doc="task slots of the embedded Flink cluster")
     flink_slot_memory_bytes: int = _setting(
-        _size, default=512 << 20, doc="for the window operators of a slot of the embedded cluster; taken when it is used"
+        _size, default=768 << 20, doc="for the window operators of a slot of the embedded cluster; taken when it is used"
     )
     flink_network_memory_bytes: int = _setting(
         _size, default=128 << 20, doc="for what the tasks of a TaskManager of the embedded cluster hand on to each other; taken at once"

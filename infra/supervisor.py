@@ -26,7 +26,7 @@ from infra.service import LOOPBACK, MARK, Ports, Service, sweep
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError, TidemarkError
 
-_WATCH_S = 0.5
+_WATCH_S, _LOOK_S = 0.5, 2.0  # what has ended is seen sooner than what hangs, which costs the services an answer to find out
 _ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -39,6 +39,7 @@ class Supervisor:
     services: list[Service] = field(default_factory=list)
     endpoints: dict[str, str] = field(default_factory=dict)
     _recorded: tuple[ServiceState, ...] = field(default=(), init=False)
+    _looked_at: float = field(default_factory=time.monotonic, init=False)
 
     def start(self, cancelled: Callable[[], bool]) -> None:
         """Start all services at once and wait until each serves.
@@ -78,18 +79,22 @@ class Supervisor:
     def watch(self) -> None:
         """Replace what has died; kill what hangs."""
         revived = {service.spec.name for service in self.services if service.revive()}
-        for service in self.services:
-            if "flink-jobmanager" in revived and service.spec.name.startswith("flink-taskmanager"):
-                service.excuse()  # it is heard of again when it has found the new JobManager
-            service.look()
+        if "flink-jobmanager" in revived:
+            for service in self.services:
+                if service.spec.name.startswith("flink-taskmanager"):
+                    service.excuse()  # it is heard of again when it has found the new JobManager
+        if time.monotonic() - self._looked_at >= _LOOK_S:
+            for service in self.services:
+                service.look()
+            self._looked_at = time.monotonic()
         if revived or self._seen() != self._recorded:
             self._record()
 
     def end(self) -> None:
         """End all services: those that write first, then where they write to; then whatever they left behind."""
         self.settings.endpoints_file.unlink(missing_ok=True)
-        for names in (("flink-taskmanager", "flink-jobmanager"), ("kafka", "valkey")):
-            ending = [service for service in self.services if service.spec.name in names]
+        for of_flink in (True, False):
+            ending = [service for service in self.services if service.spec.name.startswith("flink-") is of_flink]
             for service in ending:
                 service.stop()
             for service in ending:

@@ -27,7 +27,9 @@ def submit(statements: StatementSet, environment: StreamExecutionEnvironment, se
     """
     statements.attach_as_datastream()
     graph = environment._generate_stream_graph(clear_transformations=True)
-    if fault := misfit(needs(graph, settings), Cluster(settings.flink_url).room(), settings):
+    needed = needs(graph, settings)
+    print(f"needs of the graph: {needed}")  # in the log of the submission
+    if fault := misfit(needed, Cluster(settings.flink_url).room(), settings):
         raise ServiceError(fault)
     environment._j_stream_execution_environment.executeAsync(graph)
 

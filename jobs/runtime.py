@@ -69,6 +69,9 @@ def _jobs(state: RuntimeState) -> bool:
     except ServiceError as silent:
         print(silent)
         return True
+    if jobmanager.restarts and not listed:
+        print("jobs: none; those that ran before the JobManager was started again are gone, and `tidemark submit` resumes them")
+        return True
     return any(job.is_troubled for job in listed)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from features.compiler import trusted
 from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean, duration_ms, field_fault
 from features.compiler.plan import WRITTEN, SourcePlan
 from features.expression import Expression, parse
-from features.vocabulary import Source
+from features.vocabulary import FeatureService, Source
 from schemas.errors import DefinitionError
 from schemas.record import BUILT_IN, Schema, SchemaSet
 from schemas.types import DataType
@@ -31,7 +32,22 @@ def analyse_sources(definitions: Definitions, schemas: SchemaSet, problems: Prob
         if other is not declared:
             problems.add(declared, f'topic "{plan.topic}" is already read by source "{other.name}" ({other.file}); a topic has one source')
         plans[id(declared.value)] = plan
+    _alike_topics(definitions, plans, problems)
     return plans
+
+
+def _alike_topics(definitions: Definitions, plans: Mapping[int, SourcePlan], problems: Problems) -> None:
+    """Note topics that Kafka does not hold beside each other: it takes dots and underscores for the same."""
+    seen = {f"{service.name}.predictions".replace(".", "_"): f"{service.name}.predictions" for service in definitions.of(FeatureService)}
+    for declared in definitions.of(Source):
+        plan = plans.get(id(declared.value))
+        for topic in () if plan is None else (plan.topic, plan.dead_letter_topic, plan.late_topic):
+            other = seen.setdefault(topic.replace(".", "_"), topic)
+            if other != topic:
+                problems.add(
+                    declared,
+                    f'topic "{topic}" differs from topic "{other}" in dots and underscores alone, and Kafka refuses the second of such',
+                )
 
 
 def parse_over(source: SourcePlan, text: str, where: str, non_finite: frozenset[str]) -> Expression:
@@ -57,7 +73,7 @@ def non_finite_fields(schema: Schema) -> frozenset[str]:
 
 def _source(declared: Declared, source: Source, schemas: SchemaSet, problems: Problems) -> SourcePlan | None:
     faults: list[str] = []
-    if not isinstance(source.topic, str) or not _TOPIC.fullmatch(source.topic):
+    if not isinstance(source.topic, str) or not _TOPIC.fullmatch(source.topic) or set(source.topic) == {"."}:
         faults.append(
             f"topic {source.topic!r} is not a topic's name; allowed are 1 to 200 ASCII letters, digits, dots, hyphens and underscores"
         )

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from infra import kafka
-from infra.flink_cluster import JVM_ACCESS
+from infra.flink_cluster import JVM_ACCESS, _configuration
+from infra.java import EXIT_WITHOUT_MEMORY
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +88,22 @@ def test_the_broker_is_set_up_as_the_embedded_one(compose: dict[str, Any], tmp_p
     assert missing == set()
 
 
+def test_a_taskmanager_has_the_memory_of_the_embedded_one(tmp_path: Path) -> None:
+    """What fits into a slot here fits there: `tidemark submit` counts it."""
+    embedded = _configuration(Settings(home=tmp_path), tmp_path, 1, 2)
+    given = yaml.safe_load((ROOT / "infra/images/flink/config.yaml").read_text())
+    sizes = {name: value for name, value in given.items() if name.startswith("taskmanager.memory.")}
+    assert len(sizes) > 8
+    assert {name: bytes_of(value) for name, value in sizes.items()} == {name: bytes_of(str(embedded[name])) for name in sizes}
+    assert given["taskmanager.numberOfTaskSlots"] == embedded["taskmanager.numberOfTaskSlots"]
+    assert given["taskmanager.jvm-exit-on-oom"] is embedded["taskmanager.jvm-exit-on-oom"] is True
+
+
+def bytes_of(size: str) -> int | str:
+    """A size of Flink's; what is none stays as it is."""
+    return int(size[:-1]) * {"b": 1, "m": 1 << 20}[size[-1]] if size[:-1].isdecimal() else size
+
+
 def _copied() -> Iterator[Path]:
     for line in (ROOT / "infra/images/Dockerfile").read_text().splitlines():
         words = line.split()
@@ -108,5 +125,5 @@ def test_the_image_is_tagged_with_this_version(compose: dict[str, Any]) -> None:
 
 def test_flink_in_the_image_differs_from_the_embedded_one_only_where_machines_do() -> None:
     config: dict[str, Any] = yaml.safe_load((ROOT / "infra/images/flink/config.yaml").read_text())
-    assert set(config["env.java.opts.all"].split()) == set(JVM_ACCESS)
+    assert set(config["env.java.opts.all"].split()) == {*JVM_ACCESS, EXIT_WITHOUT_MEMORY}
     assert config["web.submit.enable"] is False

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from infra.flink import Cluster, RefusedError, root_cause
+from infra.flink import Cluster, RefusedError
+from infra.flink_client import root_cause
 from infra.flink_needs import Needs, Room, buffer_bytes, misfit
 from infra.settings import Settings
 

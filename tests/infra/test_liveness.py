@@ -138,7 +138,7 @@ def test_one_that_does_nothing_but_collect_garbage_is_in_trouble_though_it_answe
     with subprocess.Popen([sys.executable, "-c", _COLLECTING]) as drowning:
         try:
             watched = Liveness(process=psutil.Process(drowning.pid), alive=lambda: True)
-            assert eventually(lambda: (found := watched.ask()) is not None and found.what == "does little but collect garbage", within_s=30)
+            assert eventually(lambda: (found := watched.ask()) is not None and found.what == "does little but collect garbage", within_s=60)
         finally:
             drowning.kill()
 

@@ -23,11 +23,13 @@ from confluent_kafka import Consumer, KafkaException, Producer
 
 from features.compiler.plan import Plan
 from infra import flink, flink_cluster, runtime
+from infra.liveness import COLLECTORS
 from infra.runtime import RuntimeState
 from infra.service import LOOPBACK, Ports, marked
 from infra.settings import Settings
 from jobs import topics
 from schemas.errors import DataError, ServiceError
+from tests import shop
 from tests.infra.test_cli import tidemark
 from tests.infra.test_service import eventually
 
@@ -47,6 +49,21 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     finally:
         ended = tidemark("down", home=folder)
         assert ended.returncode == 0, ended.stderr
+
+
+HASTY = {"TIDEMARK_HANG_TIMEOUT": "10s", "TIDEMARK_COMPILER": "quick", "TIDEMARK_FLINK_TASKMANAGERS": "2"}
+
+
+@pytest.fixture(scope="module")
+def hasty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Another, of the least patience, of two TaskManagers, and with next to no memory for windows."""
+    folder = tmp_path_factory.mktemp("hasty")
+    try:
+        started = up(folder, **HASTY, TIDEMARK_FLINK_SLOT_MEMORY="16MB")
+        assert started.returncode == 0, started.stderr
+        yield folder
+    finally:
+        assert tidemark("down", home=folder).returncode == 0
 
 
 def up(home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -131,6 +148,58 @@ def test_status_tells_what_runs(home: Path) -> None:
         "kafka",
         "memory",
     ]
+
+
+def test_the_threads_that_collect_garbage_are_known_by_name_in_every_jvm(home: Path) -> None:
+    """By these the supervisor tells a JVM that drowns in garbage."""
+    machines = [process.pid for process in marked(state_of(home).mark) if "java" in process.cmdline()[0]]
+    assert len(machines) == 3
+    for pid in machines:
+        names = [comm.read_text() for comm in Path(f"/proc/{pid}/task").glob("*/comm")]
+        assert [name for name in names if name.startswith(COLLECTORS)]
+
+
+def test_all_services_that_hang_at_once_are_told_then_killed_and_replaced(hasty_home: Path) -> None:
+    before = {service.name: service.pid for service in state_of(hasty_home).services}
+    for pid in before.values():
+        os.kill(pid, signal.SIGSTOP)
+    assert eventually(lambda: all(service.trouble for service in state_of(hasty_home).services), within_s=60)
+    told = tidemark("status", home=hasty_home)
+    assert told.returncode == 3
+    assert {
+        line.partition(":")[0] for line in told.stdout.splitlines() if "does not answer, its process is stopped" in line
+    } == before.keys()
+    assert eventually(
+        lambda: all(pid != before[service.name] for service in state_of(hasty_home).services for pid in [service.pid]), within_s=90
+    )
+    assert eventually(lambda: not any(service.trouble for service in state_of(hasty_home).services), within_s=90)
+    told = tidemark("status", home=hasty_home)
+    assert re.findall(
+        r"^([\w-]+) .*started again 1× \(last: does not answer, its process is stopped for \d+ s\)", told.stdout, re.MULTILINE
+    ) == [*before]
+    assert "jobs: none; those that ran before the JobManager was started again are gone" in told.stdout
+
+
+def test_a_job_that_does_not_fit_is_refused_with_the_number_with_which_it_runs(hasty_home: Path) -> None:
+    of_the_shop = {"TIDEMARK_DEFINITIONS": str(shop.DEFINITIONS), "TIDEMARK_SCHEMAS": str(shop.SCHEMAS), "TIDEMARK_START_TIMEOUT": "300s"}
+    refused = tidemark("submit", "features", "--parallelism", "13", home=hasty_home, **of_the_shop)
+    assert (refused.returncode, refused.stderr) == (
+        3,
+        "tidemark: job features: not submitted: it needs 13 slots, 12 of 12 are free: `tidemark cancel` what is not needed, or TIDEMARK_FLINK_SLOTS=13, "
+        "then `tidemark down` and `tidemark up`\n",
+    )
+    refused = tidemark("submit", "features", home=hasty_home, **of_the_shop)
+    assert refused.returncode == 3
+    told = (
+        r"^tidemark: job features: not submitted: its \d+ window operators need (\d+) MB of a slot, and a slot of the cluster has 16 MB: "
+    )
+    found = re.search(told + r"TIDEMARK_FLINK_SLOT_MEMORY=\1MB, ", refused.stderr)
+    assert found is not None, refused.stderr
+    assert tidemark("down", home=hasty_home).returncode == 0
+    assert up(hasty_home, **HASTY, TIDEMARK_FLINK_SLOT_MEMORY=f"{found[1]}MB").returncode == 0
+    submitted = tidemark("submit", "features", home=hasty_home, **of_the_shop)
+    assert submitted.returncode == 0, submitted.stderr
+    assert tidemark("status", home=hasty_home).returncode == 0
 
 
 def test_jobs_cannot_be_submitted_through_the_web_page(home: Path) -> None:
