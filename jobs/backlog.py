@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not marked as exports
 
+from jobs.broker_fault import broker_fault
 from schemas.errors import ServiceError
 
 _ANSWER_S = 10.0
@@ -31,7 +32,9 @@ class Backlog:
             places = [(topic, partition) for topic in topics for partition in known[topic].partitions]
             self._first = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
             self._ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        except (KafkaException, KeyError) as fault:
+        except KeyError as fault:
+            raise ServiceError(f"kafka {servers}: has no topic {fault.args[0]}; see `tidemark jobs`") from fault
+        except KafkaException as fault:
             raise self._fault(fault) from fault
 
     @property
@@ -80,6 +83,5 @@ class Backlog:
         answers = self._admin.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_ANSWER_S)
         return {(place.topic, place.partition): int(answer.result().offset) for place, answer in answers.items()}
 
-    def _fault(self, fault: Exception) -> ServiceError:
-        reason = fault.args[0].str() if isinstance(fault, KafkaException) else f"no topic {fault}"
-        return ServiceError(f"kafka {self._servers}: does not tell what group {self._group} has read: {reason}; see `tidemark status`")
+    def _fault(self, fault: KafkaException) -> ServiceError:
+        return broker_fault(fault, self._servers, f"does not tell what group {self._group} has read")

@@ -28,9 +28,10 @@ from inference.online.frontier import Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
 from jobs import topics
+from jobs.broker_fault import broker_fault
 from jobs.history import parquet_files
 from jobs.read import messages
-from schemas.errors import DataError, ServiceError
+from schemas.errors import DataError
 
 PARTITION, OFFSET, ARRIVED = "_partition", "_offset", "_arrived"
 """Columns of the archive: where an event lay, and its record's time."""
@@ -191,10 +192,7 @@ def commit(settings: Settings, source: SourcePlan, group: str, beginning: Beginn
         consumer.list_topics(source.topic, timeout=_ANSWER_S)
         consumer.commit(offsets=places, asynchronous=False)
     except KafkaException as fault:
-        raise ServiceError(
-            f"kafka {settings.kafka_servers}: does not let group {group} begin with source {source.name}: {fault.args[0].str()}; "
-            "see `tidemark status`"
-        ) from fault
+        raise broker_fault(fault, settings.kafka_servers, f"does not let group {group} begin with source {source.name}") from fault
     finally:
         consumer.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not marked as exports
 
-from schemas.errors import ServiceError
+from jobs.broker_fault import broker_fault
 
 _ANSWER_S = 5.0
 _METADATA_S = 30.0  # how soon new partitions are found; Flink's own source looks every five minutes
@@ -44,9 +44,7 @@ class PartitionLog:
                 self._asked_s = time.monotonic()
             ends = self._offsets(self._first, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         except KafkaException as fault:
-            raise ServiceError(
-                f"kafka {self._servers}: does not tell what topic {self._topic} holds: {fault.args[0].str()}; is it running?"
-            ) from fault
+            raise broker_fault(fault, self._servers, f"does not tell what topic {self._topic} holds") from fault
         return {partition: (first, ends[partition]) for partition, first in self._first.items()}
 
     def _offsets(self, partitions: Mapping[int, object], spec: OffsetSpec) -> dict[int, int]:
