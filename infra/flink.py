@@ -11,20 +11,22 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from infra import flink_cluster, log4j
+from infra.flink_refusal import RefusedError, refusal
 from infra.java import QUICK, java_home, temporary
 from infra.service import tail
 from infra.settings import Settings
 from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
+from schemas.wording import sentence
 
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
 
@@ -64,15 +66,6 @@ class Job:
     tasks: tuple[int, int]
     restarts: int
     checkpoint: str | None
-
-
-class RefusedError(ServiceError):
-    """Flink answered, with an error."""
-
-    def __init__(self, message: str, code: int) -> None:
-        """Of this HTTP status."""
-        super().__init__(message)
-        self.code = code
 
 
 class Cluster:
@@ -139,13 +132,8 @@ class Cluster:
         try:
             with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=10) as answer:
                 return json.load(answer)
-        except urllib.error.HTTPError as refused:
-            raise RefusedError(f"flink at {self.url}: refused {path}: HTTP {refused.code}", refused.code) from refused
-        except (OSError, ValueError) as fault:
-            reason = getattr(fault, "reason", fault)
-            raise ServiceError(
-                f"flink at {self.url}: does not answer: {reason}; is `tidemark up` running, or TIDEMARK_FLINK right?"
-            ) from fault
+        except (OSError, ValueError, HTTPException) as fault:
+            raise refusal(self.url, path, fault) from fault
 
 
 def submit(module: str, arguments: Sequence[str], *, name: str, settings: Settings, fresh: bool = False) -> str:
@@ -298,4 +286,4 @@ def _root_cause(lines: Sequence[str]) -> str | None:
         if line.startswith("tidemark: "):
             return line.removeprefix("tidemark: ")
     causes = [match[1] for line in lines if (match := _CAUSE.match(line.strip())) and not _WRAPPER.search(line)]
-    return causes[-1][:300] if causes else None
+    return sentence(causes[-1]) if causes else None

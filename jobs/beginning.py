@@ -32,6 +32,7 @@ from jobs.broker_fault import broker_fault
 from jobs.history import parquet_files
 from jobs.read import messages
 from schemas.errors import DataError
+from schemas.wording import cause
 
 PARTITION, OFFSET, ARRIVED = "_partition", "_offset", "_arrived"
 """Columns of the archive: where an event lay, and its record's time."""
@@ -208,4 +209,4 @@ def _rows(folder: Path, columns: list[str], wanted: pc.Expression | None = None)
     try:
         return ds.dataset(files, format="parquet").scanner(columns=columns, filter=wanted).to_table()
     except (OSError, ValueError) as fault:
-        raise DataError(f"archive {folder}: cannot be read: {str(fault).splitlines()[0]}") from fault
+        raise DataError(f"archive {folder}: cannot be read: {cause(fault)}") from fault

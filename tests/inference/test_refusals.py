@@ -43,7 +43,8 @@ ERRORS = [
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_an_answer_is_never_told_as_a_server_that_does_not_run(answer: str) -> None:
-    told = str(refusal(BaseParser.parse_error(answer), "store:6379"))
+    error = BaseParser.parse_error(answer)  # type: ignore[no-untyped-call]
+    told = str(refusal(error, "store:6379"))
     assert told.startswith("redis store:6379: does not serve: ")
     assert ANSWERS[answer] in told
     assert "tidemark up" not in told and "\n" not in told
@@ -73,12 +74,12 @@ def test_what_a_real_server_refuses(valkey: str, client: Client) -> None:
         (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "must name the primary"),
         (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "raise its maxmemory"),
     ):
-        admin.execute_command(*break_it)
+        admin.execute_command(*break_it)  # type: ignore[no-untyped-call]
         try:
             with pytest.raises(ServiceError) as refused, answering(other := connect(valkey)):
                 other.set("a", "b")
         finally:
-            admin.execute_command(*mend_it)
+            admin.execute_command(*mend_it)  # type: ignore[no-untyped-call]
         assert told in str(refused.value) and "tidemark up" not in str(refused.value)
 
 

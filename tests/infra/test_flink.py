@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.flink import Cluster, RefusedError
+from infra.flink import Cluster
+from infra.flink_refusal import RefusedError
 
 LISTED = {"jid": "a", "name": "features", "state": "RUNNING", "start-time": 1, "tasks": {"running": 2, "total": 3}}
 COMPLETED = {"latest": {"completed": {"external_path": "file:/chk-7"}, "restored": {"external_path": "file:/chk-2"}}}
@@ -65,5 +66,5 @@ def test_a_job_s_newest_checkpoint_is_what_flink_can_tell(
 
 def test_any_other_refusal_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Endpoint, "checkpoints", 404)
-    with pytest.raises(RefusedError, match=r"refused /jobs/a/checkpoints: HTTP 404$"):
+    with pytest.raises(RefusedError, match=r"refused /jobs/a/checkpoints: HTTP 404: it has no such thing, or is not Flink$"):
         cluster.jobs()
