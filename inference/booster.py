@@ -20,6 +20,7 @@ from inference import first_load
 from inference.scores import Shape
 from inference.shards.trees import by_stages
 from schemas.errors import DataError, SettingError
+from schemas.wording import cause, sentence, span
 
 LOAD_DEADLINE_S = 60.0
 """For the child that loads a file first."""
@@ -51,7 +52,7 @@ def parse(content: bytes, path: Path) -> lgb.Booster:
     try:
         return lgb.Booster(model_str=content.decode())
     except (ValueError, lgb.basic.LightGBMError) as fault:
-        raise DataError(f"{path}: LightGBM cannot load it: {str(fault).splitlines()[0]}") from None
+        raise DataError(f"{path}: LightGBM cannot load it: {cause(fault)}") from None
 
 
 def predict(booster: lgb.Booster, matrix: NDArray[np.float64], stages: int = 1) -> NDArray[np.float64]:
@@ -87,7 +88,7 @@ def try_in_a_child(content: bytes, shape: Shape, path: Path, *, deadline_s: floa
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise DataError(f"{path}: not loaded within {deadline_s:g} s; the file is damaged, or this machine too busy") from None
+        raise DataError(f"{path}: not loaded within {span(deadline_s * 1000)}; the file is damaged, or this machine too busy") from None
     if child.returncode:
         said = child.stderr.decode(errors="replace").strip().splitlines()
-        raise DataError(f"{path}: LightGBM cannot load it (exit {child.returncode}): {said[-1] if said else 'it said nothing'}")
+        raise DataError(f"{path}: LightGBM cannot load it (exit {child.returncode}): {sentence(said[-1]) if said else 'it said nothing'}")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import DataError
 from schemas.types import DataType
+from schemas.wording import cause
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Encoding:
             try:
                 matrix[:, position] = self._numbers(table.column(name), name, type_)
             except pa.ArrowException as error:
-                raise DataError(f'features: column "{name}" cannot be read as {type_}: {str(error).splitlines()[0]}') from error
+                raise DataError(f'features: column "{name}" cannot be read as {type_}: {cause(error)}') from error
         return matrix
 
     def _numbers(self, column: Any, name: str, type_: DataType) -> NDArray[Any]:

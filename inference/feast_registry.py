@@ -26,10 +26,12 @@ from features.compiler.feast import AS_OF, FRONTIER, OLDER, REQUEST, TILES, feas
 from features.compiler.plan import Plan, ServicePlan, ViewPlan
 from features.kernel import fold
 from features.packing import ALL_TIME, TileCodec
-from inference.online.connection import connect
+from inference.online.connection import connect, named
+from inference.online.refusals import refusal
 from inference.online.serving import served
-from schemas.errors import ServiceError, SettingError
+from schemas.errors import SettingError
 from schemas.types import DataType
+from schemas.wording import cause
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -59,9 +61,9 @@ def registry(plan: Plan, *, redis: str, folder: Path, project: str | None = None
             warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
             store.apply(_objects(plan, folder))
     except (RedisError, ConnectionError) as error:
-        raise ServiceError(f"redis {redis}: does not serve Feast: {error}; start it with `tidemark up` or set TIDEMARK_REDIS") from error
+        raise refusal(error, named(connect(redis))) from error
     except OSError as error:
-        raise SettingError(f"feast registry {folder}: {error.strerror or error}; name a folder that can be written") from error
+        raise SettingError(f"feast registry {folder}: {cause(error)}; name a folder that can be written") from error
     return store
 
 
@@ -76,7 +78,7 @@ def feature_store(*, redis: str, folder: Path, project: str | None = None) -> Fe
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingError(f"feast registry {folder}: {error.strerror}; name a folder that can be written") from error
+        raise SettingError(f"feast registry {folder}: {cause(error)}; name a folder that can be written") from error
     config = RepoConfig(
         project=served(connect(redis)).project if project is None else project,
         provider="local",

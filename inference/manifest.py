@@ -22,6 +22,7 @@ from inference.shards.shard_map import KEY_TYPES, PARENT, ShardMap
 from inference.shards.trees import Link
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
+from schemas.wording import cause
 
 MODEL_FILE, MANIFEST_FILE, SHARDS_FOLDER, STAGES_FOLDER = "model.txt", "manifest.json", "shards", "stages"
 FORMAT = 2
@@ -79,7 +80,9 @@ class Manifest:
             if said["format"] != FORMAT:
                 raise DataError(f"{path}: format {said['format']}; this version reads {FORMAT}")
             return cls._of(folder, said)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SettingError) as fault:
+        except OSError as fault:
+            raise SettingError(f"{path}: cannot be read: {cause(fault)}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, SettingError) as fault:
             raise DataError(f"{path}: damaged: {type(fault).__name__}: {fault}; restore it, or train again") from None
 
     @classmethod

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 
 from infra import flink_client
 from infra.flink_client import root_cause
 from infra.flink_needs import Needs, Room, misfit
+from infra.flink_refusal import RefusedError, refusal
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError, TidemarkError
 
@@ -50,15 +51,6 @@ class Job:
     def is_troubled(self) -> bool:
         """Whether it has failed and has not been restored yet."""
         return self.state in _TROUBLED
-
-
-class RefusedError(ServiceError):
-    """Flink answered, with an error."""
-
-    def __init__(self, message: str, code: int) -> None:
-        """Of this HTTP status."""
-        super().__init__(message)
-        self.code = code
 
 
 class Cluster:
@@ -154,13 +146,8 @@ class Cluster:
         try:
             with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=self._timeout_s) as answer:
                 return json.load(answer)
-        except urllib.error.HTTPError as refused:
-            raise RefusedError(f"flink at {self.url}: refused {path}: HTTP {refused.code}", refused.code) from refused
-        except (OSError, ValueError) as fault:
-            reason = getattr(fault, "reason", fault)
-            raise ServiceError(
-                f"flink at {self.url}: does not answer: {reason}; is `tidemark up` running, or TIDEMARK_FLINK right?"
-            ) from fault
+        except (OSError, ValueError, HTTPException) as fault:
+            raise refusal(self.url, path, fault) from fault
 
 
 def submit(module: str, arguments: Sequence[str], *, name: str, settings: Settings, fresh: bool = False) -> str:

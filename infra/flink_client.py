@@ -19,6 +19,7 @@ from infra.java import QUICK, java_home, temporary
 from infra.service import tail
 from infra.settings import Settings
 from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
+from schemas.wording import sentence
 
 _CAUSE = re.compile(r"^(?:Caused by: )?((?:\w+\.)*\w*(?:Error|Exception)\b.*)$")
 _DRIVER_ENDED = re.compile(r"Python process exits with code: (\d+)")
@@ -128,9 +129,4 @@ def root_cause(lines: Sequence[str]) -> str | None:
             "submit it with --fresh"
         )
     causes = [match[1] for line in lines if (match := _CAUSE.match(line.strip())) and not _WRAPPER.search(line)]
-    return _shorten(causes[-1], 300) if causes else None
-
-
-def _shorten(text: str, most: int) -> str:
-    """A line of others, cut where it is too long to be one."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return sentence(causes[-1]) if causes else None

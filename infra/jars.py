@@ -21,6 +21,7 @@ from typing import Literal, get_args
 
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError, TidemarkError
+from schemas.wording import cause
 
 Group = Literal["kafka", "flink"]
 
@@ -76,7 +77,7 @@ def classpath(group: Group, settings: Settings) -> tuple[Path, ...]:
                 list(pool.map(lambda jar: _fetch(jar, folder, Path(scratch), settings), missing))
         except OSError as fault:
             raise SettingError(
-                f"{folder}: cannot keep Java libraries there: {fault.strerror}; set TIDEMARK_JARS to a folder you may write"
+                f"{folder}: cannot keep Java libraries there: {cause(fault)}; set TIDEMARK_JARS to a folder you may write"
             ) from fault
     return tuple(folder / jar.file_name for jar in jars)
 
@@ -133,10 +134,9 @@ def _trust_the_system() -> None:
 
 
 def _reason(fault: BaseException) -> str:
-    text = str(fault)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
+    if "CERTIFICATE_VERIFY_FAILED" in str(fault):
         return "its TLS certificate is not trusted; set REQUESTS_CA_BUNDLE to your proxy's CA bundle"
-    return type(fault).__name__ if len(text) > 200 or not text else text
+    return cause(fault)
 
 
 def _sha256(file: Path) -> str:

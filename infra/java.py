@@ -10,6 +10,7 @@ from pathlib import Path
 
 from infra.settings import Settings
 from schemas.errors import SettingError
+from schemas.wording import cause
 
 SUPPORTED = (17, 21)
 QUICK = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
@@ -111,7 +112,7 @@ def _startable_by_spark(home: Path) -> Path:
         written.replace(java)
     except OSError as fault:
         raise SettingError(
-            f"Java: cannot write {target}: {fault.strerror}; run `make setup` once as the owner of the Python environment"
+            f"Java: cannot write {target}: {cause(fault)}; run `make setup` once as the owner of the Python environment"
         ) from fault
     return target
 

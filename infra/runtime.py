@@ -22,6 +22,7 @@ import psutil
 from infra.service import marked, sweep, tail
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError
+from schemas.wording import cause
 
 _STOP_S = 75.0
 _POLL_S = 0.05
@@ -195,7 +196,7 @@ def _prepare_home(settings: Settings) -> None:
         (settings.home / "logs").mkdir(parents=True, exist_ok=True)
         settings.runtime_lock.open("a").close()
     except OSError as fault:
-        raise SettingError(f"{settings.home}: cannot be written: {fault.strerror}; set TIDEMARK_HOME to a folder you may write") from fault
+        raise SettingError(f"{settings.home}: cannot be written: {cause(fault)}; set TIDEMARK_HOME to a folder you may write") from fault
 
 
 def stop(settings: Settings) -> bool:

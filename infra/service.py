@@ -20,6 +20,7 @@ import psutil
 
 from infra.liveness import Liveness, Trouble
 from schemas.errors import ServiceError
+from schemas.wording import sentence
 
 LOOPBACK = "127.0.0.1"
 MARK = "TIDEMARK_RUNTIME_ID"
@@ -147,7 +148,10 @@ class Service:
             settled = now - self._started > _SETTLED_S
             self._pause_s = _FIRST_PAUSE_S if settled else min(2 * self._pause_s, _LONGEST_PAUSE_S)
             self._again_at = now + self._pause_s
-            print(f"{self.spec.name}: exit code {self.process.returncode}; again in {self._pause_s:g} s: {self.last_words()}", flush=True)
+            print(
+                f"{self.spec.name}: exit code {self.process.returncode}; again in {self._pause_s:g} s: {self.last_words()}",
+                flush=True,
+            )
             return False
         if now < self._again_at:
             return False
@@ -164,7 +168,7 @@ class Service:
             lines = tail(file)
             troubled = [line for line in lines if _TROUBLE.search(line)]
             if line := (troubled or lines or [""])[-1]:
-                return f"{line[:300]} (log: {file})"
+                return f"{sentence(line)} (log: {file})"
         return f"it wrote nothing (log: {self.spec.output})"
 
     def stop(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from schemas.errors import ServiceError, SettingError
+from schemas.wording import cause
 
 Delivery = Literal["at_least_once", "exactly_once"]
 Service = Literal["kafka", "redis", "flink"]
@@ -272,8 +273,12 @@ class Settings:
         advice = f"start it with `tidemark up`, or set {_variable(service)}"
         try:
             endpoint = str(json.loads(self.endpoints_file.read_text())[service])
-        except (OSError, ValueError, KeyError):
+        except (FileNotFoundError, NotADirectoryError, KeyError):
             raise ServiceError(f"{service}: no embedded runtime in {self.home}; {advice}") from None
+        except OSError as fault:
+            raise SettingError(f"{self.endpoints_file}: cannot be read: {cause(fault)}; set TIDEMARK_HOME to a folder of yours") from None
+        except (ValueError, TypeError):
+            raise ServiceError(f"{service}: {self.endpoints_file} is damaged; `tidemark down` and `tidemark up` write it anew") from None
         if self.runtime_lock.exists() and not self.runtime_is_alive:
             raise ServiceError(f"{service}: the embedded runtime in {self.home} has ended without a goodbye; {advice}")
         return endpoint

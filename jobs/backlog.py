@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from jobs import committed
+from jobs.broker_fault import broker_fault
 from schemas.errors import ServiceError
 
 _ANSWER_S = 10.0
@@ -30,7 +31,9 @@ class Backlog:
             places = [(topic, partition) for topic in topics for partition in known[topic].partitions]
             self._first = committed.firsts(self._admin, places, timeout_s=_ANSWER_S)
             self._ends = {place: end.decided for place, end in committed.ends(self._admin, places, timeout_s=_ANSWER_S).items()}
-        except (KafkaException, KeyError) as fault:
+        except KeyError as fault:
+            raise ServiceError(f"kafka {servers}: has no topic {fault.args[0]}; see `tidemark jobs`") from fault
+        except KafkaException as fault:
             raise self._fault(fault) from fault
 
     @property
@@ -75,6 +78,5 @@ class Backlog:
             if fault.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                 raise self._fault(fault) from fault
 
-    def _fault(self, fault: Exception) -> ServiceError:
-        reason = fault.args[0].str() if isinstance(fault, KafkaException) else f"no topic {fault}"
-        return ServiceError(f"kafka {self._servers}: does not tell what group {self._group} has read: {reason}; see `tidemark status`")
+    def _fault(self, fault: KafkaException) -> ServiceError:
+        return broker_fault(fault, self._servers, f"does not tell what group {self._group} has read")

@@ -28,9 +28,11 @@ from inference.online.frontier import Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
 from jobs import committed, topics
+from jobs.broker_fault import broker_fault
 from jobs.history import parquet_files
 from jobs.read import messages
-from schemas.errors import DataError, ServiceError
+from schemas.errors import DataError
+from schemas.wording import cause
 
 PARTITION, OFFSET, ARRIVED = "_partition", "_offset", "_arrived"
 """Columns of the archive: where an event lay, and its record's time."""
@@ -199,10 +201,7 @@ def commit(settings: Settings, source: SourcePlan, group: str, beginning: Beginn
         consumer.list_topics(source.topic, timeout=_ANSWER_S)
         consumer.commit(offsets=places, asynchronous=False)
     except KafkaException as fault:
-        raise ServiceError(
-            f"kafka {settings.kafka_servers}: does not let group {group} begin with source {source.name}: {fault.args[0].str()}; "
-            "see `tidemark status`"
-        ) from fault
+        raise broker_fault(fault, settings.kafka_servers, f"does not let group {group} begin with source {source.name}") from fault
     finally:
         consumer.close()
 
@@ -221,4 +220,4 @@ def _rows(folder: Path, columns: list[str], wanted: pc.Expression | None = None)
             if batch.num_rows:
                 yield pa.Table.from_batches([batch])
     except (OSError, ValueError) as fault:
-        raise DataError(f"archive {folder}: cannot be read: {str(fault).splitlines()[0]}") from fault
+        raise DataError(f"archive {folder}: cannot be read: {cause(fault)}") from fault

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from schemas.errors import TidemarkError
+from schemas.wording import near
 
 COMMANDS = {
     "up": ("jobs.runtime:up", "Start the embedded runtime, or attach to it"),
@@ -103,12 +104,12 @@ def run(function: Callable[..., object], arguments: Sequence[str], *, name: str)
 
 
 def guarded(action: Callable[[], int]) -> int:
-    """The one place where an error becomes a line on stderr and an exit code."""
+    """The one place where an error becomes a line on stderr and an exit code; paths below the working directory are told from there."""
     try:
         code = action()
         sys.stdout.flush()
     except TidemarkError as error:
-        print("\n".join(f"tidemark: {line}" for line in str(error).splitlines()), file=sys.stderr)
+        print("\n".join(f"tidemark: {line}" for line in near(str(error)).splitlines()), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED

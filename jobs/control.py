@@ -6,17 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from infra.settings import Settings
 from jobs import topics
+from jobs.broker_fault import broker_fault, silent
 from jobs.read import messages
-from schemas.errors import DataError, ServiceError
+from schemas.errors import DataError
 
 TOPIC = "tidemark.control"
 
 _DELIVERED_S = 10.0
 _COMPACTED = {"cleanup.policy": "compact"}
+_NOT_TAKEN = f"topic {TOPIC} does not take a record"
 
 
 def records(settings: Settings) -> dict[str, Any]:
@@ -52,17 +54,18 @@ def publish(settings: Settings, given: Mapping[str, Any]) -> None:
     """
     _ensure(settings)
     producer = Producer({"bootstrap.servers": settings.kafka_servers, "enable.idempotence": True, "log_level": 0})
-    faults: list[str] = []
+    faults: list[KafkaError] = []
     try:
         for kind, record in given.items():
             body = None if record is None else json.dumps(record, sort_keys=True)
-            producer.produce(TOPIC, body, kind, on_delivery=lambda error, _: faults.append(error.str()) if error else None)
+            producer.produce(TOPIC, body, kind, on_delivery=lambda error, _: faults.append(error) if error else None)
         left = producer.flush(_DELIVERED_S)
     except KafkaException as fault:
-        left, faults = 1, [fault.args[0].str()]
-    if left or faults:
-        reason = faults[0] if faults else f"no answer within {_DELIVERED_S:g} s"
-        raise ServiceError(f"kafka {settings.kafka_servers}: topic {TOPIC} does not take a record: {reason}; see `tidemark status`")
+        raise broker_fault(fault, settings.kafka_servers, _NOT_TAKEN) from fault
+    if faults:
+        raise broker_fault(faults[0], settings.kafka_servers, _NOT_TAKEN)
+    if left:
+        raise silent(settings.kafka_servers, _NOT_TAKEN, _DELIVERED_S)
 
 
 def _ensure(settings: Settings) -> None:

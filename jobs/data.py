@@ -14,6 +14,7 @@ from features.data_version import DataVersion
 from inference.manifest import MANIFEST_FILE
 from jobs.days import STATE, WHOLE, manifest_of
 from schemas.errors import DataError, SettingError
+from schemas.wording import cause
 
 
 class Action(StrEnum):
@@ -52,6 +53,8 @@ def data_version(folder: Path) -> DataVersion:
         )
     try:
         manifest = dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as fault:
+    except OSError as fault:
+        raise SettingError(f"{path}: cannot be read: {cause(fault)}") from None
+    except (ValueError, TypeError) as fault:
         raise DataError(f"{path}: damaged: {type(fault).__name__}: {fault}; train again") from None
     return DataVersion.parse(manifest, path)

@@ -24,6 +24,7 @@ from features.data_changes import changes
 from features.data_version import KEY, DataVersion
 from jobs.day_writer import Written
 from schemas.errors import DataError, SettingError
+from schemas.wording import cause
 
 STATE = "_tidemark"
 MADE_OF = "made_of.json"
@@ -233,7 +234,9 @@ def _span(state: str, days: list[int], done: Mapping[int, int]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as fault:
+    except OSError as fault:
+        raise SettingError(f"{path}: cannot be read: {cause(fault)}") from None
+    except (ValueError, TypeError) as fault:
         raise DataError(f"{path}: damaged: {type(fault).__name__}: {fault}; make it again") from None
 
 

@@ -19,6 +19,8 @@ from infra.settings import Settings
 from jobs import topics
 from jobs.committed import End, Place
 from schemas.errors import ServiceError, SettingError
+from schemas.wire import now_ms
+from schemas.wording import span
 
 _POLL_S = 0.05
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,7 +96,7 @@ def wait_for(read: Callable[[], Mapping[str, int | None]], target_ms: int, *, ti
         if time.monotonic() >= deadline:
             where = ", ".join(f"{name} is at {show_ms(frontier)}" for name, frontier in behind.items())
             raise ServiceError(
-                f"frontier: not at {show_ms(target_ms)} after {timeout_s:g} s: {where}; see `tidemark jobs` for features and materialize"
+                f"frontier: not at {show_ms(target_ms)} after {span(timeout_s * 1000)}: {where}; see `tidemark jobs` for features and materialize"
             )
         time.sleep(_POLL_S)
 
@@ -116,11 +118,13 @@ def instant_ms(text: str) -> int:
 
 def _table(frontiers_ms: Mapping[str, int | None]) -> Table:
     table = Table("view", "readable up to", "behind the clock", box=None, pad_edge=False)
-    now = datetime.now(UTC)
     for name, frontier in frontiers_ms.items():
-        behind = "" if frontier is None else str(now - _EPOCH - timedelta(milliseconds=frontier)).partition(".")[0]
-        table.add_row(name, show_ms(frontier), behind)
+        table.add_row(name, show_ms(frontier), "" if frontier is None else _distance(now_ms() - frontier))
     return table
+
+
+def _distance(behind_ms: int) -> str:
+    return span(behind_ms) if behind_ms >= 0 else f"{span(-behind_ms)} ahead of it"
 
 
 def show_ms(ms: int | None) -> str:

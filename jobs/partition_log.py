@@ -11,8 +11,8 @@ from confluent_kafka.admin import AdminClient
 
 from features.watermarks import Extent
 from jobs import committed
+from jobs.broker_fault import broker_fault
 from jobs.committed import End
-from schemas.errors import ServiceError
 
 _ANSWER_S = 5.0
 _METADATA_S = 30.0  # how soon new partitions are found; Flink's own source looks every five minutes
@@ -57,9 +57,7 @@ class PartitionLog:
                 self._asked_s = time.monotonic()
             ends = committed.ends(self._admin, [(self._topic, partition) for partition in self._first], timeout_s=_ANSWER_S)
         except KafkaException as fault:
-            raise ServiceError(
-                f"kafka {self._servers}: does not tell what topic {self._topic} holds: {fault.args[0].str()}; is it running?"
-            ) from fault
+            raise broker_fault(fault, self._servers, f"does not tell what topic {self._topic} holds") from fault
         for line in self._open.see({partition: end for (_, partition), end in ends.items()}, time.monotonic()):
             self._log.warning("%s", line)
         return {partition: Extent(first=self._first[partition], decided=end.decided, end=end.head) for (_, partition), end in ends.items()}

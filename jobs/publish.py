@@ -14,10 +14,10 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -26,15 +26,18 @@ from features.compiler.plan import Plan, SourcePlan
 from inference.shards.shard_map import KEY_TYPES, key_texts
 from infra.settings import Settings
 from jobs import topics
+from jobs.broker_fault import FOLLOWS, broker_fault, described, described_message, record_fault
 from jobs.end_marker import EndMarker
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.record import SHIPPED, Schema, SchemaSet
 from schemas.table import conform
 from schemas.wire import Encoder, marker, now_ms
+from schemas.wording import span
 
 CHUNK = 5_000
 _LARGEST_BYTES = 64 << 20  # what is too large is the broker's to say
 _DELIVER_WITHIN_S = 60.0
+_ASK_S = 2.0
 
 
 class Publisher:
@@ -70,7 +73,7 @@ class Publisher:
         self._key = tuple(key)
         self._encoder = Encoder(schema)
         self._sent = 0
-        self._fault: KafkaError | None = None
+        self._fault: tuple[KafkaError, str] | None = None
         self._deliver_within_s = deliver_within_s
         self._producer = Producer(
             {
@@ -151,7 +154,7 @@ class Publisher:
                 self._producer.poll(0.1)
                 self._check()
             except KafkaException as error:
-                raise self._refusal(error.args[0]) from error
+                raise self._refusal(error.args[0], described(key=key, timestamp_ms=timestamp_ms, size=len(body or b""))) from error
             else:
                 self._sent += 1
                 return
@@ -161,7 +164,7 @@ class Publisher:
         try:
             partitions = self._producer.list_topics(self._topic, timeout=self._deliver_within_s).topics[self._topic].partitions
         except KafkaException as error:
-            raise self._refusal(error.args[0]) from error
+            raise broker_fault(error, self._servers, f"topic {self._topic}: its partitions are not told") from error
         for partition in partitions:
             self.send(marker(event_time_ms, final), timestamp_ms=event_time_ms, partition=partition)
         return len(partitions)
@@ -177,24 +180,29 @@ class Publisher:
             self._check()
         self._check()
 
-    def _delivered(self, error: KafkaError | None, _: Any) -> None:
-        if error is not None and self._fault is None:
-            self._fault = error
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and (self._fault is None or self._fault[0].code() in FOLLOWS):
+            self._fault = error, described_message(message)
 
     def _check(self) -> None:
         if self._fault is not None:
             self._producer.purge()
-            raise self._refusal(self._fault)
+            raise self._refusal(*self._fault)
 
-    def _refusal(self, error: KafkaError) -> DataError | ServiceError:
-        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            limits = "message.max.bytes of the broker, max.message.bytes of the topic"
-            return DataError(f"topic {self._topic}: a record is larger than the broker takes ({limits})")
-        if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
-            return ServiceError(f"topic {self._topic}: the broker {self._servers} does not have it")
-        waited = f" within {self._deliver_within_s:g} s" if error.code() == KafkaError._MSG_TIMED_OUT else f" ({error.str()})"
-        advice = "is it running? See `tidemark status`, or set TIDEMARK_KAFKA"
-        return ServiceError(f"kafka {self._servers}: records for topic {self._topic} were not delivered{waited}; {advice}")
+    def _refusal(self, error: KafkaError, record: str) -> DataError | ServiceError:
+        what = f"records for topic {self._topic} were not delivered"
+        if error.code() == KafkaError._MSG_TIMED_OUT:
+            what += f" within {span(self._deliver_within_s * 1000)}"
+            error = self._told_of_topic() or error
+        return record_fault(error, self._servers, self._topic, record, what)
+
+    def _told_of_topic(self) -> KafkaError | None:
+        """Why records may wait for ever, where the broker answers and says so: a delivery tells only that it was waited for."""
+        try:
+            found: KafkaError | None = self._producer.list_topics(self._topic, timeout=_ASK_S).topics[self._topic].error
+        except KafkaException:
+            return None
+        return found
 
 
 class _Clock:
@@ -251,9 +259,11 @@ def command(
             raise SettingError(f'publish: --key {name} is no string or whole number of source "{source}"; there are {", ".join(allowed)}')
     schema = SchemaSet.load(settings.schemas or SHIPPED).current(target.schema)
     table = conform(_read(file, schema), schema, where=str(file))
-    ending = None if target.trusted or end_marker is False else _ending(plan, target, table, settings)
+    times_ms = np.asarray(table[target.event_time].cast(pa.int64()))
+    ending = None if target.trusted or end_marker is False else _ending(plan, target, times_ms, settings)
     if ending is not None and end_marker:
-        ending.check(now_ms() + _takes_ms(table[target.event_time], speed), skew_ms=settings.future_skew_ms)
+        takes_ms = 0 if speed is None else int(np.ptp(times_ms) / speed)
+        ending.check(now_ms() + takes_ms, skew_ms=settings.future_skew_ms)
     servers = settings.kafka_servers
     topics.create(servers, [target.topic], partitions=settings.partitions, replication=settings.replication, config={"retention.ms": "-1"})
     started = time.monotonic()
@@ -283,17 +293,10 @@ def source_named(plan: Plan, name: str) -> SourcePlan:
     )
 
 
-def _ending(plan: Plan, source: SourcePlan, table: pa.Table, settings: Settings) -> EndMarker | None:
+def _ending(plan: Plan, source: SourcePlan, times_ms: NDArray[np.int64], settings: Settings) -> EndMarker | None:
     """The marker of the newest event that jobs will take; None without any."""
-    times = np.asarray(table[source.event_time].cast(pa.int64()))
-    taken = times[times <= now_ms() + settings.future_skew_ms]
+    taken = times_ms[times_ms <= now_ms() + settings.future_skew_ms]
     return EndMarker.of(plan, source, newest_ms=int(taken.max())) if len(taken) else None
-
-
-def _takes_ms(times: pa.ChunkedArray[Any], speed: float | None) -> int:
-    """How long a replay takes."""
-    extremes = pc.min_max(times.cast(pa.int64())).as_py()
-    return 0 if speed is None or extremes["max"] is None else int((extremes["max"] - extremes["min"]) / speed)
 
 
 def _publish(publisher: Publisher, table: pa.Table, topic: str, speed: float | None) -> int:

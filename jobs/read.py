@@ -23,12 +23,14 @@ from features.compiler.plan import FRONTIER_TOPIC, Plan, tiles_topic
 from features.compiler.tile_schema import tile_avro_schema
 from infra.settings import Settings
 from jobs import committed
+from jobs.broker_fault import broker_fault, silent
 from jobs.frontier import instant_ms
-from schemas.errors import DataError, ServiceError, SettingError
+from schemas.errors import DataError, SettingError
 from schemas.json_columns import Refused, parse_object
 from schemas.record import SHIPPED, SchemaSet
 from schemas.registry import Registry, UnknownSchema
 from schemas.wire import SINGLE_OBJECT, read_object
+from schemas.wording import span
 
 _ANSWER_S = 10.0
 _POLL_S = 0.2
@@ -74,11 +76,9 @@ def messages(
                 elif error.code() == KafkaError._PARTITION_EOF:
                     open_ends.discard(message.partition() or 0)
                 else:
-                    raise ServiceError(f"kafka {servers}: topic {topic} cannot be read further: {error.str()}")
+                    raise broker_fault(error, servers, f"topic {topic} cannot be read further")
             if open_ends and not follow and time.monotonic() - heard > _SILENCE_S:
-                raise ServiceError(
-                    f"kafka {servers}: topic {topic} cannot be read further: no answer within {_SILENCE_S:g} s; see `tidemark status`"
-                )
+                raise silent(servers, f"topic {topic} cannot be read further", _SILENCE_S)
     finally:
         consumer.close()
 
@@ -201,8 +201,7 @@ def _places(consumer: Consumer, servers: str, topic: str, offset: int, since_ms:
             return [TopicPartition(topic, partition, offset) for partition in partitions]
         return consumer.offsets_for_times([TopicPartition(topic, partition, since_ms) for partition in partitions], timeout=_ANSWER_S)
     except KafkaException as error:
-        advice = "is it running? See `tidemark status`, or set TIDEMARK_KAFKA"
-        raise ServiceError(f"kafka {servers}: no answer within {_ANSWER_S:g} s ({error.args[0].str()}); {advice}") from error
+        raise broker_fault(error, servers, f"no answer within {span(_ANSWER_S * 1000)}") from error
 
 
 def _read_avro(schema: Any, body: bytes) -> Record:

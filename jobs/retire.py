@@ -18,8 +18,9 @@ from inference.online.serving import project_of
 from infra.settings import Settings
 from jobs.applied import Applied, forget, runs_with
 from jobs.beside import running
+from jobs.broker_fault import broker_fault
 from jobs.generations import served
-from schemas.errors import ServiceError, SettingError
+from schemas.errors import SettingError
 
 _ANSWER_S = 10.0
 
@@ -63,4 +64,4 @@ def _delete_topics(settings: Settings, names: list[str]) -> None:
             deleted.result()
         except KafkaException as fault:
             if fault.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise ServiceError(f"kafka {settings.kafka_servers}: topic {name} cannot be deleted: {fault.args[0].str()}") from fault
+                raise broker_fault(fault, settings.kafka_servers, f"topic {name} cannot be deleted") from fault

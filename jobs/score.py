@@ -31,6 +31,7 @@ from jobs.source_decoder import decoder
 from jobs.topics import broker_setting
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
+from schemas.wording import span
 
 RESTART_MS = 120_000  # what a lost worker, its replacement and the restore may take
 
@@ -184,8 +185,8 @@ def transaction_timeout_ms(settings: Settings) -> int:
     allowed = int(broker_setting(settings.kafka_servers, "transaction.max.timeout.ms"))
     if needed > allowed:
         raise SettingError(
-            f"TIDEMARK_DELIVERY: exactly_once needs transactions of {needed // 1000} s (a checkpoint interval, its completion, a restart), "
-            f"but the broker's transaction.max.timeout.ms is {allowed // 1000} s; "
+            f"TIDEMARK_DELIVERY: exactly_once needs transactions of {span(needed)} (a checkpoint interval, its completion, a restart), "
+            f"but the broker's transaction.max.timeout.ms is {span(allowed)}; "
             "raise that, lower TIDEMARK_CHECKPOINT_INTERVAL, or use at_least_once"
         )
     return allowed

@@ -18,6 +18,7 @@ from schemas.errors import ServiceError, SettingError
 STREAMING = ("features", "materialize", "score")
 """The modules of this package that are Flink jobs."""
 
+_MODEL = "--model"
 _Url = Annotated[str | None, typer.Option("--flink", help="REST endpoint of a cluster, instead of the embedded one.")]
 
 
@@ -40,6 +41,8 @@ def submit(
     """
     if job not in STREAMING:
         raise SettingError(f"no job is named {job!r}; there are {', '.join(STREAMING)}")
+    if job == "score":
+        _check_model(context.args)
     settings = _settings(flink_url)
     if parallelism is not None:
         settings = dataclasses.replace(settings, parallelism=parallelism)
@@ -69,11 +72,24 @@ def _materialize_name(settings: Settings) -> str:
 
 def _located(arguments: Sequence[str]) -> list[str]:
     """The arguments with the paths among the options' values made absolute: the driver does not run in this folder."""
-    before = ["", *arguments]
-    return [
-        str(Path(argument).absolute()) if option.startswith("--") and Path(argument).exists() else argument
-        for option, argument in zip(before, arguments, strict=False)
-    ]
+    located: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = argument.partition("=") if argument.startswith("--") else (before, "", argument)
+        is_path = option == _MODEL or (option.startswith("--") and Path(value).exists())
+        located.append(f"{option if equals else ''}{equals}{Path(value).absolute()}" if is_path and value else argument)
+    return located
+
+
+def _check_model(arguments: Sequence[str]) -> None:
+    """Refuse here, by the path that was given, what is no model."""
+    from inference.manifest import Manifest
+
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = argument.partition("=")
+        if option == _MODEL and equals:
+            Manifest.read(Path(value))
+        elif before == _MODEL:
+            Manifest.read(Path(argument))
 
 
 def jobs(flink_url: _Url = None) -> None:

@@ -139,7 +139,7 @@ def show(proof: Proof, first: int, second: int) -> None:
     for example in found.examples:
         print(_text(example, first, second))
     for view in proof.behind:
-        print(f"{view}: generation {second} has not caught up; is job {job_name(second)} running? See `tidemark jobs`")
+        print(f"{view}: generation {second} has not caught up; see whether job {job_name(second)} runs: `tidemark jobs`")
     if not found.equal:
         print(f"✗ tiles that differ: {sum(found.differences.values()):,}, of {len(found.differing):,} entities")
     elif not proof.behind:

@@ -21,6 +21,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from features.compiler.plan import SourcePlan
 from infra.settings import Settings
 from jobs import committed
+from jobs.broker_fault import broker_fault, silent
 from jobs.day_writer import ROW_GROUP, kept
 from jobs.source_decoder import decoder
 from schemas.errors import ServiceError
@@ -115,7 +116,7 @@ def bodies_of(servers: str, piece: Slice) -> Iterator[list[bytes | None]]:
     Raises:
         ServiceError: The broker does not answer, or the offsets are no longer there.
     """
-    where = f"kafka {servers}: topic {piece.topic}, partition {piece.partition}"
+    where = f"topic {piece.topic}, partition {piece.partition}"
     consumer = committed.consumer(servers, f"tidemark-backfill-{uuid4()}", {"enable.partition.eof": True, "auto.offset.reset": "error"})
     held: list[bytes | None] = []
     size, heard, position = 0, time.monotonic(), piece.first
@@ -125,7 +126,7 @@ def bodies_of(servers: str, piece: Slice) -> Iterator[list[bytes | None]]:
             for message in consumer.consume(1_000, timeout=_POLL_S):
                 heard, offset, error = time.monotonic(), message.offset() or 0, message.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise ServiceError(f"{where} cannot be read from offset {position} to {piece.end}: {error.str()}")
+                    raise broker_fault(error, servers, f"{where} cannot be read from offset {position} to {piece.end}")
                 # Offsets have gaps, by compaction and transactions: the end is reached where something lies at it or beyond.
                 position = max(position, offset if error is not None else offset + 1)
                 if error is None and offset < piece.end:
@@ -133,11 +134,11 @@ def bodies_of(servers: str, piece: Slice) -> Iterator[list[bytes | None]]:
                     held.append(body)
                     size += len(body or b"")
                 elif error is not None and offset < piece.end:
-                    raise ServiceError(f"{where} ends at offset {offset} and went to {piece.end} when the backfill began")
+                    raise ServiceError(f"kafka {servers}: {where} ends at offset {offset} and went to {piece.end} when the backfill began")
                 if position >= piece.end:
                     break
             if time.monotonic() - heard > _SILENCE_S:
-                raise ServiceError(f"{where} cannot be read from offset {position} to {piece.end}: no answer within {_SILENCE_S:g} s")
+                raise silent(servers, f"{where} cannot be read from offset {position} to {piece.end}", _SILENCE_S)
             if held and (len(held) >= _BATCH_RECORDS or size >= _BATCH_BYTES or position >= piece.end):
                 yield held
                 held, size = [], 0

@@ -17,8 +17,10 @@ from features.compiler.declarations import did_you_mean
 from features.compiler.plan import FRONTIER_TOPIC, Plan
 from infra.settings import Settings
 from jobs import committed
+from jobs.broker_fault import broker_fault
 from jobs.committed import End, Place
 from schemas.errors import ServiceError, SettingError
+from schemas.wording import span
 
 HEADERS_BYTES = 1 << 16
 """How much longer a dead letter may be than the record that it keeps."""
@@ -74,7 +76,7 @@ def create(servers: str, topics: Iterable[str], *, partitions: int, replication:
             created.result()
         except KafkaException as fault:
             if fault.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise ServiceError(f"kafka {servers}: topic {name} cannot be created: {fault.args[0].str()}") from fault
+                raise broker_fault(fault, servers, f"topic {name} cannot be created") from fault
 
 
 def extents(servers: str, names: Sequence[str]) -> dict[str, dict[int, tuple[int, int]]]:
@@ -120,7 +122,7 @@ def _asking(servers: str) -> Iterator[None]:
     try:
         yield
     except KafkaException as fault:
-        raise ServiceError(f"kafka {servers}: does not tell where its topics end: {fault.args[0].str()}") from fault
+        raise broker_fault(fault, servers, "does not tell where its topics end") from fault
 
 
 def written(servers: str, names: Iterable[str]) -> set[str]:
@@ -143,8 +145,10 @@ def broker_setting(servers: str, name: str) -> str:
     answer = admin.describe_configs([broker], request_timeout=_ANSWER_S)[broker]
     try:
         return str(answer.result()[name].value)
-    except (KafkaException, KeyError) as fault:
-        raise ServiceError(f"kafka {servers}: the broker does not tell its {name}: {fault}") from fault
+    except KeyError as fault:
+        raise ServiceError(f"kafka {servers}: the broker has no setting {name}") from fault
+    except KafkaException as fault:
+        raise broker_fault(fault, servers, f"the broker does not tell its {name}") from fault
 
 
 def _admin(servers: str) -> AdminClient:
@@ -153,6 +157,5 @@ def _admin(servers: str) -> AdminClient:
     try:
         admin.list_topics(timeout=_ANSWER_S)
     except KafkaException as fault:
-        advice = "is it running? See `tidemark status`, or set TIDEMARK_KAFKA"
-        raise ServiceError(f"kafka {servers}: no answer within {_ANSWER_S:.0f} s ({fault.args[0].str()}); {advice}") from fault
+        raise broker_fault(fault, servers, f"no answer within {span(_ANSWER_S * 1000)}") from fault
     return admin

@@ -20,6 +20,7 @@ from jobs.days import manifest_of
 from jobs.splits import DAY_MS
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
+from schemas.wording import cause
 
 _STOP_SHARE, _TEST_SHARE = 0.1, 0.1
 
@@ -93,7 +94,7 @@ class TrainingSet:
             _refuse_others(folder, found, stated)
             tables = [pq.read_table(pa.BufferReader(content)) for _, content in read]
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{folder}: not readable: {str(error).splitlines()[0]}") from None
+            raise DataError(f"{folder}: not readable: {cause(error)}") from None
         whole = pa.concat_tables(tables)
         if LABEL not in whole.column_names:
             raise SettingError(f"--training: {folder} has no labels; write it with `tidemark backfill --label`")

@@ -15,8 +15,16 @@ from urllib.request import Request, urlopen
 from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
 from schemas.errors import ServiceError, SettingError
+from schemas.wording import cause
 
 _MOST_UNKNOWN = 10_000
+_MEANING = {
+    401: "set user and password in TIDEMARK_REGISTRY: https://user:password@host:port",
+    403: "it forbids this user of TIDEMARK_REGISTRY to read schemas",
+    404: "what answers there is no schema registry; check the path of TIDEMARK_REGISTRY",
+    409: "it refuses that of the schemas that it has; see its compatibility settings",
+    429: "it is asked too often; see its limits",
+}
 
 
 class UnknownSchema(Exception):
@@ -84,18 +92,32 @@ class Registry:
                     return json.load(response)
             except HTTPError as error:
                 with error:
-                    if error.code == 404:
+                    if error.code == 404 and _is_registry(error):
                         raise UnknownSchema("the registry does not have it") from error
-                problem = f"answers {error.code} {error.reason}"
+                problem = f"answers {error.code} {error.reason}; {_MEANING.get(error.code, 'see its log')}"
                 if error.code < 500 and error.code != 429:
                     break
             except (URLError, http.client.HTTPException, OSError) as error:
-                problem = f"does not answer ({getattr(error, 'reason', None) or error or type(error).__name__})"
+                problem = f"does not answer ({_reason(error)}); check that it runs there and TIDEMARK_REGISTRY"
             except ValueError:
-                problem = "answers something that is not JSON"
+                problem = "answers something that is not JSON; check TIDEMARK_REGISTRY"
             if attempt < self._attempts:
                 time.sleep(0.2 * 2 ** (attempt - 1))
-        raise ServiceError(f"registry: {self.url} {problem}; check that it runs there and TIDEMARK_REGISTRY")
+        raise ServiceError(f"registry: {self.url} {problem}")
+
+
+def _is_registry(error: HTTPError) -> bool:
+    """Whether a 404 is a registry's word that there is no such schema, and not that of a server without such a path."""
+    try:
+        answer = json.load(error)
+    except (ValueError, OSError, http.client.HTTPException):
+        return False
+    return isinstance(answer, dict) and str(answer.get("error_code", "")).startswith("404")
+
+
+def _reason(error: Exception) -> str:
+    inner = getattr(error, "reason", None)
+    return inner if isinstance(inner, str) and inner else cause(inner if isinstance(inner, BaseException) else error)
 
 
 def _avro(answer: object) -> Mapping[str, Any]:

@@ -6,6 +6,10 @@ import os
 import re
 from pathlib import Path
 
+_LONGEST = 1_000  # of a sentence: some have a whole query in them
+
+_FRAME = re.compile(r"at [\w.$/<>]+\(")  # of a stack trace of Java's
+
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1))
 
 
@@ -62,13 +66,14 @@ def cause(error: BaseException) -> str:
 def sentence(text: str) -> str:
     """The first sentence of a text, whole and in one line; empty where there is none.
 
-    A sentence goes on over the ends of lines that end in a colon or a comma, and over those that go on in lower case.
+    Only one of more than a thousand characters is cut, behind a word. It goes on over the ends of lines that end in a colon or a comma, and over those that go on in lower case.
     """
     lines = [" ".join(line.split()) for line in text.splitlines()]
     found = ""
     for line in filter(None, lines):
-        if found and not (found[-1] in ":,(" or line[0].islower()):
+        if found and (_FRAME.match(line) or (found[-1] not in ":,(" and (found[-1] in ".!?" or not line[0].islower()))):
             break
         found = f"{found} {line}".strip()
     ended = re.match(r".*?[^.\s][.!?](?=\s+[A-Z\"'])", found)
-    return (ended[0] if ended else found).removesuffix(".")
+    whole = (ended[0] if ended else found).removesuffix(".")
+    return whole if len(whole) <= _LONGEST else f"{whole[:_LONGEST].rpartition(' ')[0] or whole[:_LONGEST]} …"

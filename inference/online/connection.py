@@ -15,7 +15,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
-from schemas.errors import ServiceError
+from inference.online.refusals import refusal
 
 Client = redis.Redis
 
@@ -42,12 +42,13 @@ def answering(client: Client) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        where = client.connection_pool.connection_kwargs
-        server = where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
-        reason = " ".join(str(error).split())
-        raise ServiceError(
-            f"redis {server}: does not serve: {reason}; start it with `tidemark up` or set TIDEMARK_REDIS to one that runs"
-        ) from error
+        raise refusal(error, named(client)) from error
+
+
+def named(client: Client) -> str:
+    """Where a client's server is, without user and password."""
+    where = client.connection_pool.connection_kwargs
+    return where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
 
 
 class Script:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.java import java_home
 from schemas.errors import SettingError, TidemarkError
+from schemas.wording import cause
 
 LOG4J = Path(__file__).with_name("log4j2.properties")
 
@@ -48,7 +49,7 @@ def write() -> Path:
         shutil.copyfile(LOG4J, conf / LOG4J.name)
     except OSError as fault:
         raise SettingError(
-            f"Spark: {conf} cannot be written: {fault.strerror}; run `make setup` as the owner of the Python environment"
+            f"Spark: {conf} cannot be written: {cause(fault)}; run `make setup` as the owner of the Python environment"
         ) from fault
     return conf
 

@@ -13,6 +13,7 @@ from features.compiler.plan import FRONTIER_TOPIC, Plan, ServicePlan
 from inference.online.connection import answering, connect
 from infra import flink
 from infra.settings import Settings
+from jobs.broker_fault import broker_fault
 from schemas.errors import ServiceError, SettingError
 
 _ANSWER_S = 15.0
@@ -67,7 +68,7 @@ def _topics(admin: AdminClient, servers: str) -> frozenset[str]:
     try:
         return frozenset(topic for topic in admin.list_topics(timeout=_ANSWER_S).topics if not topic.startswith("__"))
     except KafkaException as fault:
-        raise ServiceError(f"kafka {servers}: no answer ({fault.args[0].str()}); see `tidemark status`") from fault
+        raise broker_fault(fault, servers, "does not tell its topics") from fault
 
 
 def _delete(admin: AdminClient, topics: Iterable[str], servers: str) -> None:
@@ -76,7 +77,7 @@ def _delete(admin: AdminClient, topics: Iterable[str], servers: str) -> None:
             deleted.result()
         except KafkaException as fault:
             if fault.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise ServiceError(f"kafka {servers}: topic {name} cannot be deleted: {fault.args[0].str()}") from fault
+                raise broker_fault(fault, servers, f"topic {name} cannot be deleted") from fault
     deadline = time.monotonic() + _ANSWER_S
     while _topics(admin, servers).intersection(topics):
         if time.monotonic() > deadline:

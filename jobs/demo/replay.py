@@ -17,15 +17,16 @@ import pyarrow.compute as pc
 from confluent_kafka import KafkaError, Message, Producer
 
 from features.compiler.plan import ServicePlan, SourcePlan
+from jobs.broker_fault import broker_fault, silent
 from jobs.demo.faults import Fault, bad_records
 from jobs.publish import Publisher
-from schemas.errors import ServiceError
 from schemas.record import SchemaSet
 from schemas.wire import Encoder
 
 REQUESTS_PER_S = 400.0
 REPEATED, HELD_BACK = 0.01, 0.005  # shares of the events
 LARGEST_BYTES = 8 << 20
+_FLUSH_S = 30.0
 
 _SILENT = logging.getLogger("tidemark.librdkafka")  # what it has to say is raised
 
@@ -244,10 +245,11 @@ class _BadProducer:
                     self._tally.bad[str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)] = kind
 
             self._producer.produce(topic, fault.body, timestamp=timestamp_ms, on_delivery=delivered)
-        if self._producer.flush(30.0) or refused:
-            raise ServiceError(
-                f"kafka {self._servers}: bad records could not be published: {refused[0].str() if refused else 'no answer within 30 s'}"
-            )
+        left, what = self._producer.flush(_FLUSH_S), "bad records could not be published"
+        if refused:
+            raise broker_fault(refused[0], self._servers, what)
+        if left:
+            raise silent(self._servers, what, _FLUSH_S)
 
 
 def _between(table: pa.Table, column: str, start_ms: int, end_ms: int) -> pa.Table:

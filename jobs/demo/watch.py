@@ -13,6 +13,7 @@ from typing import Self, cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from jobs import committed
+from jobs.broker_fault import broker_fault
 from schemas.errors import ServiceError
 
 _PATIENCE_S = 15.0
@@ -66,7 +67,7 @@ class Follower:
     def check(self) -> None:
         """Raise ServiceError if the broker went away."""
         if self._fault is not None:
-            raise ServiceError(f"kafka {self.servers}: reading {', '.join(self.topics)}: {self._fault.args[0].str()}")
+            raise broker_fault(self._fault, self.servers, f"reading {', '.join(self.topics)}")
 
     def _follow(self) -> None:
         try:
@@ -91,7 +92,7 @@ def _consumer(servers: str, topics: Sequence[str]) -> Consumer:
             raise ServiceError(f"kafka {servers}: there is no topic {', '.join(missing)}")
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic in topics for partition in known[topic].partitions])
     except KafkaException as fault:
-        raise ServiceError(f"kafka {servers}: {fault.args[0].str()}") from fault
+        raise broker_fault(fault, servers, f"topics {', '.join(topics)} cannot be read") from fault
     return consumer
 
 

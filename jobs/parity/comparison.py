@@ -17,6 +17,7 @@ from features.compiler.plan import ServicePlan, SourcePlan
 from features.exactness import Floats, Rule, differences, feature_rules
 from inference.prediction import id_field
 from jobs.parity.findings import Case, Cases, ColumnParity, Counts, Example, Parity, Timeline, sizes
+from schemas.wording import span
 
 EXAMPLES = 5
 """Of each feature, and of each kind of case."""
@@ -236,6 +237,4 @@ def _flags(table: pa.Table, name: str) -> NDArray[np.bool_]:
 
 
 def _age(ms: float) -> str:
-    if np.isinf(ms):
-        return "all the time there is"
-    return f"{ms / 1000:g} s" if ms < 120_000 else f"{ms / 60_000:g} min"
+    return "all the time there is" if np.isinf(ms) else span(ms)

@@ -276,7 +276,7 @@ def test_stale_predictions_are_no_fault_as_long_as_they_say_so(spark: SparkSessi
     assert report.problems == []
     stale = [offer for offer in offers() if (offer["event_time"] - USER.delay_ms) // MINUTE * MINUTE > NOON + 15 * MINUTE]
     assert report.parity.stale.count == len(stale)
-    assert report.parity.stale.first[0].note == "60 s behind"
+    assert report.parity.stale.first[0].note == "1 min behind"
     assert report.parity.columns[0].compared == 140 - len(stale)
 
 
@@ -291,7 +291,7 @@ def test_a_frontier_that_stood_still_from_the_start_proves_nothing(spark: SparkS
 def test_a_stale_frontier_is_told_by_the_claim_as_well_as_by_the_values(spark: SparkSession, client: Client, tmp_path: Path) -> None:
     report = judged(spark, client, tmp_path, a_stale_frontier_that_nobody_admits)
     assert report.parity.unbacked.count > 0
-    assert report.parity.unbacked.first[0].note == "its frontier is 60 s behind"
+    assert report.parity.unbacked.first[0].note == "its frontier is 1 min behind"
 
 
 def sample_rank(request_id: str) -> str:

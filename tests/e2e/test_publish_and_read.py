@@ -157,10 +157,23 @@ def test_all_formats_and_damage_are_readable(servers: str, topic: str, publisher
 
 def test_a_record_that_the_broker_does_not_take(servers: str, topic: str) -> None:
     with (
-        pytest.raises(DataError, match=rf"topic {topic}: a record is larger than the broker takes \(message\.max\.bytes"),
+        pytest.raises(
+            DataError, match=rf"topic {topic}: the broker does not take the record without a key, .* bytes: .* \(message\.max\.bytes"
+        ),
         Publisher(servers, topic, ARRIVAL, event_time="event_time") as publisher,
     ):
         publisher.send(os.urandom(kafka.LARGEST_RECORD_BYTES + 1), timestamp_ms=START_MS)
+        publisher.flush()
+
+
+def test_a_record_whose_time_the_topic_does_not_take_is_named(servers: str) -> None:
+    topics.create(servers, ["recent"], partitions=1, replication=1, config={"message.timestamp.before.max.ms": "3600000"})
+    said = r"topic recent: the broker does not take the record of key f2, time 2013-10-01T04:02:00.000Z, .* \(message\.timestamp\.before"
+    with (
+        pytest.raises(DataError, match=said),
+        Publisher(servers, "recent", ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher,
+    ):
+        publisher.publish(arrivals(2))
         publisher.flush()
 
 

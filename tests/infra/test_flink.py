@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from infra.flink import Cluster, RefusedError
+from infra.flink import Cluster
 from infra.flink_client import root_cause
 from infra.flink_needs import Needs, Room, buffer_bytes, misfit
+from infra.flink_refusal import RefusedError
 from infra.settings import Settings
 
 LISTED = {"jid": "a", "name": "features", "state": "RUNNING", "start-time": 1, "tasks": {"running": 2, "total": 3}}
@@ -70,7 +71,7 @@ def test_a_job_s_newest_checkpoint_is_what_flink_can_tell(
 
 def test_any_other_refusal_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Endpoint, "checkpoints", 404)
-    with pytest.raises(RefusedError, match=r"refused /jobs/a/checkpoints: HTTP 404$"):
+    with pytest.raises(RefusedError, match=r"refused /jobs/a/checkpoints: HTTP 404: it has no such thing, or is not Flink$"):
         cluster.jobs()
 
 

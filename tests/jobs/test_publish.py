@@ -103,7 +103,7 @@ def test_records_that_nobody_takes_are_reported(closed: str) -> None:
     schema = SchemaSet.load().current("closing")
     row = {"view": "v", "tile_end": 1, "tiles": 1}
     with (
-        pytest.raises(ServiceError, match=rf"kafka {closed}: records for topic t were not delivered within 0.5 s"),
+        pytest.raises(ServiceError, match=rf"kafka {closed}: records for topic t were not delivered within 500 ms: .*; is it running"),
         Publisher(closed, "t", schema, event_time="tile_end", deliver_within_s=0.5) as publisher,
     ):
         publisher.publish(pa.Table.from_pylist([row], schema=schema.arrow))

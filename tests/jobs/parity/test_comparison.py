@@ -183,7 +183,7 @@ def test_sums_may_differ_by_their_order_of_summation() -> None:
 def test_stale_predictions_are_counted_and_listed_but_not_compared() -> None:
     parity = _compare(_table(count=[9, 2, 3], stale=[True, False, False], frontier=[HOUR_MS, 3 * HOUR_MS, 3 * HOUR_MS]))
     assert (parity.compared, parity.different, parity.allowed) == (12, 0, True)
-    assert parity.stale == Cases(count=1, first=(Case(at_ms=2 * HOUR_MS, name="a", note="60 min behind"),))
+    assert parity.stale == Cases(count=1, first=(Case(at_ms=2 * HOUR_MS, name="a", note="1 h behind"),))
     assert parity.exact_share == pytest.approx(2 / 3)
 
 
