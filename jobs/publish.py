@@ -5,6 +5,7 @@ The record timestamp is the event time, which is what watermarks are made from.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -26,6 +27,7 @@ from inference.shards.shard_map import KEY_TYPES, key_texts
 from infra.settings import Settings
 from jobs import topics
 from schemas.errors import DataError, ServiceError, SettingError
+from schemas.event_time import HINT, plausible_as_seconds, shown
 from schemas.record import SHIPPED, Schema, SchemaSet
 from schemas.table import conform
 from schemas.wire import Encoder, marker
@@ -247,6 +249,8 @@ def command(
             raise SettingError(f'publish: --key {name} is no string or whole number of source "{source}"; there are {", ".join(allowed)}')
     schema = SchemaSet.load(settings.schemas or SHIPPED).current(target.schema)
     table = conform(_read(file, schema), schema, where=str(file))
+    if warning := _doubtful(table, target):
+        print(f"publish: {file}: {warning}", file=sys.stderr)
     servers = settings.kafka_servers
     topics.create(servers, [target.topic], partitions=settings.partitions, replication=settings.replication, config={"retention.ms": "-1"})
     started = time.monotonic()
@@ -280,6 +284,23 @@ def closing_ms(plan: Plan, source: SourcePlan, *, newest_ms: int) -> int:
     """The earliest marker time that closes the tiles of the newest event in all views, and so makes no later tile's event late."""
     ends = [(newest_ms // view.tile_ms + 1) * view.tile_ms for view in plan.views_of(source.name)]
     return max([newest_ms + 1, *ends]) - 1 + source.lateness_ms
+
+
+def _doubtful(table: pa.Table, source: SourcePlan) -> str | None:
+    """What is to be said of event times before they are published."""
+    times = np.asarray(table[source.event_time].cast(pa.int64()))
+    suspected = plausible_as_seconds(times)
+    doubted = suspected if source.earliest_ms is None else times < source.earliest_ms
+    if not doubted.any():
+        return None
+    hint = HINT.format("seconds") if (doubted & suspected).any() else ""
+    if source.earliest_ms is None:
+        where, then = "in January or February 1970", " Source(earliest_event_time=…) sends such to the dead letters"
+    else:
+        where = f"before {shown(source.earliest_ms)}, the earliest_event_time of {source.name}"
+        then = f"{'' if hint else ';'} they go to the dead letters, topic {source.dead_letter_topic}"
+    first = shown(times[doubted].min())
+    return f"{int(doubted.sum()):,} of {len(times):,} event times are {where}, the first at {first}{hint}{then}"
 
 
 def _publish(publisher: Publisher, table: pa.Table, topic: str, speed: float | None) -> int:
