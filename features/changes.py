@@ -108,6 +108,7 @@ def schema_record(schema: Schema) -> dict[str, Any]:
     """What of a schema changes the values that are read from files: of each field its type, its default, and what is refused."""
     return {
         field.name: {"type": str(field.type), "nullable": field.nullable, "non_finite": field.non_finite_allowed}
+        | ({"holds": field.expected} if field.is_32_bits or field.is_single else {})
         | ({} if field.default is None else {"default": field.default})
         for field in schema.fields
     }

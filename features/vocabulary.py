@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from features.aggregations import Feature
@@ -37,6 +37,8 @@ class Source:
         dedupe: Events with the same id and event time are counted once; within this horizon. Needs `id`.
         trusted: The topic holds records of the schema's current version alone, in Avro single-object encoding: Flink's own Avro format decodes them,
             without the gate and its checks.
+        earliest_event_time: No event happened before it: what says so goes to the dead letters, e.g. seconds given where milliseconds are
+            declared, which are times of January 1970. With a time zone.
     """
 
     topic: str
@@ -46,6 +48,7 @@ class Source:
     id: str | None = None
     dedupe: timedelta | None = None
     trusted: bool = False
+    earliest_event_time: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

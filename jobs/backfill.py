@@ -215,7 +215,8 @@ def _failed(spark: SparkSession, error: Exception, days: list[int], outcome: Out
 def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, history.Relation]:
     """The requests and every source that a view or the label reads."""
     assert backfill.events is not None, "topics are copied into a folder first"
-    asked = history.requests(spark, backfill.requests, backfill.schemas.current(backfill.service.request.schema))
+    request = backfill.service.request
+    asked = history.requests(spark, backfill.requests, request, backfill.schemas.current(request.schema))
     known = {
         source.name: history.events(spark, backfill.events, source, backfill.schemas.current(source.schema)) for source in backfill.sources
     }
@@ -225,15 +226,12 @@ def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, history.Rel
 def _inputs(backfill: Backfill, relations: Mapping[str, history.Relation], outcome: Outcome) -> Inputs:
     """The good rows of all relations, and how many each has on each day."""
     service = backfill.service
-    times = {view.source.name: view.source.event_time for view in service.views}
-    if service.label is not None:
-        times.setdefault(service.label.source.name, service.label.source.event_time)
-    times[REQUESTS] = service.request.event_time
-    asked = history.between(relations[REQUESTS].rows, times[REQUESTS], backfill.from_ms, backfill.until_ms)
+    requests = relations[REQUESTS]
+    asked = history.between(requests.rows, requests.source.event_time, backfill.from_ms, backfill.until_ms)
     rows = {name: asked if name == REQUESTS else relation.rows for name, relation in relations.items()}
-    counted = history.census((name, rows[name], relation.schema, times[name]) for name, relation in relations.items())
+    counted = history.census((name, rows[name], relation) for name, relation in relations.items())
     outcome.tallies = [counted[name].tally for name in relations]
-    good = {name: history.refuse(rows[name], relation.schema) for name, relation in relations.items()}
+    good = {name: history.refuse(rows[name], relation) for name, relation in relations.items()}
     label = point_in_time.happened(service.label, good[service.label.source.name]) if backfill.label and service.label is not None else None
     return Inputs(
         service=service,

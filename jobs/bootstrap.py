@@ -169,7 +169,7 @@ def closed(spark: SparkSession, wanted: Wanted, closings: Mapping[str, Extent], 
         if wanted.until_ms is None and not archived:
             relation = events_of(spark, wanted.events, view.source, wanted.schemas.current(view.source.schema))
             newest = F.max(F.unix_millis(F.col(f"`{view.source.event_time}`"))).alias("ms")
-            (row,) = at_once(refuse(relation.rows, relation.schema).agg(newest))
+            (row,) = at_once(refuse(relation.rows, relation).agg(newest))
             over_ms = end_ms if row.ms is None else row.ms - view.source.lateness_ms + 1
             end_ms = min(end_ms, over_ms // view.tile_ms * view.tile_ms)
         end_ms = end_ms if wanted.until_ms is None else min(end_ms, wanted.until_ms)

@@ -16,8 +16,9 @@ from infra.settings import Settings
 from jobs.partition_log import PartitionLog
 from jobs.pipeline import patiently
 from jobs.source_decoder import decoder
+from schemas.event_time import plausible_as_seconds
 from schemas.record import SchemaSet
-from schemas.wire import BAD, MARKER
+from schemas.wire import BAD, MARKER, OK
 
 
 class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
@@ -44,7 +45,7 @@ class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
         if self._clock is not None:
             self._clock.open(function_context)
         group = function_context.get_metric_group()
-        self._counters = {name: group.counter(name) for name in ("messages", "markers", "dead_letters")}
+        self._counters = {name: group.counter(name) for name in ("messages", "markers", "dead_letters", "suspected_seconds")}
 
     def eval(self, body: pd.Series[Any], partition: pd.Series[int], offset: pd.Series[int]) -> pd.DataFrame:
         """Called by Flink with each Arrow batch."""
@@ -55,6 +56,7 @@ class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
         self._counters["messages"].inc(int(messages.sum()))
         for name, counted in (("markers", MARKER), ("dead_letters", BAD)):
             self._counters[name].inc(int((kind[messages] == counted).sum()))
+        self._counters["suspected_seconds"].inc(int((plausible_as_seconds(decoded.time_ms) & (kind == OK)).sum()))
         told = _nullable(decoded.time_ms)
         columns = {"_kind": kind, "_reason": reasons, "_told_ms": told}
         columns["_reached_ms"] = _nullable(np.full(len(told), NONE)) if self._clock is None else self._clock.eval(partition, offset, told)

@@ -25,6 +25,7 @@ from features.compiler.spark import WATERMARK
 from features.offline import FILE, POSITION
 from jobs.splits import DAY_MS
 from schemas.errors import DataError, SettingError
+from schemas.event_time import YEAR_1_MS, YEAR_10000_MS, shown
 from schemas.record import Field, Schema
 from schemas.types import DataType
 
@@ -66,11 +67,13 @@ class Relation:
 
     Attributes:
         schema: Their schema.
+        source: Of which they are events, or requests.
         rows: The schema's fields, `_watermark_ms`, of requests also `#file` and `#position`; bad rows still in.
         files: The files read.
     """
 
     schema: Schema
+    source: SourcePlan
     rows: DataFrame
     files: tuple[HistoryFile, ...]
 
@@ -109,10 +112,10 @@ def events(spark: SparkSession, folder: Path, source: SourcePlan, schema: Schema
             raise SettingError(
                 f'--events: {folder} has no folder "{source.name}"; {near}. It holds one folder per source, named as the source'
             )
-    return read(spark, own, parquet_files(own), schema, placed=False)
+    return read(spark, own, parquet_files(own), source, schema, placed=False)
 
 
-def requests(spark: SparkSession, path: Path, schema: Schema) -> Relation:
+def requests(spark: SparkSession, path: Path, source: SourcePlan, schema: Schema) -> Relation:
     """The requests in a Parquet file, or in all below a folder.
 
     Raises:
@@ -126,7 +129,7 @@ def requests(spark: SparkSession, path: Path, schema: Schema) -> Relation:
     files = (path,) if folder != path else parquet_files(path)
     if not files:
         raise SettingError(f"--requests: {path} holds no Parquet file")
-    return read(spark, folder, files, schema, placed=True)
+    return read(spark, folder, files, source, schema, placed=True)
 
 
 @contextmanager
@@ -158,14 +161,15 @@ def _missed(fault: OSError) -> None:
     raise fault
 
 
-def read(spark: SparkSession, folder: Path, files: Iterable[Path], schema: Schema, *, placed: bool) -> Relation:
+def read(spark: SparkSession, folder: Path, files: Iterable[Path], source: SourcePlan, schema: Schema, *, placed: bool) -> Relation:
     """All files below a folder as one relation; files that store columns differently are read apart and united.
 
     Args:
         spark: The session.
         folder: The folder.
         files: The files.
-        schema: Of the rows.
+        source: Of the rows.
+        schema: Of the source.
         placed: Add where each row was read: `#file` and `#position`. Spark makes them for every row even where nothing uses them.
     """
     groups: dict[Layout, list[Path]] = defaultdict(list)
@@ -177,7 +181,7 @@ def read(spark: SparkSession, folder: Path, files: Iterable[Path], schema: Schem
         found.append(HistoryFile(path=where, name=path.relative_to(folder).as_posix(), bytes=size, rows=count))
     parts = [_read_alike(spark, paths, layout, schema, placed) for layout, paths in groups.items()]
     rows = reduce(DataFrame.unionByName, parts) if parts else _none(spark, schema)
-    return Relation(schema=schema, rows=rows, files=tuple(found))
+    return Relation(schema=schema, source=source, rows=rows, files=tuple(found))
 
 
 def to_write(path: Path) -> str:
@@ -200,9 +204,9 @@ def between(rows: DataFrame, time: str, low_ms: int | None, high_ms: int | None)
     return rows.where(condition | F.col(time).isNull())
 
 
-def refuse(rows: DataFrame, schema: Schema) -> DataFrame:
-    """The rows that the schema allows."""
-    return rows.where(~_bad(schema))
+def refuse(rows: DataFrame, relation: Relation) -> DataFrame:
+    """The rows of a relation, or of a part of it, that the gate of the stream would let pass."""
+    return rows.where(~reduce(lambda left, right: left | right, [condition for _, condition in _faults(relation)], F.lit(False)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,22 +222,22 @@ class Census:
     days: Mapping[int, int]
 
 
-def census(relations: Iterable[tuple[str, DataFrame, Schema, str]]) -> dict[str, Census]:
+def census(relations: Iterable[tuple[str, DataFrame, Relation]]) -> dict[str, Census]:
     """Count relations by day and fault, all in one Spark job; only these counts reach the driver.
 
     Args:
-        relations: Name, rows, schema, and the field of the event time, of each.
+        relations: Name, rows (all or a part of them) and the relation of each.
     """
     given = list(relations)
     parts = []
-    for name, rows, schema, time in given:
+    for name, rows, relation in given:
         broken = F.array_compact(
-            F.array(*(F.when(condition, F.lit(number)) for number, (_, condition) in enumerate(_faults(schema))), F.lit(None).cast("int"))
+            F.array(*(F.when(condition, F.lit(number)) for number, (_, condition) in enumerate(_faults(relation))), F.lit(None).cast("int"))
         )
-        day = F.floor(F.unix_millis(F.col(_quoted(time))) / F.lit(DAY_MS)).alias("day")
+        day = F.floor(F.unix_millis(F.col(_quoted(relation.source.event_time))) / F.lit(DAY_MS)).alias("day")
         parts.append(rows.select(F.lit(name).alias("name"), day, broken.alias("faults")))
     counted = reduce(DataFrame.unionAll, parts).groupBy("name", "day", "faults").agg(F.count(F.lit(1)).alias("rows"))
-    reasons = {name: [reason for reason, _ in _faults(schema)] for name, _, schema, _ in given}
+    reasons = {name: [reason for reason, _ in _faults(relation)] for name, _, relation in given}
     totals: dict[str, int] = dict.fromkeys(reasons, 0)
     refused: dict[str, int] = dict.fromkeys(reasons, 0)
     told: dict[str, dict[str, int]] = {name: dict.fromkeys(found, 0) for name, found in reasons.items()}
@@ -257,22 +261,29 @@ def at_once(rows: DataFrame) -> Iterator[Row]:
     return iter(rows.repartition(1).toLocalIterator())
 
 
-def _faults(schema: Schema) -> list[tuple[str, Column]]:
-    """Why a row is refused, as the gate of the stream refuses it."""
-    faults = []
-    for field in schema.fields:
+def _faults(relation: Relation) -> list[tuple[str, Column]]:
+    """Why a row is refused, as the gate of the stream refuses it; but for times ahead of the clock, which is another one later."""
+    faults, source = [], relation.source
+    for field in relation.schema.fields:
         column = F.col(_quoted(field.name))
         if not field.nullable:
             faults.append((f"{field.name} is null", column.isNull()))
         if field.type is DataType.FLOAT64 and not field.non_finite_allowed:
-            faults.append((f"{field.name} is not finite", F.coalesce(F.abs(column) > _LARGEST, F.lit(False))))
+            faults.append((f"{field.name} is not finite", _holds(F.abs(column) > _LARGEST)))
         if field.is_32_bits:
-            faults.append((f"{field.name} is no 32-bit integer", F.coalesce(~column.between(-(2**31), 2**31 - 1), F.lit(False))))
+            faults.append((f"{field.name} is no 32-bit integer", _holds(~column.between(-(2**31), 2**31 - 1))))
+        if field.type is DataType.TIMESTAMP:
+            years = F.unix_millis(column).between(YEAR_1_MS, YEAR_10000_MS - 1)
+            faults.append((f"{field.name} is not in the years 1 to 9999", _holds(~years)))
+        if field.name == source.event_time and source.earliest_ms is not None:
+            early = column < F.timestamp_millis(F.lit(source.earliest_ms))
+            faults.append((f"{field.name} is before {shown(source.earliest_ms)}, the source's earliest_event_time", _holds(early)))
     return faults
 
 
-def _bad(schema: Schema) -> Column:
-    return reduce(lambda left, right: left | right, [condition for _, condition in _faults(schema)], F.lit(False))
+def _holds(condition: Column) -> Column:
+    """Whether it is true, rather than null."""
+    return F.coalesce(condition, F.lit(False))
 
 
 def _footer(path: Path) -> tuple[int, int, Any]:

@@ -5,6 +5,7 @@ The record timestamp is the event time, which is what watermarks are made from.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -29,6 +30,7 @@ from jobs import topics
 from jobs.broker_fault import FOLLOWS, broker_fault, described, described_message, record_fault
 from jobs.end_marker import EndMarker
 from schemas.errors import DataError, ServiceError, SettingError
+from schemas.event_time import HINT, plausible_as_seconds, shown
 from schemas.record import SHIPPED, Schema, SchemaSet
 from schemas.table import conform
 from schemas.wire import Encoder, marker, now_ms
@@ -264,6 +266,8 @@ def command(
     if ending is not None and end_marker:
         takes_ms = 0 if speed is None else int(np.ptp(times_ms) / speed)
         ending.check(now_ms() + takes_ms, skew_ms=settings.future_skew_ms)
+    if warning := _doubtful(table, target):
+        print(f"publish: {file}: {warning}", file=sys.stderr)
     servers = settings.kafka_servers
     topics.create(servers, [target.topic], partitions=settings.partitions, replication=settings.replication, config={"retention.ms": "-1"})
     started = time.monotonic()
@@ -297,6 +301,23 @@ def _ending(plan: Plan, source: SourcePlan, times_ms: NDArray[np.int64], setting
     """The marker of the newest event that jobs will take; None without any."""
     taken = times_ms[times_ms <= now_ms() + settings.future_skew_ms]
     return EndMarker.of(plan, source, newest_ms=int(taken.max())) if len(taken) else None
+
+
+def _doubtful(table: pa.Table, source: SourcePlan) -> str | None:
+    """What is to be said of event times before they are published."""
+    times = np.asarray(table[source.event_time].cast(pa.int64()))
+    suspected = plausible_as_seconds(times)
+    doubted = suspected if source.earliest_ms is None else times < source.earliest_ms
+    if not doubted.any():
+        return None
+    hint = HINT.format("seconds") if (doubted & suspected).any() else ""
+    if source.earliest_ms is None:
+        where, then = "in January or February 1970", " Source(earliest_event_time=…) sends such to the dead letters"
+    else:
+        where = f"before {shown(source.earliest_ms)}, the earliest_event_time of {source.name}"
+        then = f"{'' if hint else ';'} they go to the dead letters, topic {source.dead_letter_topic}"
+    first = shown(times[doubted].min())
+    return f"{int(doubted.sum()):,} of {len(times):,} event times are {where}, the first at {first}{hint}{then}"
 
 
 def _publish(publisher: Publisher, table: pa.Table, topic: str, speed: float | None) -> int:

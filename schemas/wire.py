@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from schemas.avro_columns import Incompatible, Reader, compile_reader
 from schemas.avro_cursor import Column, Rows
 from schemas.errors import DefinitionError
+from schemas.event_time import HINT, YEAR_1_MS, YEAR_10000_MS, finer_unit, plausible_as_seconds, shown, too_early
 from schemas.json_columns import read_json
 from schemas.record import Schema, SchemaSet
 from schemas.registry import Registry, UnknownSchema
@@ -30,8 +30,6 @@ OK, MARKER, BAD = 0, 1, 2
 NO_TIME = -(1 << 63)
 MEBIBYTE = 1 << 20
 _CONFLUENT_HEADER = 5  # 00 and the schema id, big endian
-_YEAR_1_MS = -62_135_596_800_000
-_YEAR_10000_MS = 253_402_300_800_000
 
 
 def now_ms() -> int:
@@ -67,6 +65,7 @@ class Decoder:
         registry: Registry | None = None,
         event_time: str,
         required: tuple[str, ...] = (),
+        earliest_ms: int | None = None,
         max_ahead_ms: int,
         max_bytes: int = MEBIBYTE,
         now_ms: Callable[[], int] = now_ms,
@@ -79,6 +78,7 @@ class Decoder:
             registry: For Confluent's framing; without one such records are refused.
             event_time: The field of the event's time.
             required: Further fields that may not be null.
+            earliest_ms: No event is earlier; the year 1 when None.
             max_ahead_ms: How far event time may be ahead of the clock.
             max_bytes: The largest message that is looked into.
             now_ms: The clock.
@@ -98,6 +98,7 @@ class Decoder:
         self._registry = registry
         self._event_time = event_time
         self._required = dict.fromkeys((event_time, *required))
+        self._earliest_ms = earliest_ms
         self._max_ahead_ms = max_ahead_ms
         self._max_bytes = max_bytes
         self._now_ms = now_ms
@@ -164,11 +165,28 @@ class Decoder:
                 _fault(faults, present & ~np.isfinite(values), f'non-finite: field "{field.name}" is {{}}', values)
             elif field.type is DataType.TIMESTAMP:
                 if field.name == self._event_time:
-                    ahead = f"future: {field.name} {{}} is more than {self._max_ahead_ms / 1000:g} s ahead of the clock"
-                    _fault(faults, present & (values > self._now_ms() + self._max_ahead_ms), ahead, values, show=_time)
-                outside = present & ((values < _YEAR_1_MS) | (values >= _YEAR_10000_MS))
+                    self._too_far_ahead(faults, present, values)
+                outside = present & ((values < YEAR_1_MS) | (values >= YEAR_10000_MS))
                 _fault(faults, outside, f'out-of-range: field "{field.name}": {{}} ms is not in the years 1 to 9999', values)
+                if field.name == self._event_time and self._earliest_ms is not None:
+                    self._too_early(faults, present, values, self._earliest_ms)
         batch.keep(rows, columns, faults, time_ms=columns[self._event_time].values)
+
+    def _too_far_ahead(self, faults: list[str | None], present: NDArray[np.bool_], values: NDArray[np.int64]) -> None:
+        ahead = present & (values > self._now_ms() + self._max_ahead_ms)
+        if ahead.any():
+            reason = f"future: {self._event_time} {{}} is more than {self._max_ahead_ms / 1000:g} s ahead of the clock"
+            _fault(
+                faults, ahead, reason + "{}", values, show=shown, then=lambda time: HINT.format(unit) if (unit := finer_unit(time)) else ""
+            )
+
+    def _too_early(self, faults: list[str | None], present: NDArray[np.bool_], values: NDArray[np.int64], earliest_ms: int) -> None:
+        early = present & (values < earliest_ms)
+        if early.any():
+            reason = f"too-early: {too_early(self._event_time, '{}', earliest_ms)}"
+            seconds = plausible_as_seconds(values)
+            _fault(faults, early & seconds, reason + HINT.format("seconds"), values, show=shown)
+            _fault(faults, early, reason, values, show=shown)
 
     def _reader(self, key: bytes | int) -> tuple[Reader, bool] | str:
         """How records with this fingerprint or schema id are read (and whether they are markers), or why they are refused."""
@@ -264,15 +282,14 @@ def _format(body: bytes) -> bytes | int | str | None:
 
 
 def _fault(
-    faults: list[str | None], rows: NDArray[np.bool_], reason: str, values: NDArray[Any], *, show: Callable[[int], str] = str
+    faults: list[str | None],
+    rows: NDArray[np.bool_],
+    reason: str,
+    values: NDArray[Any],
+    *,
+    show: Callable[[Any], str] = str,
+    then: Callable[[Any], str] = lambda value: "",
 ) -> None:
     for row in np.flatnonzero(rows).tolist():
         if faults[row] is None:
-            faults[row] = reason.format(show(values[row]))
-
-
-def _time(ms: int) -> str:
-    ms = int(ms)
-    if not _YEAR_1_MS <= ms < _YEAR_10000_MS:
-        return f"{ms} ms"
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            faults[row] = reason.format(show(values[row]), then(values[row]))

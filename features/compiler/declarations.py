@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from features.durations import milliseconds, show
 from features.vocabulary import Entity, FeatureService, FeatureView, Source
@@ -109,6 +109,14 @@ def duration_ms(value: object, what: str, *, positive: bool) -> int | str:
     if whole < 0 or (positive and whole == 0):
         return f"{what} is {show(whole)}; allowed is a timedelta {least}"
     return whole
+
+
+def time_ms(value: object, what: str) -> int | str:
+    """A moment in ms since the epoch, or the fault as text."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        return f"{what} must be a datetime with a time zone, e.g. datetime(2013, 1, 1, tzinfo=UTC), got {value!r}"
+    whole = milliseconds(value - datetime(1970, 1, 1, tzinfo=UTC))
+    return f"{what} {value} is not whole milliseconds" if whole is None else whole
 
 
 def field_fault(name: object, fields: Mapping[str, object], owner: str, role: str) -> str | None:

@@ -13,6 +13,7 @@ from features.compiler import trusted
 from features.compiler.flink_text import indent, milliseconds, quote, text, with_options
 from features.compiler.plan import SourcePlan
 from features.watermarks import TICK
+from schemas.event_time import too_early
 from schemas.record import Schema
 from schemas.types import DataType
 
@@ -130,17 +131,24 @@ def _by_flink(source: SourcePlan, schema: Schema) -> Reading:
     }
     event_ms, ours = quote(source.event_time), _is_fingerprint(trusted.fingerprint(schema))
     fields = {name: f"CAST({quote(name)} AS DOUBLE)" if type_.startswith("FLOAT") else quote(name) for name, type_ in wire.items()}
-    told = {name: f"CAST({quote(name)} AS FLOAT)" if type_.startswith("FLOAT") else quote(name) for name, type_ in wire.items()}
+    written = {name: f"CAST({quote(name)} AS FLOAT)" if type_.startswith("FLOAT") else quote(name) for name, type_ in wire.items()}
+    ours = f"`_magic` = {trusted.MAGIC} AND {ours}"
+    good, reason = ours, text(f'schema: not the current version of "{schema.name}", which a trusted source holds alone')
+    if source.earliest_ms is not None:
+        good = f"{ours} AND {event_ms} >= {source.earliest_ms}"
+        early = too_early(source.event_time, "\0", source.earliest_ms).split("\0")
+        told = f"{text(f'too-early: {early[0]}')} || CAST({event_ms} AS STRING) || {text(f' ms{early[1]}')}"
+        reason = f"CASE WHEN {ours} THEN {told} ELSE {reason} END"
     header = {"_magic": "INT NOT NULL", "_fingerprint": "DOUBLE NOT NULL"}
-    expressions = {"_magic": str(trusted.MAGIC), "_fingerprint": "`_fingerprint`"} | told | {source.event_time: "`_time_ms`"}
+    expressions = {"_magic": str(trusted.MAGIC), "_fingerprint": "`_fingerprint`"} | written | {source.event_time: "`_time_ms`"}
     return Reading(
         value=header | wire,
         options={"value.format": "avro", "value.avro.timestamp_mapping.legacy": "false"},
         kept={"_fingerprint": "DOUBLE"},
         called=None,
-        kind=f"CASE WHEN `_partition` = {TICK} THEN {MARKER} WHEN `_magic` = {trusted.MAGIC} AND {ours} THEN {OK} ELSE {BAD} END",
-        reason=text(f'schema: not the current version of "{schema.name}", which a trusted source holds alone'),
-        told_ms=f"CASE WHEN `_magic` = {trusted.MAGIC} AND {ours} THEN {event_ms} END",
+        kind=f"CASE WHEN `_partition` = {TICK} THEN {MARKER} WHEN {good} THEN {OK} ELSE {BAD} END",
+        reason=reason,
+        told_ms=f"CASE WHEN {good} THEN {event_ms} END",
         event_ms=event_ms,
         fields=fields | {source.event_time: f"TO_TIMESTAMP_LTZ({event_ms}, 3)"},
         letter={name: (type_, expressions[name]) for name, type_ in (header | wire).items()},

@@ -138,6 +138,7 @@ class SourcePlan:
     id: str | None
     dedupe_ms: int | None
     trusted: bool
+    earliest_ms: int | None = None
 
     @property
     def dead_letter_topic(self) -> str:
@@ -317,7 +318,7 @@ def describe_view(view: ViewPlan) -> dict[str, object]:
             | _unless_none("argument", feature.argument)
             for feature in view.features
         },
-    }
+    } | _unless_none("earliest_ms", view.source.earliest_ms)
 
 
 def describe_service(service: ServicePlan) -> dict[str, object]:
@@ -332,8 +333,9 @@ def describe_service(service: ServicePlan) -> dict[str, object]:
         **({"derived": {f.name: {"source": f.source, "modules": dict(f.modules)} for f in service.derived}} if service.derived else {}),
         "label": None
         if service.label is None
-        else {"source": service.label.source.name, "on": service.label.on, "value": service.label.value.text},
-    }
+        else {"source": service.label.source.name, "on": service.label.on, "value": service.label.value.text}
+        | _unless_none("earliest_ms", service.label.source.earliest_ms),
+    } | _unless_none("earliest_ms", service.request.earliest_ms)
 
 
 def _unless_none(name: str, value: object) -> dict[str, object]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from features.compiler import trusted
-from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean, duration_ms, field_fault
+from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean, duration_ms, field_fault, time_ms
 from features.compiler.plan import WRITTEN, SourcePlan
 from features.expression import Expression, parse
 from features.vocabulary import FeatureService, Source
@@ -88,7 +88,8 @@ def _source(declared: Declared, source: Source, schemas: SchemaSet, problems: Pr
         )
     lateness = duration_ms(source.lateness, "lateness", positive=False)
     dedupe = None if source.dedupe is None else duration_ms(source.dedupe, "dedupe", positive=True)
-    faults += [value for value in (lateness, dedupe) if isinstance(value, str)]
+    earliest = None if source.earliest_event_time is None else time_ms(source.earliest_event_time, "earliest_event_time")
+    faults += [value for value in (lateness, dedupe, earliest) if isinstance(value, str)]
     if source.dedupe is not None and source.id is None:
         faults.append("dedupe= needs id=, the field by which repeats are known")
     if not isinstance(source.trusted, bool):
@@ -100,7 +101,7 @@ def _source(declared: Declared, source: Source, schemas: SchemaSet, problems: Pr
             faults += [f'trusted: schema "{schema.name}": {fault}' for fault in trusted.faults(schema)]
     for fault in faults:
         problems.add(declared, fault)
-    if faults or schema is None or isinstance(lateness, str) or isinstance(dedupe, str):
+    if faults or schema is None or isinstance(lateness, str) or isinstance(dedupe, str) or isinstance(earliest, str):
         return None
     return SourcePlan(
         name=declared.name,
@@ -113,6 +114,7 @@ def _source(declared: Declared, source: Source, schemas: SchemaSet, problems: Pr
         id=source.id,
         dedupe_ms=dedupe,
         trusted=source.trusted,
+        earliest_ms=earliest,
     )
 
 

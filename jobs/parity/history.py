@@ -65,7 +65,7 @@ class History:
         source = view.source
         relation = history.events(self.spark, self.events, source, self.schemas.current(source.schema))
         counted = history.between(relation.rows, source.event_time, low_ms, high_ms)
-        history.refuse(counted, relation.schema).createOrReplaceTempView(source.name)
+        history.refuse(counted, relation).createOrReplaceTempView(source.name)
         return self.spark.sql(tile_query(view, self.as_known))
 
 
