@@ -1,8 +1,9 @@
 """Registers a plan in Feast, so that any Feast client with Tidemark installed reads the same features from the same bytes.
 
 `get_online_features` needs the entity's keys and `as_of_ms` in every row; times are int64 ms since the epoch, since Feast's own
-hold whole seconds. The answer carries no staleness; the view's frontier is a feature of `<view>__frontier`. The registry file holds code: whoever can write it can run code in
-every client that reads it.
+hold whole seconds. The answer carries no staleness: a row is exact where the feature of `<view>__frontier` is at the end of its windows or later, and
+that of `<view>__since` (null: complete since the beginning; the largest int64: of no time yet) at the begin of its longest window or before. The registry
+file holds code: whoever can write it can run code in every client that reads it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pyarrow as pa
 
-from features.compiler.feast import AS_OF, FRONTIER, OLDER, REQUEST, TILES, feast_type, join_keys
+from features.compiler.feast import AS_OF, FRONTIER, OLDER, REQUEST, SINCE, TILES, feast_type, join_keys
 from features.compiler.plan import Plan, ServicePlan, ViewPlan
 from features.kernel import fold
 from features.packing import ALL_TIME, TileCodec
@@ -139,9 +140,10 @@ def _objects(plan: Plan, folder: Path) -> list[Any]:
         tiles = stored(TILES.format(view=view.name), keys, DataType.BYTES, f"packed tiles of {view.name}")
         older = stored(OLDER.format(view=view.name), keys, DataType.BYTES, f"older tiles of {view.name}")
         frontier = stored(FRONTIER.format(view=view.name), {}, DataType.INT64, f"time (ms) up to which {view.name} is complete")
+        since = stored(SINCE.format(view=view.name), {}, DataType.INT64, f"time (ms) since when {view.name} is complete")
         outputs = {feature.name: feature.type for feature in view.features}
         on_demand[view.name] = _on_demand(view.name, fields(outputs), [tiles, older, frontier, as_of], _source("fold_rows", view))
-        objects += [tiles, older, frontier, on_demand[view.name]]
+        objects += [tiles, older, frontier, since, on_demand[view.name]]
     for service in plan.services.values():
         sources = [on_demand[view.name] for view in service.views]
         if service.request_features:

@@ -20,13 +20,17 @@ from numpy.typing import NDArray
 from features.compiler.plan import FRONTIER_TOPIC, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
 from features.entries import well_formed
-from inference.online.frontier import Frontiers
+from inference.online.frontier import Account, Frontiers, Place, changing
+from inference.online.marks import Marks, Span
 from inference.online.store import TileWriter
 from schemas.avro_columns import Reader, compile_reader
 from schemas.avro_cursor import Column
+from schemas.errors import ServiceError
 from schemas.record import Schema, SchemaSet, parse
 
 Rows = NDArray[np.int64]
+
+_TRIES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,15 @@ class Stored:
 class Materializer:
     """Writes batches of raw records of the tiles topics and the frontier topic."""
 
-    def __init__(self, *, views: Sequence[ViewPlan], writers: Mapping[str, TileWriter], frontiers: Frontiers, schemas: SchemaSet) -> None:
+    def __init__(
+        self,
+        *,
+        views: Sequence[ViewPlan],
+        writers: Mapping[str, TileWriter],
+        frontiers: Frontiers,
+        schemas: SchemaSet,
+        marks: Marks | None = None,
+    ) -> None:
         """Prepare the readers.
 
         Args:
@@ -55,19 +67,22 @@ class Materializer:
             writers: By view.
             frontiers: Of the same store.
             schemas: For the closings.
+            marks: Of the same store; None where records come from no topic, and nobody can tell whether the store has lost any.
         """
         self._views = {view.name: view for view in views}
         self._writers = writers
         self._frontiers = frontiers
+        self._marks = marks
         self._tiles = {view.tiles_topic: (view, _Reader(schema=parse(tile_avro_schema(view), name=f"tile_{view.name}"))) for view in views}
-        self._closings = _Reader(schema=schemas.current("closing"))
+        self._closings = ClosingReader(schemas)
 
-    def write(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Stored:
+    def write(self, topics: Sequence[str], bodies: Sequence[bytes | None], spans: Mapping[Place, Span] | None = None) -> Stored:
         """Write the tiles of a batch, then take in its closings; doing it again changes nothing.
 
         Args:
             topics: Of each record.
             bodies: The records' values.
+            spans: Where they come from, for the marks.
 
         Raises:
             ServiceError: The store does not answer; part of the batch may be written, and may be written again.
@@ -79,16 +94,35 @@ class Materializer:
                 reasons[row] = "tombstone: the message has no value" if body is None else "empty: the message has no bytes"
             else:
                 by_topic.setdefault(topic, []).append(row)
-        tiles = closings = 0
-        for topic, rows in sorted(by_topic.items(), key=lambda item: item[0] == FRONTIER_TOPIC):
+        tiles: dict[str, pa.RecordBatch] = {}
+        closings: Mapping[str, Sequence[tuple[int, int]]] = {}
+        for topic, rows in by_topic.items():
             given = [bodies[row] or b"" for row in rows]
             if topic == FRONTIER_TOPIC:
-                closings += self._close(given, rows, reasons)
+                closings = self._closed(given, rows, reasons)
             else:
-                tiles += self._keep(topic, given, rows, reasons)
-        return Stored(reasons=reasons, tiles=tiles, closings=closings)
+                view, batch = self._read(topic, given, rows, reasons)
+                tiles[view.name] = batch
+        self._store(tiles, closings, spans or {})
+        counted = sum(batch.num_rows for batch in tiles.values())
+        return Stored(reasons=reasons, tiles=counted, closings=sum(map(len, closings.values())))
 
-    def _keep(self, topic: str, bodies: Sequence[bytes], rows: Sequence[int], reasons: list[str | None]) -> int:
+    def _store(
+        self, tiles: Mapping[str, pa.RecordBatch], closings: Mapping[str, Sequence[tuple[int, int]]], spans: Mapping[Place, Span]
+    ) -> None:
+        """Write, and account for what is written if the store is still the one that it was written to; else from the beginning."""
+        offsets = {place: end for place, (_, end) in spans.items()}
+        for _ in range(_TRIES):
+            opened = self._frontiers.open() if self._marks is None else self._marks.open(spans)
+            accounts = {view: self._writers[view].merge(batch) for view, batch in tiles.items() if batch.num_rows}
+            for view, ends in closings.items():
+                stored = accounts[view].stored if view in accounts else {}
+                accounts[view] = Account(tile_ms=self._views[view].tile_ms, stored=stored, closings=ends)
+            if not (accounts or offsets) or self._frontiers.account(opened, accounts, offsets) is not None:
+                return
+        raise ServiceError(changing(_TRIES))
+
+    def _read(self, topic: str, bodies: Sequence[bytes], rows: Sequence[int], reasons: list[str | None]) -> tuple[ViewPlan, pa.RecordBatch]:
         view, reader = self._tiles[topic]
         batch, good, faults = reader.read(bodies, required=(*(key.name for key in view.keys), "tile_start", "revision"))
         starts = batch.column("tile_start").cast(pa.int64()).to_numpy()
@@ -102,27 +136,54 @@ class Materializer:
                     faults[int(good[index])] = f'wrong-entries: field "{partial.name}" is not made of {partial.kind} entries'
                 fit &= readable
         _note(faults, rows, reasons)
-        if not fit.all():
-            batch = batch.filter(pa.array(fit))
-        if batch.num_rows:
-            self._writers[view.name].write(batch)
-        return batch.num_rows
+        return view, batch if fit.all() else batch.filter(pa.array(fit))
 
-    def _close(self, bodies: Sequence[bytes], rows: Sequence[int], reasons: list[str | None]) -> int:
-        batch, good, faults = self._closings.read(bodies, required=("view", "tile_end", "tiles"))
-        ends, counts = (batch.column(name).cast(pa.int64()).to_numpy().tolist() for name in ("tile_end", "tiles"))
+    def _closed(self, bodies: Sequence[bytes], rows: Sequence[int], reasons: list[str | None]) -> Mapping[str, Sequence[tuple[int, int]]]:
+        read, faults = self._closings.read(bodies)
         taken: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-        for index, name, end, tiles in zip(good.tolist(), batch.column("view").to_pylist(), ends, counts, strict=True):
+        for index, name, end, tiles in read:
             if name not in self._views:
                 faults[index] = f'unknown-view: "{name}"; there are {", ".join(sorted(self._views))}'
             elif end % self._views[name].tile_ms or tiles < 0:
                 faults[index] = f"wrong-tile: {tiles} tiles that end at {end} ms are none of view {name}"
             else:
                 taken[name].append((end, tiles))
-        for name, closings in taken.items():
-            self._frontiers.closed(name, closings)
         _note(faults, rows, reasons)
-        return sum(map(len, taken.values()))
+        return taken
+
+
+class EndReader:
+    """Reads the newest tile ends out of records."""
+
+    def __init__(self, views: Sequence[ViewPlan], schemas: SchemaSet) -> None:
+        """Prepare."""
+        self._tiles = {view.tiles_topic: (view, _Reader(schema=parse(tile_avro_schema(view), name=f"tile_{view.name}"))) for view in views}
+        self._closings = ClosingReader(schemas)
+
+    def newest(self, topic: str, bodies: Sequence[bytes]) -> dict[str, int]:
+        """View → the largest tile end (ms) among some records of a topic."""
+        if topic == FRONTIER_TOPIC:
+            ends = [(view, end) for _, view, end, _ in self._closings.read(bodies)[0]]
+        else:
+            view, reader = self._tiles[topic]
+            batch, _, _ = reader.read(bodies, required=("tile_start",))
+            ends = [(view.name, start + view.tile_ms) for start in batch.column("tile_start").cast(pa.int64()).to_pylist()]
+        return dict(sorted(ends, key=lambda each: each[1]))
+
+
+class ClosingReader:
+    """Reads records of the frontier topic."""
+
+    def __init__(self, schemas: SchemaSet) -> None:
+        """Prepare."""
+        self._reader = _Reader(schema=schemas.current("closing"))
+
+    def read(self, bodies: Sequence[bytes]) -> tuple[list[tuple[int, str, int, int]], list[str | None]]:
+        """The good ones, as (which of the bodies, view, tile end in ms, tiles), and for each body what is wrong with it."""
+        batch, good, faults = self._reader.read(bodies, required=("view", "tile_end", "tiles"))
+        ends, counts = (batch.column(name).cast(pa.int64()).to_numpy().tolist() for name in ("tile_end", "tiles"))
+        views = [str(view) for view in batch.column("view").to_pylist()]
+        return list(zip(good.tolist(), views, ends, counts, strict=True)), faults
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from schemas.errors import ServiceError, SettingError
 from schemas.wording import cause
 
 Delivery = Literal["at_least_once", "exactly_once"]
+OnlineLoss = Literal["refuse", "stale"]
 Service = Literal["kafka", "redis", "flink"]
 Compiler = Literal["full", "quick"]
 
@@ -198,6 +199,12 @@ class Settings:
     tile_slack_ms: int = _setting(_duration, default=86_400_000, doc="how much longer than the longest window the online store keeps tiles")
     online_ttl_ms: int | None = _setting(
         _optional_duration, default=None, doc="silence after which an entity leaves the online store; or never"
+    )
+
+    online_loss: OnlineLoss = _setting(
+        _choice(*get_args(OnlineLoss)),
+        default="refuse",
+        doc="of an online store that may lose keys by eviction, or all by a restart: refuse it, or serve what it may have lost as stale",
     )
 
     backfill_range_rows: int = _setting(

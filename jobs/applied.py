@@ -6,18 +6,19 @@ A tiles topic holds tiles of one definition: what computes or stores others is r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from features.changes import OF_THE_STREAM, Record, service_record, tile_differences, view_record
 from features.compiler.plan import ServicePlan, ViewPlan
+from inference.online.marks import Began
 from infra.settings import Settings
 from jobs import control, topics
 from jobs.beside import running
 from jobs.submit import beside_name
 from schemas.errors import SettingError
 
-_VIEW, _SERVICE, _COMPUTED, _STORED = "view/", "service/", "computed/", "stored/"
+_VIEW, _SERVICE, _COMPUTED, _STORED, _STORE = "view/", "service/", "computed/", "stored/", "store/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +30,14 @@ class Applied:
         services: Name → `features.changes.service_record`, and `model` and `model_version`, as the score job was.
         computed: Source, or source/view of a job beside → the views that its features job computes.
         stored: Generation of the store → the views that its materialize job writes.
+        stores: Generation → its incarnation, as an `inference.online.marks.Began`.
     """
 
     views: Mapping[str, Record]
     services: Mapping[str, Record]
     computed: Mapping[str, Sequence[str]]
     stored: Mapping[str, Sequence[str]]
+    stores: Mapping[str, Record]
 
     @classmethod
     def read(cls, settings: Settings) -> Applied:
@@ -44,7 +47,7 @@ class Applied:
         def of(prefix: str) -> dict[str, Any]:
             return {kind.removeprefix(prefix): record for kind, record in records.items() if kind.startswith(prefix)}
 
-        return cls(views=of(_VIEW), services=of(_SERVICE), computed=of(_COMPUTED), stored=of(_STORED))
+        return cls(views=of(_VIEW), services=of(_SERVICE), computed=of(_COMPUTED), stored=of(_STORED), stores=of(_STORE))
 
 
 def refuse_other_tiles(settings: Settings, views: Iterable[ViewPlan]) -> None:
@@ -125,6 +128,11 @@ def stores(settings: Settings, generation: int, views: Sequence[ViewPlan]) -> No
     control.publish(settings, records)
 
 
+def began(settings: Settings, generation: int, store: Began) -> None:
+    """Note the incarnation of a generation. Raises ServiceError when Kafka does not answer."""
+    control.publish(settings, {f"{_STORE}{generation}": asdict(store)})
+
+
 def scores(settings: Settings, service: ServicePlan, *, model: str, model_version: str) -> None:
     """Note what a score job was submitted with. Raises ServiceError when Kafka does not answer."""
     record = service_record(service) | {"model": model, "model_version": model_version}
@@ -164,4 +172,4 @@ def forget(settings: Settings, view: str) -> None:
 
 def forget_generation(settings: Settings, generation: int) -> None:
     """A generation is no more. Raises ServiceError when Kafka does not answer."""
-    control.publish(settings, {f"{_STORED}{generation}": None})
+    control.publish(settings, {f"{_STORED}{generation}": None, f"{_STORE}{generation}": None})

@@ -17,48 +17,73 @@ from inference.feast_registry import registry
 from inference.materializer import Materializer
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
+from inference.online.losses import evicts, refuse_losses
+from inference.online.marks import Began, Marks, spans_of
 from inference.online.serving import project_of
 from inference.online.store import TileWriter, refuse_forgetting
 from infra.settings import Settings
-from jobs import topics
+from jobs import applied, topics
 from jobs.applied import refuse_other_tiles, stores
 from jobs.generations import job_name, served
-from jobs.pipeline import BatchFunction, Outcome, Pipeline
+from jobs.pipeline import Outcome, Pipeline, PlacedFunction
+from jobs.tile_log import TileLog
 from schemas.errors import DefinitionError
 from schemas.record import SHIPPED, SchemaSet
 
 
-class MaterializeFunction(BatchFunction):
+class MaterializeFunction(PlacedFunction):
     """Raw tiles and closings → the store. Nothing is answered; what cannot be read is refused."""
 
-    metrics = ("tiles", "closings", "dead_letters")
+    metrics = ("tiles", "closings", "dead_letters", "stores_lost")
 
-    def __init__(self, *, views: tuple[ViewPlan, ...], schemas: SchemaSet, settings: Settings, project: str) -> None:
+    def __init__(self, *, views: tuple[ViewPlan, ...], schemas: SchemaSet, settings: Settings, generation: int) -> None:
         """Keep what the worker needs; nothing is opened yet."""
         self._views = views
-        self._project = project
+        self._generation = generation
         self._schemas = schemas
         self._settings = settings
 
     def start(self) -> None:
         """Connect to the store."""
-        redis = connect(self._settings.redis_url)
-        slack_ms, ttl_ms = self._settings.tile_slack_ms, self._settings.online_ttl_ms
-        writers = {view.name: TileWriter(view, redis, project=self._project, slack_ms=slack_ms, ttl_ms=ttl_ms) for view in self._views}
-        frontiers = Frontiers(redis, project=self._project)
-        self._materializer = Materializer(views=self._views, writers=writers, frontiers=frontiers, schemas=self._schemas)
+        settings, project = self._settings, project_of(self._generation)
+        redis = connect(settings.redis_url)
+        forgets = settings.online_loss == "stale" and evicts(redis)
+        writers = {
+            view.name: TileWriter(
+                view, redis, project=project, slack_ms=settings.tile_slack_ms, ttl_ms=settings.online_ttl_ms, forgets=forgets
+            )
+            for view in self._views
+        }
+        frontiers = Frontiers(redis, project=project)
+        log = TileLog(servers=settings.kafka_servers, views=self._views, schemas=self._schemas)
+        marks = Marks(frontiers=frontiers, views=self._views, log=log, began=self._began, forgets=forgets)
+        self._lost = 0
+        self._materializer = Materializer(views=self._views, writers=writers, frontiers=frontiers, schemas=self._schemas, marks=marks)
 
-    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
+    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None], partitions: Sequence[int], offsets: Sequence[int]) -> Outcome:
         """Write a batch."""
-        stored = self._materializer.write(topics, bodies)
+        stored = self._materializer.write(topics, bodies, spans_of(topics, partitions, offsets))
         nothing = [None] * len(bodies)
         refused = sum(reason is not None for reason in stored.reasons)
+        lost, self._lost = self._lost, 0
         return Outcome(
             keys=nothing,
             values=nothing,
             reasons=stored.reasons,
-            counts={"tiles": stored.tiles, "closings": stored.closings, "dead_letters": refused},
+            counts={"tiles": stored.tiles, "closings": stored.closings, "dead_letters": refused, "stores_lost": lost},
         )
+
+    def _began(self, store: Began) -> None:
+        """A store has begun: say so where it is remembered when the store is not."""
+        applied.began(self._settings, self._generation, store)
+        if store.lost:
+            self._lost += 1
+            self._log.error(
+                "the store has lost data (generation %d, now %s): %s; windows that begin before it is whole again are served stale until `tidemark rebuild --switch`",
+                self._generation,
+                store.incarnation,
+                store.lost,
+            )
 
 
 def pipeline(settings: Settings, plan: Plan, *, generation: int = 1) -> Pipeline:
@@ -77,7 +102,7 @@ def pipeline(settings: Settings, plan: Plan, *, generation: int = 1) -> Pipeline
         topics=(*(view.tiles_topic for view in views), FRONTIER_TOPIC),
         answers=None,
         function=MaterializeFunction(
-            views=views, schemas=SchemaSet.load(settings.schemas or SHIPPED), settings=settings, project=project_of(generation)
+            views=views, schemas=SchemaSet.load(settings.schemas or SHIPPED), settings=settings, generation=generation
         ),
         from_earliest=True,
     )
@@ -90,9 +115,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     given = parser.parse_args(arguments).generation
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
-    generation = served(settings, connect(settings.redis_url)).generation if given is None else given
+    client = connect(settings.redis_url)
+    generation = served(settings, client).generation if given is None else given
     job = pipeline(settings, plan, generation=generation)
     refuse_other_tiles(settings, plan.views.values())
+    refuse_losses(client, plan.views.values(), loss=settings.online_loss)
     topics.ensure(settings, plan)
     registry(plan, redis=settings.redis_url, folder=settings.home / "feast", project=project_of(generation))
     job.submit(settings)

@@ -66,6 +66,7 @@ class PatientFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyp
     """
 
     metrics: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()  # of the source, that `eval` is called with; of a later stage none
 
     @abstractmethod
     def start(self) -> None:
@@ -91,6 +92,8 @@ class PatientFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyp
 class BatchFunction(PatientFunction):
     """Raw records → answers, or reasons to refuse them."""
 
+    columns = ("_topic", "_body")
+
     @abstractmethod
     def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
         """Answer a batch; called again with the same batch after a ServiceError, so it must be idempotent until it returns."""
@@ -99,6 +102,21 @@ class BatchFunction(PatientFunction):
         """Called by Flink with each Arrow batch."""
         topics, bodies = topic.tolist(), body.tolist()
         return self.patiently(lambda: self.process(topics, bodies))
+
+
+class PlacedFunction(PatientFunction):
+    """Raw records, of which it is known where they lay → answers, or reasons to refuse them."""
+
+    columns = ("_topic", "_body", "_partition", "_offset")
+
+    @abstractmethod
+    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None], partitions: Sequence[int], offsets: Sequence[int]) -> Outcome:
+        """Answer a batch; called again as `BatchFunction.process` is."""
+
+    def eval(self, topic: pd.Series[str], body: pd.Series[Any], partition: pd.Series[int], offset: pd.Series[int]) -> pd.DataFrame:
+        """Called by Flink with each Arrow batch."""
+        topics, bodies, partitions, offsets = topic.tolist(), body.tolist(), partition.tolist(), offset.tolist()
+        return self.patiently(lambda: self.process(topics, bodies, partitions, offsets))
 
 
 class StageFunction(PatientFunction):
@@ -168,7 +186,7 @@ class Pipeline:
     name: str
     topics: tuple[str, ...]
     answers: str | None
-    function: BatchFunction
+    function: BatchFunction | PlacedFunction
     stages: tuple[StageFunction, ...] = ()
     transactions_ms: int | None = None
     from_earliest: bool = False
@@ -228,7 +246,8 @@ class Pipeline:
     @property
     def handed_on(self) -> str:
         """The records with what the function makes of them; those of which it makes nothing are gone."""
-        return """SELECT * FROM (SELECT `process_batch`(`_topic`, `_body`) AS `_result`, * FROM `incoming`)
+        columns = ", ".join(f"`{name}`" for name in self.function.columns)
+        return f"""SELECT * FROM (SELECT `process_batch`({columns}) AS `_result`, * FROM `incoming`)
 WHERE `_result`.`reason` IS NOT NULL OR `_result`.`value` IS NOT NULL"""
 
     def stage(self, number: int) -> str:

@@ -10,6 +10,7 @@ from schemas.types import DataType
 TILES = "{view}__tiles"
 OLDER = "{view}__older"
 FRONTIER = "{view}__frontier"
+SINCE = "{view}__since"
 REQUEST = "{service}__request"
 AS_OF = "as_of_ms"
 
@@ -35,7 +36,7 @@ def join_keys(plan: Plan) -> dict[str, Column]:
 
 def describe_view(view: ViewPlan) -> str:
     """The Feast objects of one view, as text that a reviewer can read."""
-    tiles, older, frontier = (name.format(view=view.name) for name in (TILES, OLDER, FRONTIER))
+    tiles, older, frontier, since = (name.format(view=view.name) for name in (TILES, OLDER, FRONTIER, SINCE))
     keys = ", ".join(key.name for key in view.keys)
     lines = [
         *(f"Entity {key.name}: join key {key.name} {feast_type(key.type)}" for key in view.keys),
@@ -45,6 +46,8 @@ def describe_view(view: ViewPlan) -> str:
         f"  {older}: Bytes",
         f"FeatureView {frontier}()",
         f"  {frontier}: Int64",
+        f"FeatureView {since}()",
+        f"  {since}: Int64",
         f"RequestSource {AS_OF}",
         f"  {AS_OF}: Int64",
         f"OnDemandFeatureView {view.name}({tiles}, {older}, {frontier}, {AS_OF}), python",

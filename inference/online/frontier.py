@@ -1,12 +1,90 @@
-"""The frontier of each view: up to when all its tiles are readable. Kept in Redis, published where Feast reads it too."""
+"""The frontier of each view: up to when all its tiles are readable, and since when. Kept in Redis, published where Feast reads it too.
+
+Beside them are the marks of the store: which incarnation of it this is, and up to which record of each partition it holds what was written (`marks.lua`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from features.packing import ALL_TIME
 from inference.online.connection import Client, Script, answering
-from inference.online.layout import frontier_fields, frontier_key, int64_of, varint
+from inference.online.layout import FORGETS, frontier_fields, frontier_key, int64_of, since_fields
+from schemas.errors import ServiceError
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+NEVER_MS = ALL_TIME[1]
+"""Complete since a time that is not known yet."""
+
+_TRIES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completeness:
+    """What the store says of a view.
+
+    Attributes:
+        frontier_ms: Up to when all tiles are readable; None before the first closing.
+        since_ms: Since when; None: since the beginning. `NEVER_MS`: of no time yet.
+    """
+
+    frontier_ms: int | None
+    since_ms: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The store as a batch finds it.
+
+    Attributes:
+        incarnation: Which it is; empty where nobody has begun one.
+        server: Of which process and which history of writes it is, and how many keys were evicted, as `run_id replication_id number`.
+        written: The same of when it was written to last; empty when it never was.
+        forgets: Whether readers know that the server may evict keys; the number of those is 0 then.
+        at: Of each place that was asked for, the offset up to which all records are accounted for; None where none is.
+        lost: The offset up to which its records are known to be lost; None where none are.
+    """
+
+    incarnation: bytes
+    server: bytes
+    written: bytes
+    forgets: bool
+    at: Mapping[Place, int | None]
+    lost: Mapping[Place, int | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What is said of a view.
+
+    Attributes:
+        tile_ms: The size of its tiles.
+        stored: Tile end (ms) → the entities whose tile is stored now.
+        closings: (tile end in ms, how many tiles it has) of what the watermark has passed.
+    """
+
+    tile_ms: int
+    stored: Mapping[int, Sequence[bytes]]
+    closings: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """What a store that begins lacks of a view.
+
+    Attributes:
+        span_ms: How much later a tile has to be whole for an earlier one that waits to be given up; so far past `since`, none is.
+        floor_ms: Tiles that end by then are lost, or may be; None: nothing is known of any. Without `lost`, it means nothing.
+        lost: Whether anything is.
+    """
+
+    span_ms: int
+    lost: bool
+    floor_ms: int | None = None
 
 
 class Frontiers:
@@ -15,45 +93,144 @@ class Frontiers:
     def __init__(self, client: Client, *, project: str = "tidemark") -> None:
         """Name the server and Feast's project."""
         self._client = client
-        self._project = project
-        self._advance = Script("advance_frontier")
-        self._raise = Script("raise_frontier")
+        self._marks = Script("marks")
+        self._prefix = f"tidemark:{project}:"
+        self._keys = [f"{self._prefix}marks", frontier_key(project)]
+
+    def open(self, places: Sequence[Place] = ()) -> Opened:
+        """What the store says of itself and of some partitions, before something is written to it.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+        incarnation, server, written, forgets, *rest = self._run("open", *map(_name, places))
+        return Opened(
+            incarnation=incarnation,
+            server=server,
+            written=written,
+            forgets=bool(forgets),
+            at={place: int(at) if at else None for place, at in zip(places, rest[::2], strict=True)},
+            lost={place: int(lost) if lost else None for place, lost in zip(places, rest[1::2], strict=True)},
+        )
+
+    def account(
+        self, opened: Opened, accounts: Mapping[str, Account], offsets: Mapping[Place, int] | None = None
+    ) -> dict[str, int | None] | None:
+        """Say what is stored and closed, and up to which offsets all records are.
+
+        Args:
+            opened: The store to which it was written.
+            accounts: By view.
+            offsets: Of each partition, the one after the last.
+
+        Returns:
+            The views' frontiers; None, and nothing is said, where this is no longer the store to which it was written.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+        told: list[Any] = [opened.incarnation, opened.server, len(offsets or {})]
+        for place, offset in (offsets or {}).items():
+            told += (_name(place), offset)
+        told.append(len(accounts))
+        for view, account in accounts.items():
+            told += (view, account.tile_ms, *frontier_fields(view), b"".join(since_fields(view)))
+            told.append(len(account.stored) + len(account.closings))
+            for tile_end, keys in sorted(account.stored.items()):
+                told += (tile_end, -1, len(keys), *keys)
+            for tile_end, tiles in account.closings:
+                told += (tile_end, tiles, 0)
+        reached = self._run("account", *told)
+        return None if reached is None else {view: int(each) if each else None for view, each in zip(accounts, reached, strict=True)}
+
+    def begin(self, opened: Opened, incarnation: str, lost: Mapping[Place, int], views: Mapping[str, Lost]) -> bool:
+        """Let the store begin, or begin anew; False when somebody else was faster.
+
+        Args:
+            opened: The store as it was found.
+            incarnation: Its new name.
+            lost: The offset up to which the records of each partition are lost.
+            views: What is lost of each view.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+        told: list[Any] = [opened.incarnation, incarnation, len(lost)]
+        for place, offset in lost.items():
+            told += (_name(place), offset)
+        told.append(len(views))
+        for view, each in views.items():
+            floor = "" if not each.lost else "-inf" if each.floor_ms is None else each.floor_ms
+            told += (view, b"".join(since_fields(view)), each.span_ms, floor)
+        return bool(self._run("begin", *told))
+
+    def suspect(self, opened: Opened, places: Sequence[Place]) -> bool:
+        """Say whose records the store may lack, since its server is another; reads are stale until each of them has come on. False when somebody else was faster.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+        return bool(self._run("suspect", opened.incarnation, opened.written, *map(_name, places)))
+
+    def forget(self, forgets: bool) -> None:
+        """Say whether the server may evict keys.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+        self._run("forget", FORGETS, int(forgets))
+
+    def complete(self, views: Sequence[str]) -> None:
+        """Say that views lack nothing: all that was before the first closing is stored.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+        self._run("complete", *views)
 
     def stored(self, view: str, tiles: Mapping[int, Sequence[bytes]]) -> int | None:
         """Say which tiles are readable now that closings announce: tile end (ms) → entity keys. Returns the frontier."""
-        return self._account(view, [(tile_end, -1, keys) for tile_end, keys in sorted(tiles.items())])
+        return self._say(view, Account(tile_ms=0, stored=tiles))
 
     def closed(self, view: str, closings: Iterable[tuple[int, int]]) -> int | None:
         """Say what the watermark has passed: (tile end in ms, how many tiles it has). Returns the frontier."""
-        return self._account(view, [(tile_end, tiles, ()) for tile_end, tiles in closings])
+        return self._say(view, Account(tile_ms=0, stored={}, closings=tuple(closings)))
 
     def read(self, views: Sequence[str]) -> dict[str, int | None]:
         """The frontier of each view in ms; None before the first closing."""
+        return {view: found.frontier_ms for view, found in self.known(views).items()}
+
+    def known(self, views: Sequence[str]) -> dict[str, Completeness]:
+        """From when to when each view is complete.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
         if not views:
             return {}
+        fields = [field(view)[0] for field in (frontier_fields, since_fields) for view in views]
         with answering(self._client):
-            key: Any = frontier_key(self._project)  # bytes, which redis-py takes and its annotations deny
-            values: Any = self._client.hmget(key, [frontier_fields(view)[0] for view in views])
-        return {view: int64_of(value) for view, value in zip(views, values, strict=True)}
+            key: Any = self._keys[1]  # bytes, which redis-py takes and its annotations deny
+            values: list[Any] = self._client.hmget(key, fields)  # type: ignore[assignment]
+        pairs = zip(views, values[: len(views)], values[len(views) :], strict=True)
+        return {view: Completeness(frontier_ms=int64_of(frontier), since_ms=int64_of(since)) for view, frontier, since in pairs}
 
-    def _account(self, view: str, calls: Sequence[tuple[int, int, Sequence[bytes]]]) -> int | None:
-        tag = f"tidemark:{self._project}:{{{view}}}"  # one slot of a cluster
-        keys = [f"{tag}:{part}" for part in ("frontier", "closings", "announced", "pending", "pending:")]
-        replies = self._advance.run(self._client, [(keys, [end, tiles, *members]) for end, tiles, members in calls])
-        if not replies or replies[-1] is None:
-            return None
-        frontier = int(replies[-1])
-        field, ts_field = frontier_fields(view)
-        self._raise.run(
-            self._client, [([frontier_key(self._project)], [field, ts_field, frontier, _int64_value(frontier), _timestamp(frontier)])]
-        )
-        return frontier
+    def _say(self, view: str, account: Account) -> int | None:
+        for _ in range(_TRIES):
+            reached = self.account(self.open(), {view: account})
+            if reached is not None:
+                return reached[view]
+        raise ServiceError(changing(_TRIES))
 
-
-def _int64_value(number: int) -> bytes:
-    return b"\x20" + varint(number)
+    def _run(self, task: str, *told: Any) -> Any:
+        (reply,) = self._marks.run(self._client, [(self._keys, [task, self._prefix, *told])])
+        return reply
 
 
-def _timestamp(ms: int) -> bytes:
-    seconds, rest_ms = divmod(ms, 1000)
-    return (b"\x08" + varint(seconds) if seconds else b"") + (b"\x10" + varint(rest_ms * 1_000_000) if rest_ms else b"")
+def changing(tries: int) -> str:
+    """What is said when the store was another one each time."""
+    return f"redis: became another store {tries} times between a write and its account; see its log, and what else writes to it"
+
+
+def _name(place: Place) -> str:
+    return f"{place[0]}/{place[1]}"

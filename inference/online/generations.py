@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from features.compiler.feast import FRONTIER, OLDER, TILES
+from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
+from features.compiler.plan import tiles_topic
 from inference.online.connection import Client, answering
 from inference.online.layout import hash_fields, split_key
 
@@ -52,8 +53,8 @@ def remove_view(client: Client, project: str, view: str) -> int:
     Raises:
         ServiceError: The store does not answer; what is left is removed by doing it again.
     """
-    fields: list[Any] = [field for name in (TILES, OLDER, FRONTIER) for field in hash_fields(name.format(view=view))]
-    fields.append(b"ms:" + fields[-1])  # of the frontier, as `raise_frontier.lua` compares it
+    fields: list[Any] = [field for name in (TILES, OLDER, SINCE, FRONTIER) for field in hash_fields(name.format(view=view))]
+    fields.append(b"ms:" + fields[-1])  # of the frontier, as `marks.lua` compares it
     count = 0
     for batch in entities(client, project):
         with answering(client):
@@ -64,7 +65,21 @@ def remove_view(client: Client, project: str, view: str) -> int:
             count += sum(map(bool, pipeline.execute()))
     for keys in _scan(client, f"tidemark:{project}:{{{view}}}:*"):
         _unlink(client, keys, lambda _: None)
+    _forget_marks(client, project, view)
     return count
+
+
+def _forget_marks(client: Client, project: str, view: str) -> None:
+    """What the store knows of a view and of its tiles topic, which are no more: a new topic of that name begins with offset 0 again."""
+    marks, topic = f"tidemark:{project}:marks", tiles_topic(view)
+    with answering(client):
+        names: Any = client.hkeys(marks)
+        gone = [
+            name for name in names if name.partition(b":")[2].decode() == view or name.partition(b":")[2].startswith(f"{topic}/".encode())
+        ]
+        if gone:
+            client.hdel(marks, *gone)
+            client.hincrby(marks, "suspects", -sum(name.startswith(b"suspect:") for name in gone))
 
 
 def _unlink(client: Client, keys: list[bytes], removed: Callable[[int], None]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import mmh3
 
-from features.compiler.feast import FRONTIER, OLDER, TILES
+from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
 from features.compiler.plan import Column, ViewPlan
 from schemas.types import DataType
 
@@ -16,6 +16,9 @@ _STRING, _INT64 = 2, 4  # feast.protos.feast.types.Value_pb2.ValueType
 _BYTES_TAG, _INT64_TAG = b"\x0a", b"\x20"  # fields 1 and 4 of ValueProto
 _DUMMY_KEY = "__dummy_id"
 _SIGN = 1 << 63
+
+FORGETS = b"tidemark:forgets"
+"""The hash field, beside the frontiers, that is there where the store may remove keys by itself."""
 
 
 class EntityKeys:
@@ -92,6 +95,11 @@ def older_fields(view: ViewPlan) -> tuple[bytes, bytes]:
 def frontier_fields(view: str) -> tuple[bytes, bytes]:
     """The hash fields of a view's frontier and of its timestamp."""
     return hash_fields(FRONTIER.format(view=view))
+
+
+def since_fields(view: str) -> tuple[bytes, bytes]:
+    """The hash fields of the time since when a view is complete, and of its timestamp."""
+    return hash_fields(SINCE.format(view=view))
 
 
 def hash_fields(name: str) -> tuple[bytes, bytes]:

@@ -6,12 +6,13 @@
 --       5 what is alike for all entities, as `_SETTINGS` in store.py packs it: layout; then, as i64, tile size (ms); retention (ms);
 --         time to live of the hash (ms, 0: none); how far before the end of the newest tile all tiles stay together (ms);
 --         the step in which older ones leave (ms, 0: never); how many tiles past retention are left for the base until it is worth while (0: drop them);
---         how many more while tiles come again; the revision from which on they do,
+--         how many more while tiles come again; the revision from which on they do; 1 where the server may have removed the entity, so that nothing
+--         is known of what was before the first tile of a new one,
 --       6 records as stored, sorted by start, no start twice.
 -- Returns 1 when tiles are due, else 0.
 -- Numbers are doubles here: exact for times and revisions below 2^53.
 local field, ts_field, older_field, older_ts_field, incoming = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
-local layout, tile_ms, retention_ms, ttl_ms, together_ms, step_ms, retire_at, held, held_from = struct.unpack('<c8i8i8i8i8i8i8i8i8', ARGV[5])
+local layout, tile_ms, retention_ms, ttl_ms, together_ms, step_ms, retire_at, held, held_from, forgets = struct.unpack('<c8i8i8i8i8i8i8i8i8i8', ARGV[5])
 local NOTHING_DROPPED = -2 ^ 63
 local HEADER, RECORD = 24, 20
 
@@ -109,6 +110,7 @@ end
 
 local known_end = newest_end
 local _, first = struct.unpack('<I4i8', incoming, 1)
+if forgets == 1 and not stored then kept_from = first end
 body = first >= newest_end and body .. incoming or merged(body, incoming)
 local _, incoming_end = from(incoming, math.huge)
 newest_end = math.max(newest_end, incoming_end)

@@ -14,7 +14,7 @@ from features.kernel import fold_counting
 from features.packing import ALL_TIME, Packed, TileCodec, Unpacked, kept_from_ms
 from features.values import Bools, Int64s, Values
 from inference.online.connection import Client, hmget_many
-from inference.online.layout import EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, tiles_fields
+from inference.online.layout import FORGETS, EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, since_fields, tiles_fields
 from inference.online.older import all_fields, joined
 from inference.online.serving import FIELD, KEY, Serving
 from inference.uncollected import uncollected
@@ -59,7 +59,8 @@ class OnlineReader:
         self._client = client
         self._follows = project is None
         self._record: bytes | None = None
-        self._frontier_fields = [frontier_fields(view.name)[0] for view in service.views]
+        views = [view.name for view in service.views]
+        self._complete_fields = [*(fields(view)[0] for fields in (frontier_fields, since_fields) for view in views), FORGETS]
         self._codecs = {view.name: TileCodec(view=view) for view in service.views}
         entities: dict[tuple[Column, ...], list[ViewPlan]] = {}
         for view in service.views:
@@ -92,7 +93,10 @@ class OnlineReader:
         rows, reaches = requests.num_rows, False
         owners = [_distinct(requests, keys) for keys, _ in self._entities]
         replies = self._stored([entities for _, entities in owners], older=older) if self.service.views else []
-        frontiers = dict(zip((view.name for view in self.service.views), map(int64_of, replies[0][0]), strict=True)) if replies else {}
+        names = [view.name for view in self.service.views]
+        *said, forgets = replies[0][0] if replies else [None]
+        frontiers = dict(zip(names, map(int64_of, said[: len(names)]), strict=True))
+        sinces = dict(zip(names, map(int64_of, said[len(names) :]), strict=True))
         stale, age = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.int64)
         features: dict[str, pa.Array[Any]] = {}
         unseen, tiles = {}, {}
@@ -106,6 +110,11 @@ class OnlineReader:
                 features |= columns
                 unseen[view.name] = np.array([value is None for value in [*packed, None]], dtype=np.bool_)[owner]
                 stale |= (behind > 0) | _before(window, read.kept_from_ms, owner) | np.append(read.inexact, False)[owner]
+                since = sinces[view.name]
+                if since is not None:
+                    stale |= True if view.has_lifetime else window < since
+                if forgets:
+                    stale |= unseen[view.name] & (owner >= 0)
                 newest_from = kept_from_ms(packed) if older else read.kept_from_ms
                 reaches |= not view.has_lifetime and bool(_before(window, newest_from, owner).any())
                 age = np.maximum(age, behind)
@@ -113,13 +122,13 @@ class OnlineReader:
         return Served(table=table, stale_age_ms=age, unseen=unseen, tiles=tiles), reaches
 
     def _stored(self, entities: Sequence[Sequence[tuple[Any, ...]]], *, older: bool) -> list[list[list[bytes | None]]]:
-        """The frontiers, then each entity's packed tiles (of all views, then the older ones of all), all of one generation.
+        """Frontiers and since when they hold, then each entity's packed tiles (of all views, then the older ones of all), all of one generation.
 
         Frontiers are asked first: tiles read after are at least as complete as they say. What is served is asked last: a generation is removed
         only when another is served, so while the record has not changed all that was read before it was there.
         """
         while True:
-            groups = [([self._frontier_key], self._frontier_fields)]
+            groups = [([self._frontier_key], self._complete_fields)]
             groups += [
                 (keys.of_all(values), all_fields(views) if older else [tiles_fields(view)[0] for view in views])
                 for keys, (_, views), values in zip(self._keys, self._entities, entities, strict=True)

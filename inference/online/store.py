@@ -18,15 +18,16 @@ from features.retirement import HELD, HELD_MS
 from features.values import Int64s, Values
 from inference.online.bases import RETIRE_AT, Bases
 from inference.online.connection import Client, Script
-from inference.online.frontier import Frontiers
+from inference.online.frontier import Account, Frontiers, changing
 from inference.online.layout import EntityKeys, older_fields, tiles_fields
 from inference.uncollected import uncollected
-from schemas.errors import DataError, SettingError
+from schemas.errors import DataError, ServiceError, SettingError
 from schemas.types import DataType
 
 _DAY_MS = 24 * 3600 * 1000
 _PIPELINE = 2_000  # merges sent in one round trip
-_SETTINGS = struct.Struct("<8s8q")
+_TRIES = 20
+_SETTINGS = struct.Struct("<8s9q")
 """What `merge_tiles.lua` is told with each entity, in one argument: each takes redis-py and Lua some time."""
 _LEAST_TILES = 4  # that the frontier may lag behind a key's newest tile before a read needs the older ones
 _WORTH_WHILE = 4  # windows of slack, below which a second value would save little
@@ -48,6 +49,7 @@ class TileWriter:
         project: str = "tidemark",
         slack_ms: int = _DAY_MS,
         ttl_ms: int | None = None,
+        forgets: bool = False,
     ) -> None:
         """Prepare the constant parts.
 
@@ -57,6 +59,7 @@ class TileWriter:
             project: Feast's project, a part of every key.
             slack_ms: How far back as-of reads may reach; tiles are kept for the longest window and this.
             ttl_ms: After how long without a write a whole entity is forgotten; None: never.
+            forgets: Whether the server may remove an entity by itself: of one that is not there, nobody knows what was before its first tile.
 
         Raises:
             SettingError: A time to live, and `Lifetime` features.
@@ -70,15 +73,15 @@ class TileWriter:
         self._frontiers = Frontiers(client, project=project)
         self._fields = (*tiles_fields(view), *older_fields(view))
         self._settings = (self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0, *apart(view, slack_ms))
+        self._forgets = int(forgets)
         refuse_forgetting([view], ttl_ms)
         self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms) if view.has_lifetime else None
 
-    @uncollected()
     def write(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> int | None:
         """Store tiles; when this returns they are readable, and the stream's own (revision 0), which closings count, are accounted for.
 
         Args:
-            tiles: The view's key columns (no nulls), `tile_start` (timestamp or int64 ms), `revision` (int64) and the tile columns.
+            tiles: As of `merge`.
             stand_in: These stand in for the stream's own, and are accounted for whatever their revision.
 
         Returns:
@@ -88,8 +91,30 @@ class TileWriter:
             DataError: A tile start is not a multiple of the tile size.
             ServiceError: Redis does not answer; nothing is accounted for that is not stored. Write the same tiles again.
         """
+        for _ in range(_TRIES):
+            opened = self._frontiers.open()
+            account = self.merge(tiles, stand_in=stand_in)
+            if not account.stored:
+                return None
+            reached = self._frontiers.account(opened, {self.view.name: account})
+            if reached is not None:
+                return reached[self.view.name]
+        raise ServiceError(changing(_TRIES))
+
+    @uncollected()
+    def merge(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> Account:
+        """Store tiles; when this returns they are readable, and not yet accounted for.
+
+        Args:
+            tiles: The view's key columns (no nulls), `tile_start` (timestamp or int64 ms), `revision` (int64) and the tile columns.
+            stand_in: As of `write`.
+
+        Raises:
+            DataError: A tile start is not a multiple of the tile size.
+            ServiceError: Redis does not answer. Write the same tiles again.
+        """
         if not tiles.num_rows:
-            return None
+            return Account(tile_ms=self.view.tile_ms, stored={})
         start = Values.of(tiles.column("tile_start"), DataType.TIMESTAMP).numbers
         revision = Values.of(tiles.column("revision"), DataType.INT64).numbers
         self._check(start)
@@ -101,7 +126,7 @@ class TileWriter:
         }
         records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
         retire = (0, 0, 0) if self._bases is None else (RETIRE_AT, HELD, time.time_ns() // 1_000_000 - HELD_MS)
-        alike = (*self._fields, _SETTINGS.pack(*self._settings, *retire))
+        alike = (*self._fields, _SETTINGS.pack(*self._settings, *retire, self._forgets))
         merges = [([key], [*alike, data]) for key, data in _by_key(keys, start, revision, records).items()]
         for first in range(0, len(merges), _PIPELINE):
             part = merges[first : first + _PIPELINE]
@@ -111,7 +136,7 @@ class TileWriter:
         stored: defaultdict[int, list[bytes]] = defaultdict(list)
         for row in np.flatnonzero((revision == 0) | stand_in).tolist():
             stored[int(start[row]) + self.view.tile_ms].append(keys[row])
-        return self._frontiers.stored(self.view.name, stored)
+        return Account(tile_ms=self.view.tile_ms, stored=stored)
 
     def close(self, tile_end_ms: int, tiles: int) -> int | None:
         """Account for a closing: all `tiles` tiles that end then have been sent. Returns the frontier in ms."""

@@ -24,7 +24,7 @@ TILE_MS = 300_000
 
 def names(client: Client) -> set[str]:
     """The accounting keys that are left."""
-    keys: Any = client.keys("tidemark:*")
+    keys: Any = client.keys("tidemark:*{*}:*")
     return {key.decode().rpartition("}:")[2] for key in keys}
 
 
@@ -61,7 +61,7 @@ def test_tiles_wait_for_their_closing_however_long_and_leave_nothing_once_a_late
     frontiers = Frontiers(client)
     frontiers.stored(VIEW, {TILE_MS: [b"a"], 2 * TILE_MS: [b"a"]})
     raw: Any = client
-    assert {raw.pttl(key) for key in raw.keys("tidemark:*")} == {-1}
+    assert {raw.pttl(key) for key in raw.keys("tidemark:*{*}:*")} == {-1}
     assert frontiers.closed(VIEW, [(2 * TILE_MS, 1)]) == 2 * TILE_MS
     assert names(client) == {"frontier"}
 

@@ -1,0 +1,270 @@
+"""A store that has lost data is not the store that it was: whatever it has lost, and whenever, nothing that it says is exact differs from the oracle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from inference.online.connection import Client
+from inference.online.frontier import NEVER_MS, Frontiers
+from inference.online.marks import Began
+from tests.inference.river import CLOSINGS, TILES, USER, USERS, Log, Served, Server, Worker, turn_to
+from tests.shop import MINUTE, NOON
+
+MINUTES = 30
+
+Strike = Callable[[], None]
+
+
+class Run:
+    """A stream that two workers write, in turns that a seed decides; before its step `earlier` the store is remembered, at `cut` it is struck."""
+
+    def __init__(self, client: Client, seed: int) -> None:
+        self.random = Random(seed)
+        self.log = Log()
+        self.client = client
+        self.began: list[Began] = []
+        self.workers = [Worker(self.log, client, partition, self.began.append) for partition in (0, 1)]
+        self.served = Served(client, MINUTES)
+
+    def step(self) -> bool:
+        """One batch of one worker, and a read; False when all is published and written."""
+        while self.log.minute < MINUTES and (all(worker.done for worker in self.workers) or self.random.random() < 0.4):
+            self.log.publish(self.random)
+        left = [worker for worker in self.workers if not worker.done]
+        if not left:
+            return False
+        # The second is silent for long stretches: what it has written is then looked after by the first alone.
+        chosen = left[0] if len(left) == 1 or self.random.random() < 0.7 else left[1]
+        self.served.written(chosen.step(self.random))
+        self.served.exact()
+        return True
+
+    def until(self, step: int) -> None:
+        for _ in range(step):
+            self.step()
+
+    def end(self) -> set[tuple[str, int]]:
+        while self.step():
+            pass
+        return self.served.exact()
+
+    def rebuilt(self) -> set[tuple[str, int]]:
+        """What another generation serves, filled from the beginning of the topics."""
+        began: list[Began] = []
+        workers = [Worker(self.log, self.client, partition, began.append, project="tidemark_g2") for partition in (0, 1)]
+        while not all(worker.done for worker in workers):
+            for worker in workers:
+                worker.step(self.random, most=50)
+        assert [each.lost for each in began] == [""]
+        again = Served(self.client, MINUTES, project="tidemark_g2")
+        again.tiles = self.served.tiles
+        return again.exact()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    running = Server(tmp_path / "one")
+    yield running
+    running.kill()
+
+
+ALL = {(user, NOON + minute * MINUTE) for user in USERS for minute in range(MINUTES + 1)}
+
+
+def test_a_store_that_lost_nothing_is_complete_since_the_beginning(client: Client) -> None:
+    run = Run(client, 1)
+    assert run.end() == ALL
+    assert [each.lost for each in run.began] == [""]
+    assert Frontiers(client).known([USER.name])[USER.name].since_ms is None
+
+
+def after_the_loss(run: Run, exact: set[tuple[str, int]]) -> None:
+    """What is said when all has been written after a loss."""
+    assert run.began[-1].lost
+    since = Frontiers(run.client).known([USER.name])[USER.name].since_ms
+    assert since is not None
+    if since != NEVER_MS:
+        assert exact == {(user, boundary) for user, boundary in ALL if boundary - USER.longest_window_ms >= since}
+    assert run.rebuilt() == ALL
+
+
+@pytest.mark.parametrize("cut", range(1, 20, 2))
+def test_emptied_between_two_batches(client: Client, cut: int) -> None:
+    run = Run(client, cut)
+    run.until(cut)
+    client.flushall()
+    exact = run.end()
+    after_the_loss(run, exact)
+    assert exact
+
+
+@pytest.mark.parametrize("cut", range(1, 22, 3))
+def test_emptied_between_the_writing_of_tiles_and_their_account(client: Client, cut: int) -> None:
+    run = Run(client, cut)
+    run.until(cut)
+    for worker in run.workers:
+        worker.writer.between = client.flushall
+    after_the_loss(run, run.end())
+
+
+def copied(server: Server, run: Run, cut: int, earlier: int) -> Strike:
+    """A copy of some time ago takes the place of what is there."""
+    run.until(earlier)
+    server.client.save()
+    copy = (server.folder / "dump.rdb").read_bytes()
+    run.until(cut - earlier)
+
+    def strike() -> None:
+        server.kill()
+        (server.folder / "dump.rdb").write_bytes(copy)
+        server.start()
+
+    return strike
+
+
+def restarted_empty(server: Server, run: Run, cut: int, earlier: int) -> Strike:
+    """An empty folder after a restart."""
+    run.until(cut)
+
+    def strike() -> None:
+        server.kill()
+        shutil.rmtree(server.folder)
+        server.start()
+
+    return strike
+
+
+def promoted(server: Server, run: Run, cut: int, earlier: int) -> Strike:
+    """A replica that was behind takes over."""
+    replica = Server(server.folder.with_name("replica"), "--replicaof", "127.0.0.1", str(server.port))
+    run.until(earlier)
+    assert server.client.wait(1, 10_000) == 1
+    replica.client.replicaof("NO", "ONE")
+    run.until(cut - earlier)
+
+    def strike() -> None:
+        server.kill()
+        server.process, server.port = replica.process, replica.port  # the fixture ends it
+        turn_to(run.client, replica.port)
+
+    return strike
+
+
+def elsewhere(server: Server, run: Run, cut: int, earlier: int) -> Strike:
+    """Another URL, where nothing is."""
+    run.until(cut)
+
+    def strike() -> None:
+        other = Server(server.folder.with_name("other"))
+        server.kill()
+        server.process, server.port = other.process, other.port
+        turn_to(run.client, other.port)
+        places = [worker.at for worker in run.workers]
+        run.workers = [Worker(run.log, run.client, partition, run.began.append) for partition in (0, 1)]
+        for worker, at in zip(run.workers, places, strict=True):
+            worker.at = dict(at)
+
+    return strike
+
+
+KINDS = [copied, restarted_empty, promoted, elsewhere]
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["between-batches", "within-a-batch"])
+@pytest.mark.parametrize(("cut", "earlier"), [(8, 2), (12, 10), (20, 12), (21, 20)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_store_goes_back(
+    server: Server, kind: Callable[[Server, Run, int, int], Strike], cut: int, earlier: int, between: bool
+) -> None:
+    run = Run(server.client, 100 * cut + earlier)
+    strike = kind(server, run, cut, earlier)
+    if between:
+        run.workers[0].writer.between = strike
+    else:
+        strike()
+        run.served.exact()
+    exact = run.end()
+    if len(run.began) > 1:
+        after_the_loss(run, exact)
+    else:
+        assert run.rebuilt() == ALL
+
+
+def test_a_restart_that_keeps_all_is_no_loss(server: Server) -> None:
+    run = Run(server.client, 5)
+    run.until(12)
+    server.client.save()
+    server.kill()
+    server.start()
+    assert run.end() == ALL
+    assert len(run.began) == 1
+
+
+def test_what_is_read_again_after_a_failure_of_the_job_is_no_loss(client: Client) -> None:
+    run = Run(client, 7)
+    run.until(8)
+    places = [dict(worker.at) for worker in run.workers]
+    run.until(6)
+    run.workers = [Worker(run.log, client, partition, run.began.append) for partition in (0, 1)]
+    for worker, at in zip(run.workers, places, strict=True):
+        worker.at = at
+    assert run.end() == ALL
+    assert len(run.began) == 1
+
+
+def test_offsets_that_hold_no_record_are_no_loss(client: Client) -> None:
+    run = Run(client, 9)
+    run.until(8)
+    run.log.holds = lambda place, span: False  # type: ignore[method-assign]  # all of it markers of transactions
+    run.workers[0].at[TILES, 0] += 0
+    run.workers[1].at[CLOSINGS, 1] += 0
+    assert run.end() == ALL
+
+
+def test_topics_that_no_longer_keep_their_first_tiles_are_complete_since_the_first_that_is_whole(client: Client) -> None:
+    run = Run(client, 3)
+    for _ in range(6):
+        run.log.publish(run.random)
+    run.log.begins = {place: len(records) for place, records in run.log.records.items()}
+    run.workers = [Worker(run.log, client, partition, run.began.append) for partition in (0, 1)]
+    exact = run.end()
+    assert [each.lost for each in run.began] == ["the topics no longer keep the first tiles of user_clicks"]
+    assert Frontiers(client).known([USER.name])[USER.name].since_ms == NOON + 6 * MINUTE
+    assert exact == {(user, boundary) for user, boundary in ALL if boundary >= NOON + 6 * MINUTE + USER.longest_window_ms}
+
+
+def test_a_tile_of_which_retention_has_left_only_a_part_is_given_up_when_one_an_hour_later_is_whole(client: Client) -> None:
+    run = Run(client, 3)
+    for _ in range(100):
+        run.log.publish(run.random)
+    run.log.begins = {(TILES, 0): 5, (TILES, 1): 2}
+    workers = [Worker(run.log, client, partition, run.began.append) for partition in (0, 1)]
+    for worker in workers:
+        worker.step(run.random, most=0)
+    while not all(worker.done for worker in workers):
+        for worker in workers:
+            worker.step(run.random, most=20)
+    found = Frontiers(client).known([USER.name])[USER.name]
+    assert found.frontier_ms == NOON + 100 * MINUTE
+    assert found.since_ms is not None
+    assert NOON < found.since_ms < NOON + 30 * MINUTE
+
+
+def test_an_evicted_key_is_a_loss(server: Server) -> None:
+    run = Run(server.client, 11)
+    run.until(14)
+    client = server.client
+    client.config_set("maxmemory-policy", "allkeys-random")
+    client.config_set("maxmemory", "1mb")
+    with pytest.raises(Exception, match=r"maxmemory|evict"):
+        for number in range(10_000):
+            client.set(f"other:{number}", "x" * 100)
+            if int(client.info("stats")["evicted_keys"]):
+                raise RuntimeError("evicted")
+    client.config_set("maxmemory", "0")
+    after_the_loss(run, run.end())
