@@ -131,7 +131,7 @@ def written(servers: str, names: Iterable[str]) -> set[str]:
     if not wanted:
         return set()
     there = wanted & _admin(servers).list_topics(timeout=_ANSWER_S).topics.keys()
-    return {name for name, ends in extents(servers, there).items() if any(end > 0 for _, end in ends.values())}
+    return {name for name, ends in extents(servers, sorted(there)).items() if any(end > 0 for _, end in ends.values())}
 
 
 def broker_setting(servers: str, name: str) -> str:

@@ -17,7 +17,8 @@ from infra import flink
 from infra.settings import Settings
 from jobs import topics
 from jobs.history import parquet_files
-from jobs.publish import Publisher, closing_ms
+from jobs.end_marker import EndMarker
+from jobs.publish import Publisher
 from tests import shop
 from tests.e2e.readings.run import Run, eventually, tile_records
 from tests.shop import NOON
@@ -46,7 +47,7 @@ def test_a_replay_of_ten_years_keeps_one_file_open_for_each_subtask(settings: Se
     schema = shop.schemas().current("click")
     with Publisher(own.kafka_servers, source.topic, schema, event_time="event_time", key=["user"]) as publisher:
         publisher.publish(pa.Table.from_pylist(rows, schema=schema.arrow))
-        publisher.marker(closing_ms(plan, source, newest_ms=NEWEST_MS), final=True)
+        publisher.marker(EndMarker.of(plan, source, newest_ms=NEWEST_MS).marker_ms, final=True)
     run, folder = Run(settings=own, plan=plan, streams={}, end_ms=0), own.home / "archive" / source.name
     most_open = 0
 

@@ -18,7 +18,8 @@ from infra import flink
 from infra.settings import Settings
 from jobs import frontier, topics
 from jobs.history import parquet_files
-from jobs.publish import Publisher, closing_ms
+from jobs.end_marker import EndMarker
+from jobs.publish import Publisher
 from jobs.read import messages as read
 from jobs.topic_reader import Slice, bodies_of
 from schemas.wire import encode
@@ -91,7 +92,7 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
             assert counts() == {}, "the undecided events would be late"
             undecided.commit_transaction()
         with Publisher(servers, source.topic, CLICK, event_time="event_time") as publisher:
-            publisher.marker(closing_ms(plan, source, newest_ms=NOON + LATER), final=True)
+            publisher.marker(EndMarker.of(plan, source, newest_ms=NOON + LATER).marker_ms, final=True)
         eventually("all tiles", lambda: set(counts()) == {"ann", "bob", "eve"})
         assert counts() == {"ann": 2, "bob": 3, "eve": 1}
         assert list(read(servers, source.late_topic)) == list(read(servers, source.dead_letter_topic)) == []

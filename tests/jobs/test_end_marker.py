@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from features import catalog
 from features.compiler.plan import Plan, SourcePlan
-from features.watermarks import Watermarks
+from features.watermarks import Extent, Watermarks
 from jobs.end_marker import LIVE_MS, EndMarker
 from schemas.errors import SettingError
 
@@ -51,8 +51,8 @@ def test_history_ends_with_one(age_ms: int) -> None:
 class Topic:
     """Two partitions, all read."""
 
-    def extents(self) -> dict[int, tuple[int, int]]:
-        return {0: (0, 0), 1: (0, 0)}
+    def extents(self) -> dict[int, Extent]:
+        return dict.fromkeys((0, 1), Extent(first=0, decided=0, end=0))
 
 
 @settings(deadline=None)
