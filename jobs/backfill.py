@@ -28,13 +28,13 @@ from jobs.code_version import code_version
 from jobs.day_writer import Scoring
 from jobs.days import WHOLE, Days, claim
 from jobs.features_read import service_named
-from jobs.frontier import instant_ms, show_ms
 from jobs.outcome import Outcome
 from jobs.point_in_time import REQUESTS, Inputs
 from jobs.spark_session import FAULTS, is_gone, reason, session
 from jobs.splits import DAY_MS, Range, ranges
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
+from schemas.times import instant_ms, show_ms
 
 MANIFEST = WHOLE
 """What a backfill was made of, beside its Parquet files; only there when all days are."""

@@ -32,7 +32,6 @@ from infra.settings import Settings
 from jobs import topics
 from jobs.applied import refuse_other_tiles
 from jobs.closings import Extent, extents
-from jobs.frontier import instant_ms, show_ms
 from jobs.history import at_once, parquet_files, refuse, to_write
 from jobs.history import events as events_of
 from jobs.parity import archive
@@ -41,6 +40,7 @@ from jobs.publish import Publisher
 from jobs.spark_session import session
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet, parse
+from schemas.times import instant_ms, show_ms
 
 BEFORE_THE_STREAM = -1
 """The revision of a bootstrap's tiles."""

@@ -6,8 +6,8 @@ import socket
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from jobs.frontier import show_ms
 from schemas.errors import DataError, ServiceError
+from schemas.times import show_ms
 from schemas.wording import sentence, span
 
 _ASK_S = 1.0

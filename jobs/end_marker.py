@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from features.compiler.plan import Plan, SourcePlan
-from jobs.frontier import show_ms
 from schemas.errors import SettingError
+from schemas.times import show_ms
 from schemas.wording import beside, span
 
 LIVE_MS = 300_000

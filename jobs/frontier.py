@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -18,12 +17,12 @@ from inference.online.serving import served
 from infra.settings import Settings
 from jobs import topics
 from jobs.committed import End, Place
-from schemas.errors import ServiceError, SettingError
+from schemas.errors import ServiceError
+from schemas.times import instant_ms, show_ms
 from schemas.wire import now_ms
 from schemas.wording import span
 
 _POLL_S = 0.05
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def command(
@@ -101,21 +100,6 @@ def wait_for(read: Callable[[], Mapping[str, int | None]], target_ms: int, *, ti
         time.sleep(_POLL_S)
 
 
-def instant_ms(text: str) -> int:
-    """A time as the user writes it: ISO 8601 (UTC unless it says otherwise), or ms since the epoch.
-
-    Raises:
-        SettingError: It is neither.
-    """
-    if text.lstrip("-").isdecimal():
-        return int(text)
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingError(f"{text!r} is not a time; allowed: 2013-10-01T12:00Z, 2013-10-01, or milliseconds since the epoch") from None
-    return ((read if read.tzinfo else read.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
-
-
 def _table(frontiers_ms: Mapping[str, int | None]) -> Table:
     table = Table("view", "readable up to", "behind the clock", box=None, pad_edge=False)
     for name, frontier in frontiers_ms.items():
@@ -125,10 +109,3 @@ def _table(frontiers_ms: Mapping[str, int | None]) -> Table:
 
 def _distance(behind_ms: int) -> str:
     return span(behind_ms) if behind_ms >= 0 else f"{span(-behind_ms)} ahead of it"
-
-
-def show_ms(ms: int | None) -> str:
-    """A time as users read it."""
-    if ms is None:
-        return "nothing yet"
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

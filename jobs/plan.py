@@ -17,9 +17,9 @@ from features.compiler.plan import Plan, tiles_topic
 from features.durations import show
 from infra.settings import Settings
 from jobs.applied import Applied
-from jobs.frontier import show_ms
 from jobs.history_size import HistorySize, measure
 from schemas.record import SHIPPED, SchemaSet
+from schemas.times import show_ms
 
 _SIGNS = {Kind.ADDED: "+", Kind.CHANGED: "~", Kind.REMOVED: "−"}
 

@@ -20,8 +20,8 @@ from inference.model import load_for
 from infra.settings import Settings
 from jobs.backfill import Backfill, events_of, run_and_tell
 from jobs.features_read import service_named
-from jobs.frontier import instant_ms
 from schemas.record import SHIPPED, SchemaSet
+from schemas.times import instant_ms
 
 
 def command(

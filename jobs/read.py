@@ -24,11 +24,11 @@ from features.compiler.tile_schema import tile_avro_schema
 from infra.settings import Settings
 from jobs import committed
 from jobs.broker_fault import broker_fault, silent
-from jobs.frontier import instant_ms
 from schemas.errors import DataError, SettingError
 from schemas.json_columns import Refused, parse_object
 from schemas.record import SHIPPED, SchemaSet
 from schemas.registry import Registry, UnknownSchema
+from schemas.times import instant_ms
 from schemas.wire import SINGLE_OBJECT, read_object
 from schemas.wording import span
 

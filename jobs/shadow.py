@@ -16,8 +16,8 @@ from inference.online.serving import served
 from inference.online.shadow import Compared, compare
 from infra.settings import Settings
 from jobs.check import aligned
-from jobs.frontier import show_ms
 from schemas.errors import DataError
+from schemas.times import show_ms
 
 
 def command(

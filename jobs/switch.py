@@ -24,9 +24,9 @@ from infra.settings import Settings
 from jobs.applied import forget_generation
 from jobs.backlog import Backlog
 from jobs.check import aligned
-from jobs.frontier import show_ms
 from jobs.generations import job_name, serve, served
 from schemas.errors import SettingError
+from schemas.times import show_ms
 
 _SETTLE_S = 10.0  # how long what differs may take to be the same: a correction comes to one generation before the other
 _MOST_AGAIN = 10_000  # entities that are compared again; where more differ, waiting does not help

@@ -20,10 +20,10 @@ from infra.settings import Settings
 from jobs.code_version import code_version
 from jobs.features_read import service_named
 from jobs.fit import PARAMETERS, TEST, Examples, Trained, fit
-from jobs.frontier import instant_ms
 from jobs.output import written_whole
 from jobs.train_shards import Sharding, figure, sharding, train_shards
 from jobs.training_set import Split, TrainingSet, day
+from schemas.times import instant_ms
 
 STATIC = "static"
 """Folder of the static model, inside the model's."""

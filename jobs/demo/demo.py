@@ -14,8 +14,8 @@ from features.compiler.plan import Plan, ServicePlan
 from infra.settings import Settings
 from jobs.demo.processes import Task, run
 from jobs.demo.stages import Stages
-from jobs.frontier import instant_ms
 from schemas.errors import SettingError
+from schemas.times import instant_ms
 
 SERVICE = "flight_delay"
 DAY_MS = 24 * 3_600_000

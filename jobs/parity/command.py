@@ -17,13 +17,13 @@ from features.catalog import load, view_named
 from features.compiler.plan import Plan
 from infra.settings import Settings
 from jobs.features_read import service_named
-from jobs.frontier import instant_ms
 from jobs.parity import features, tiles
 from jobs.parity.page import page
 from jobs.parity.report import Report, time_text
 from jobs.parity.terminal import Stages, show
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
+from schemas.times import instant_ms
 
 
 def command(

@@ -16,8 +16,8 @@ from features.catalog import load
 from infra import flink
 from infra.settings import Settings
 from jobs import topics
-from jobs.history import parquet_files
 from jobs.end_marker import EndMarker
+from jobs.history import parquet_files
 from jobs.publish import Publisher
 from tests import shop
 from tests.e2e.readings.run import Run, eventually, tile_records

@@ -17,8 +17,8 @@ from features.catalog import load
 from infra import flink
 from infra.settings import Settings
 from jobs import frontier, topics
-from jobs.history import parquet_files
 from jobs.end_marker import EndMarker
+from jobs.history import parquet_files
 from jobs.publish import Publisher
 from jobs.read import messages as read
 from jobs.topic_reader import Slice, bodies_of

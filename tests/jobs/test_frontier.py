@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jobs.cli import main
-from jobs.frontier import instant_ms, wait_for
+from jobs.frontier import wait_for
 from schemas.errors import ServiceError, SettingError
+from schemas.times import instant_ms
 from tests import shop
 
 
