@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from features.aggregations import Feature
 
@@ -39,6 +39,9 @@ class Source:
             without the gate and its checks.
         earliest_event_time: No event happened before it: what says so goes to the dead letters, e.g. seconds given where milliseconds are
             declared, which are times of January 1970. With a time zone.
+        envelope: What other programs wrap records in. `"connect"`: Kafka Connect's JSON of `schema` and `payload`. `"debezium"`: a change event, in
+            JSON (with `schema` and `payload` or without) or Avro, whose record is in `after`; a field with a `path` is looked up from its root.
+            A delete has no record: it goes to the dead letters, as the tombstone behind it does.
     """
 
     topic: str
@@ -49,6 +52,7 @@ class Source:
     dedupe: timedelta | None = None
     trusted: bool = False
     earliest_event_time: datetime | None = None
+    envelope: Literal["connect", "debezium"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

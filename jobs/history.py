@@ -26,7 +26,8 @@ from features.offline import FILE, POSITION
 from jobs.splits import DAY_MS
 from schemas.errors import DataError, SettingError
 from schemas.event_time import YEAR_1_MS, YEAR_10000_MS, shown
-from schemas.record import Field, Schema
+from schemas.field import Field
+from schemas.record import Schema
 from schemas.types import DataType
 
 _LARGEST = 1.7976931348623157e308

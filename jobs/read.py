@@ -24,8 +24,9 @@ from features.compiler.tile_schema import tile_avro_schema
 from infra.settings import Settings
 from jobs import committed
 from jobs.broker_fault import broker_fault, silent
+from schemas.envelope import Refused
 from schemas.errors import DataError, SettingError
-from schemas.json_columns import Refused, parse_object
+from schemas.json_columns import parse_object
 from schemas.record import SHIPPED, SchemaSet
 from schemas.registry import Registry, UnknownSchema
 from schemas.times import instant_ms
@@ -131,9 +132,12 @@ class RecordReader:
             if self._registry is None:
                 raise DataError(f"schema id {schema_id}: no registry is set (TIDEMARK_REGISTRY)")
             try:
-                return _read_avro(self._registry.schema(schema_id), body[5:])
+                writer = self._registry.schema(schema_id)
             except UnknownSchema as error:
                 raise DataError(f"schema id {schema_id}: {error}") from error
+            if writer is not None:
+                return _read_avro(writer, body[5:])
+            body = body[5:]
         try:
             return parse_object(body)
         except Refused as error:
@@ -207,7 +211,7 @@ def _places(consumer: Consumer, servers: str, topic: str, offset: int, since_ms:
 def _read_avro(schema: Any, body: bytes) -> Record:
     stream = io.BytesIO(body)
     try:
-        record = schemaless_reader(stream, dict(schema), None)
+        record = schemaless_reader(stream, dict(schema) if isinstance(schema, Mapping) else schema, None)
     except Exception as error:  # fastavro raises whatever damaged bytes lead it to
         raise DataError(f"not a record of this topic's schema: {type(error).__name__}: {error}") from error
     if stream.tell() != len(body) or not isinstance(record, dict):
@@ -225,6 +229,8 @@ def _jsonable(value: Any) -> Any:
             return {str(name): _jsonable(item) for name, item in value.items()}
         case list() | tuple():
             return [_jsonable(item) for item in value]
+        case datetime() if value.tzinfo is None:
+            return value.isoformat()  # of a local-timestamp: in no known zone
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         case float() if not math.isfinite(value):

@@ -22,6 +22,7 @@ def decoder(source: SourcePlan, schemas: SchemaSet, settings: Settings) -> Decod
         registry=None if settings.registry is None else Registry(settings.registry),
         event_time=source.event_time,
         required=() if source.id is None else (source.id,),
+        envelope=source.envelope,
         earliest_ms=source.earliest_ms,
         max_ahead_ms=settings.future_skew_ms,
         max_bytes=settings.max_record_bytes,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from schemas.avro_cursor import DTYPES, NO_SUCH_LENGTH, TOO_WIDE, TRUNCATED, Column, Cursor, Rows, Values
+from schemas.logical import to_ms
 from schemas.types import DataType
 
 _DEPTH = 64
@@ -55,12 +56,13 @@ class Boolean(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Whole(Step):
-    """An int, long or timestamp, as a whole number or promoted to a double or float."""
+    """An int or long: as a whole number, promoted to a double or float, or as the moment that its logical type makes of it."""
 
     field: str
     bits: int
     type: DataType
     single: bool = False
+    moment: str | None = None
 
     def read(self, cursor: Cursor, rows: Rows) -> Column:
         """See `Step.read`."""
@@ -69,6 +71,8 @@ class Whole(Step):
             wrong = (values < -(2**31)) | (values >= 2**31)
             if wrong.any():
                 cursor.refuse(rows[wrong], f'wrong-type: field "{self.field}": {{}} is no 32-bit integer', values[wrong])
+        if self.moment is not None:
+            return _column(to_ms(values, self.moment))
         promoted = values.astype(DTYPES[self.type])
         return _column(promoted.astype(np.float32).astype(np.float64) if self.single else promoted)
 

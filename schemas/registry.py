@@ -1,4 +1,4 @@
-"""A reader of any Confluent-compatible schema registry: schema id → Avro schema, each fetched once."""
+"""A reader of any Confluent-compatible schema registry: schema id → the writer's schema with all that it refers to, each fetched once."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import base64
 import http.client
 import json
 import time
-from collections.abc import Mapping
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
+from schemas.avro_columns import Writer
 from schemas.errors import ServiceError, SettingError
 from schemas.wording import cause
 
@@ -25,10 +25,12 @@ _MEANING = {
     409: "it refuses that of the schemas that it has; see its compatibility settings",
     429: "it is asked too often; see its limits",
 }
+_MOST_REFERENCES = 1_000
+_READ = {"PROTOBUF": "Protobuf", "AVRO": "Avro", "JSON": "JSON Schema"}
 
 
 class UnknownSchema(Exception):
-    """The registry answers, but has no such Avro schema."""
+    """The registry answers, but has no such schema that can be read."""
 
 
 class Registry:
@@ -61,14 +63,14 @@ class Registry:
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._retry_unknown_s = retry_unknown_s
-        self._known: dict[int, Mapping[str, Any]] = {}
+        self._known: dict[int, Writer | None] = {}
         self._unknown: dict[int, tuple[float, str]] = {}
 
-    def schema(self, schema_id: int) -> Mapping[str, Any]:
-        """The parsed Avro schema of an id.
+    def schema(self, schema_id: int) -> Writer | None:
+        """The parsed Avro schema of an id; None where it is a JSON Schema, whose records are JSON.
 
         Raises:
-            UnknownSchema: The registry has no such id, or it is not a readable Avro schema.
+            UnknownSchema: The registry has no such id, or it is none that can be read.
             ServiceError: The registry does not answer.
         """
         if schema_id in self._known:
@@ -77,13 +79,47 @@ class Registry:
         if reason and time.monotonic() - since < self._retry_unknown_s:
             raise UnknownSchema(reason)
         try:
-            self._known[schema_id] = _avro(self._get(f"/schemas/ids/{schema_id}"))
+            self._known[schema_id] = self._writer(self._get(f"/schemas/ids/{schema_id}"))
         except UnknownSchema as error:
             if len(self._unknown) >= _MOST_UNKNOWN:
                 self._unknown.clear()
             self._unknown[schema_id] = (time.monotonic(), str(error))
             raise
         return self._known[schema_id]
+
+    def _writer(self, answer: object) -> Writer | None:
+        text, kind = _said(answer)
+        if kind == "JSON":
+            return None
+        if kind != "AVRO":
+            raise UnknownSchema(f"it is {_READ.get(kind, kind)}; only Avro and JSON Schema can be read")
+        named: dict[str, Any] = {}
+        self._learn(answer, named, set())
+        return _parsed(text, named)
+
+    def _learn(self, answer: object, named: dict[str, Any], seen: set[tuple[str, int]]) -> None:
+        """Parse what a schema refers to, and what that refers to, before itself: name → type."""
+        references = answer.get("references") or [] if isinstance(answer, dict) else []
+        for reference in references:
+            try:
+                subject, version = str(reference["subject"]), int(reference["version"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise UnknownSchema("the registry's answer has a reference without subject or version") from error
+            if (subject, version) in seen:
+                continue
+            seen.add((subject, version))
+            if len(seen) > _MOST_REFERENCES:
+                raise UnknownSchema(f"it refers to more than {_MOST_REFERENCES} others")
+            where = f'"{subject}" version {version}, which it refers to'
+            try:
+                other = self._get(f"/subjects/{quote(subject, safe='')}/versions/{version}")
+                text, kind = _said(other)
+                if kind != "AVRO":
+                    raise UnknownSchema(f"it is {_READ.get(kind, kind)}")
+                self._learn(other, named, seen)
+                _parsed(text, named)
+            except UnknownSchema as error:
+                raise UnknownSchema(str(error) if "which it refers to" in str(error) else f"{where}: {error}") from error
 
     def _get(self, path: str) -> object:
         for attempt in range(1, self._attempts + 1):
@@ -120,17 +156,25 @@ def _reason(error: Exception) -> str:
     return inner if isinstance(inner, str) and inner else cause(inner if isinstance(inner, BaseException) else error)
 
 
-def _avro(answer: object) -> Mapping[str, Any]:
+def _said(answer: object) -> tuple[str, str]:
+    """A schema's text, and of which kind it is."""
     if not isinstance(answer, dict) or not isinstance(answer.get("schema"), str):
         raise UnknownSchema("the registry's answer has no schema")
-    if (kind := answer.get("schemaType", "AVRO")) != "AVRO":
-        raise UnknownSchema(f"it is {kind}, only Avro can be read")
-    if answer.get("references"):
-        raise UnknownSchema("it refers to other subjects, which is not supported; register it whole")
+    return answer["schema"], str(answer.get("schemaType") or "AVRO")
+
+
+def _parsed(text: str, named: dict[str, Any]) -> Writer:
+    """A parsed Avro schema; the types that it names are added to those that are known."""
     try:
-        schema = parse_schema(json.loads(answer["schema"]))
+        schema: object = parse_schema(json.loads(text), named)
     except (SchemaParseException, UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UnknownSchema(f"it is not an Avro schema ({type(error).__name__})") from error
-    if not isinstance(schema, dict):
+    whole = [_behind(branch, named) for branch in schema] if isinstance(schema, list) else _behind(schema, named)
+    if not isinstance(whole, dict | list):
         raise UnknownSchema("it is not an Avro record")
-    return schema
+    return whole
+
+
+def _behind(schema: object, named: dict[str, Any]) -> object:
+    """A schema, or the one that is only named: of another subject."""
+    return {**named[schema], "__fastavro_parsed": True, "__named_schemas": named} if isinstance(schema, str) and schema in named else schema

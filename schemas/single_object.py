@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from fastavro import schemaless_reader, schemaless_writer
 
 from schemas.errors import DataError
+from schemas.field import Field
+from schemas.logical import from_ms
 from schemas.record import SHIPPED, Schema, SchemaSet, load_file
+from schemas.types import DataType
 
 SINGLE_OBJECT = b"\xc3\x01"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 HEADER_BYTES = 10
 """C3 01 and the fingerprint."""
 
@@ -25,6 +32,7 @@ class Encoder:
         self.schema = schema
         self._avro = dict(schema.avro)
         self._header = SINGLE_OBJECT + schema.fingerprint
+        self._converted = {field.name: convert for field in schema.fields if (convert := _conversion(field)) is not None}
 
     def encode(self, record: Mapping[str, Any]) -> bytes:
         """One record; timestamps as int ms or aware datetimes; a field with a default may be left out.
@@ -35,6 +43,9 @@ class Encoder:
         out = io.BytesIO(self._header)
         out.seek(len(self._header))
         try:
+            if self._converted:
+                written = {name: convert(record[name]) for name, convert in self._converted.items() if record.get(name) is not None}
+                record = {**record, **written}
             schemaless_writer(out, self._avro, record, strict_allow_default=True)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise DataError(f'record of schema "{self.schema.name}": {error}') from error
@@ -76,6 +87,15 @@ def read_object(schema_set: SchemaSet, body: bytes) -> tuple[Schema, dict[str, A
     if stream.tell() != len(body):
         raise DataError(f'over-long record of schema "{schema.name}"')
     return schema, record  # type: ignore[return-value]  # the schema is a record's
+
+
+def _conversion(field: Field) -> Callable[[Any], Any] | None:
+    """What makes of a value of ours the one that the wire has, where they differ."""
+    if field.type is DataType.TIMESTAMP and field.moment != "timestamp-millis":
+        return lambda time: from_ms((time - _EPOCH) // _MILLISECOND if isinstance(time, datetime) else time, field.moment)
+    if field.type is DataType.STRING and field.carrier == "fixed":
+        return lambda text: UUID(text).bytes
+    return None
 
 
 @cache

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import DataError
-from schemas.record import Field, Schema
+from schemas.field import Field
+from schemas.record import Schema
 from schemas.types import DataType
 
 _TAKEN: dict[DataType, Callable[[pa.DataType], bool]] = {

@@ -1,4 +1,4 @@
-"""Records on the wire ↔ columns: Avro single-object encoding, Confluent's Avro framing, or JSON, told apart record by record.
+"""Records on the wire ↔ columns: Avro single-object encoding, Confluent's framing of Avro or JSON, or JSON, told apart record by record.
 
 Used by the gate of `jobs/features` and by whoever reads or writes a topic. A record never raises: it is refused with a reason.
 """
@@ -6,7 +6,7 @@ Used by the gate of `jobs/features` and by whoever reads or writes a topic. A re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from schemas.avro_columns import Incompatible, Reader, compile_reader
 from schemas.avro_cursor import Column, Rows
+from schemas.envelope import Envelope, within
 from schemas.errors import DefinitionError
 from schemas.event_time import HINT, YEAR_1_MS, YEAR_10000_MS, finer_unit, plausible_as_seconds, shown, too_early
 from schemas.json_columns import read_json
@@ -65,6 +66,7 @@ class Decoder:
         registry: Registry | None = None,
         event_time: str,
         required: tuple[str, ...] = (),
+        envelope: Envelope | None = None,
         earliest_ms: int | None = None,
         max_ahead_ms: int,
         max_bytes: int = MEBIBYTE,
@@ -78,6 +80,7 @@ class Decoder:
             registry: For Confluent's framing; without one such records are refused.
             event_time: The field of the event's time.
             required: Further fields that may not be null.
+            envelope: In what others' records are wrapped.
             earliest_ms: No event is earlier; the year 1 when None.
             max_ahead_ms: How far event time may be ahead of the clock.
             max_bytes: The largest message that is looked into.
@@ -91,20 +94,23 @@ class Decoder:
             if field not in self.schema.columns:
                 raise DefinitionError(f'{self.schema.path}: no field "{field}"; there are {", ".join(self.schema.columns)}')
         if self.schema.columns[event_time] is not DataType.TIMESTAMP:
+            hint = next(field.hint for field in self.schema.fields if field.name == event_time)
             raise DefinitionError(
-                f'{self.schema.path}: field "{event_time}" is {self.schema.columns[event_time]}; event time is timestamp-millis'
+                f'{self.schema.path}: field "{event_time}" is {self.schema.columns[event_time]}; event time is timestamp-millis{hint}'
             )
         self._schemas = schema_set
         self._registry = registry
         self._event_time = event_time
         self._required = dict.fromkeys((event_time, *required))
+        self._envelope = envelope
+        self._theirs = within(self.schema, envelope)
         self._earliest_ms = earliest_ms
         self._max_ahead_ms = max_ahead_ms
         self._max_bytes = max_bytes
         self._now_ms = now_ms
         self._own = {schema.fingerprint: schema for schema in schema_set.versions(name)}
         self._marker = schema_set.current("watermark")
-        self._readers: dict[bytes | int, tuple[Reader, bool] | str] = {}
+        self._readers: dict[bytes | int, tuple[Reader, bool] | str | None] = {}
 
     def decode(self, bodies: Sequence[bytes | None]) -> Decoded:
         """Read a batch.
@@ -135,10 +141,11 @@ class Decoder:
         for key, members in groups.items():
             rows = np.array(members, dtype=np.int64)
             messages = [bodies[row] or b"" for row in members] if len(members) < count else bodies
-            if key is None:
-                self._keep(batch, rows, *read_json(messages, self.schema))  # type: ignore[arg-type]  # no None is left
+            found = None if key is None else self._reader(key)
+            if found is None:
+                bodies_ = messages if key is None else [body[_CONFLUENT_HEADER:] for body in messages]  # type: ignore[index]
+                self._keep(batch, rows, *read_json(bodies_, self._theirs, self._envelope))  # type: ignore[arg-type]  # no None is left
                 continue
-            found = self._reader(key)
             if isinstance(found, str):
                 for row in members:
                     batch.refuse(row, found)
@@ -188,8 +195,8 @@ class Decoder:
             _fault(faults, early & seconds, reason + HINT.format("seconds"), values, show=shown)
             _fault(faults, early, reason, values, show=shown)
 
-    def _reader(self, key: bytes | int) -> tuple[Reader, bool] | str:
-        """How records with this fingerprint or schema id are read (and whether they are markers), or why they are refused."""
+    def _reader(self, key: bytes | int) -> tuple[Reader, bool] | str | None:
+        """How records with this fingerprint or schema id are read (and whether they are markers), why they are refused, or None: as JSON."""
         if key not in self._readers:
             if isinstance(key, int):
                 if self._registry is None:
@@ -205,18 +212,20 @@ class Decoder:
                 self._readers[key] = found
         return self._readers[key]
 
-    def _registered(self, schema_id: int, registry: Registry) -> tuple[Reader, bool] | str:
+    def _registered(self, schema_id: int, registry: Registry) -> tuple[Reader, bool] | str | None:
         writer = registry.schema(schema_id)
-        if bytes.fromhex(fingerprint(to_parsing_canonical_form(dict(writer)), "CRC-64-AVRO")) == self._marker.fingerprint:
+        if writer is None:
+            return None
+        if isinstance(writer, Mapping) and _fingerprint(writer) == self._marker.fingerprint:
             return compile_reader(writer, self._marker), True
         try:
-            return compile_reader(writer, self.schema), False
+            return compile_reader(writer, self._theirs), False
         except Incompatible as error:
             return f'incompatible-schema: id {schema_id} cannot be read as "{self.schema.name}": {error}'
 
     def _known(self, print_: bytes) -> tuple[Reader, bool] | str:
         if print_ in self._own:
-            return compile_reader(self._own[print_].avro, self.schema), False  # checked when the set was loaded
+            return compile_reader(self._own[print_].avro, self._theirs), False  # checked when the set was loaded
         if print_ == self._marker.fingerprint:
             return compile_reader(self._marker.avro, self._marker), True
         other = self._schemas.by_fingerprint(print_)
@@ -269,6 +278,10 @@ class _Batch:
         return bad
 
 
+def _fingerprint(writer: Mapping[str, Any]) -> bytes:
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(dict(writer)), "CRC-64-AVRO"))
+
+
 def _format(body: bytes) -> bytes | int | str | None:
     """The writer's fingerprint or schema id, None for JSON, or why it is none of them."""
     first = body[0]
@@ -278,7 +291,7 @@ def _format(body: bytes) -> bytes | int | str | None:
         return int.from_bytes(body[1:_CONFLUENT_HEADER], "big") if len(body) >= _CONFLUENT_HEADER else "truncated: the schema id ends early"
     if first in b"{ \t\r\n":
         return None
-    return f"unknown-format: first byte {first:02x}; allowed: Avro single-object (c3 01), Confluent Avro (00) or JSON"
+    return f"unknown-format: first byte {first:02x}; allowed: Avro single-object (c3 01), Confluent (00) or JSON"
 
 
 def _fault(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from features.derived import DerivedFeature
 from features.expression import Expression
+from schemas.envelope import Envelope
 from schemas.types import DataType
 
 
@@ -139,6 +140,7 @@ class SourcePlan:
     dedupe_ms: int | None
     trusted: bool
     earliest_ms: int | None = None
+    envelope: Envelope | None = None
 
     @property
     def dead_letter_topic(self) -> str:
@@ -318,7 +320,7 @@ def describe_view(view: ViewPlan) -> dict[str, object]:
             | _unless_none("argument", feature.argument)
             for feature in view.features
         },
-    } | _unless_none("earliest_ms", view.source.earliest_ms)
+    } | _which_count(view.source)
 
 
 def describe_service(service: ServicePlan) -> dict[str, object]:
@@ -334,8 +336,13 @@ def describe_service(service: ServicePlan) -> dict[str, object]:
         "label": None
         if service.label is None
         else {"source": service.label.source.name, "on": service.label.on, "value": service.label.value.text}
-        | _unless_none("earliest_ms", service.label.source.earliest_ms),
-    } | _unless_none("earliest_ms", service.request.earliest_ms)
+        | _which_count(service.label.source),
+    } | _which_count(service.request)
+
+
+def _which_count(source: SourcePlan) -> dict[str, object]:
+    """What is declared of which of a topic's messages are records."""
+    return _unless_none("earliest_ms", source.earliest_ms) | _unless_none("envelope", source.envelope and str(source.envelope))
 
 
 def _unless_none(name: str, value: object) -> dict[str, object]:

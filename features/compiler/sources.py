@@ -10,6 +10,7 @@ from features.compiler.declarations import Declared, Definitions, Problems, did_
 from features.compiler.plan import WRITTEN, SourcePlan
 from features.expression import Expression, parse
 from features.vocabulary import FeatureService, Source
+from schemas.envelope import Envelope
 from schemas.errors import DefinitionError
 from schemas.record import BUILT_IN, Schema, SchemaSet
 from schemas.types import DataType
@@ -94,6 +95,11 @@ def _source(declared: Declared, source: Source, schemas: SchemaSet, problems: Pr
         faults.append("dedupe= needs id=, the field by which repeats are known")
     if not isinstance(source.trusted, bool):
         faults.append(f"trusted must be True or False, got {source.trusted!r}")
+    envelopes = [str(envelope) for envelope in Envelope]
+    if source.envelope is not None and source.envelope not in envelopes:
+        faults.append(f"envelope must be one of {', '.join(envelopes)}, got {source.envelope!r}")
+    elif source.envelope is not None and source.trusted is True:
+        faults.append("envelope= is of records that the gate decodes; a trusted source holds those of its schema alone")
     schema = schemas.current(source.schema) if source.schema in own else None
     if schema is not None:
         faults += _field_faults(source, schema)
@@ -115,6 +121,7 @@ def _source(declared: Declared, source: Source, schemas: SchemaSet, problems: Pr
         dedupe_ms=dedupe,
         trusted=source.trusted,
         earliest_ms=earliest,
+        envelope=None if source.envelope is None else Envelope(source.envelope),
     )
 
 
@@ -125,10 +132,11 @@ def _field_faults(source: Source, schema: Schema) -> list[str]:
     roles: list[tuple[str, str, tuple[DataType, ...], str]] = [("event_time", source.event_time, (DataType.TIMESTAMP,), "timestamp-millis")]
     if source.id is not None:
         roles.append(("id", source.id, (DataType.STRING, DataType.INT64), "string or int64"))
+    hints = {field.name: field.hint for field in schema.fields}
     for role, name, types, allowed in roles:
         fault = field_fault(name, schema.columns, owner, role)
         if fault is None and schema.columns[name] not in types:
-            fault = f'{role}: field "{name}" of {owner} is {schema.columns[name]}; allowed is {allowed}'
+            fault = f'{role}: field "{name}" of {owner} is {schema.columns[name]}; allowed is {allowed}{hints[name]}'
         elif fault is None and name in schema.nullable:
             fault = f'{role}: field "{name}" of {owner} may be null; {role} may not'
         faults += [fault] if fault else []

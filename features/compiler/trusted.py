@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
+from schemas.logical import logical_type
 from schemas.record import Schema
 
 MAGIC = -98
@@ -52,4 +53,7 @@ def _other(type_: object) -> str | None:
             return "a union with null behind"
         return _other(type_[1])
     plain = type_["type"] if isinstance(type_, Mapping) else type_
+    logical = logical_type(type_)
+    if logical not in (None, "timestamp-millis", "uuid"):
+        return f"of type {logical}"
     return None if plain in _TYPES else f"of type {plain}"

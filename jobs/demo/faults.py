@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.record import Field, Schema
+from schemas.field import Field
+from schemas.record import Schema
 from schemas.types import DataType
 from schemas.wire import SINGLE_OBJECT, encode
 

@@ -13,11 +13,11 @@ NOT_FOUND = (404, {"error_code": 40403, "message": "Schema not found"})
 
 
 class RegistryServer(ThreadingHTTPServer):
-    """Serves `/schemas/ids/<id>` from a dict of id → (status, body)."""
+    """Serves `/schemas/ids/<id>`, and other paths, from a dict of id or path → (status, body)."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: dict[int, tuple[int, object]] = {}
+        self.answers: dict[int | str, tuple[int, object]] = {}
         self.asked: list[tuple[str, str | None]] = []
 
     @property
@@ -30,7 +30,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers["Authorization"]))
-        status, body = self.server.answers.get(int(self.path.rpartition("/")[2]), NOT_FOUND)
+        folder, _, last = self.path.rpartition("/")
+        status, body = self.server.answers.get(int(last) if folder == "/schemas/ids" else self.path, NOT_FOUND)
         self.send_response(status)
         self.end_headers()
         self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())

@@ -10,6 +10,7 @@ import pytest
 from schemas.errors import DefinitionError, SettingError
 from schemas.record import BUILT_IN, SchemaSet, parse
 from schemas.types import DataType
+from schemas.wire import Decoder
 from tests.schemas.conftest import READING_2, TIME, write
 
 SHIPPED = Path(__file__).parents[2] / "schemas"
@@ -86,7 +87,25 @@ def test_unknown_name_tells_the_nearest(tmp_path: Path) -> None:
     [
         ([{"name": "a", "type": "bytes"}], r'thing\.avsc: field "a" is bytes; allowed: int, long, .*timestamp-millis'),
         ([{"name": "a", "type": {"type": "array", "items": "int"}}], r'field "a" is array; allowed'),
-        ([{"name": "a", "type": {"type": "long", "logicalType": "timestamp-micros"}}], r'field "a" is timestamp-micros; allowed'),
+        (
+            [{"name": "a", "type": {"type": "bytes", "logicalType": "decimal", "precision": 4}}],
+            r'field "a" is decimal, which no field holds; declare a',
+        ),
+        (
+            [{"name": "a", "type": {"type": "bytes", "logicalType": "big-decimal"}}],
+            r'field "a" is big-decimal, which no field holds; allowed',
+        ),
+        (
+            [{"name": "a", "type": {"type": "long", "logicalType": "local-timestamp-micros"}}],
+            r'field "a" is local-timestamp-micros, a time in no known zone .*; declare timestamp-micros if it is in UTC; allowed',
+        ),
+        (
+            [{"name": "a", "type": ["null", {"type": "fixed", "name": "d", "size": 12, "logicalType": "duration"}]}],
+            r'field "a" is duration, which no field holds',
+        ),
+        ([{"name": "a", "type": "int", "path": "x..y"}], r'field "a" has a wrong "path" "x..y"; allowed: names with dots'),
+        ([{"name": "a", "type": "int", "path": "x.y"}, {"name": "b", "type": "int", "path": "x.y"}], r'"path" x.y is of 2 fields'),
+        ([{"name": "a", "type": "int", "default": 2**31}], r'field "a" has default 2147483648, which is no 32-bit integer'),
         ([{"name": "a", "type": ["null", "int", "string"]}], r'field "a" is a union of .*; allowed'),
         ([{"name": "a", "type": "int", "default": "x"}], r"Default value <x> must match schema type: int"),
         ([{"name": "a", "type": "int", "default": True}], r'field "a" has default true'),
@@ -137,3 +156,76 @@ def test_a_built_in_name_cannot_mean_something_else(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"nowhere is not a folder; TIDEMARK_SCHEMAS"):
         SchemaSet.load(tmp_path / "nowhere")
+
+
+def test_an_older_version_may_hold_what_the_newest_does_not_read_or_reads_otherwise(tmp_path: Path) -> None:
+    """A public schema as it is, and beside it how its decimals are to be read."""
+    decimal = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    write(tmp_path, "thing.avsc", record({"name": "a", "type": decimal}, {"name": "b", "type": {"type": "array", "items": "int"}}))
+    write(tmp_path, "thing.v2.avsc", record({"name": "a", "type": "double"}))
+    assert [schema.columns for schema in SchemaSet.load(tmp_path).versions("thing")] == [{}, {"a": DataType.FLOAT64}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """// As published; see https://example.org/a//b
+        [{"type": "record", "name": "thing", /* the only one */ "fields": [
+            {"name": "a", "type": "string", "default": "http://x/*no*/ \\"//"} // a text may look like a comment
+        ]}]""",
+        """{"type": "record", "name": "thing", "fields": [{"name": "a", "type": "string", "default": "http://x/*no*/ \\"//"}]}""",
+    ],
+)
+def test_comments_and_an_array_of_one_record_are_as_public_files_have_them(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "thing.avsc", text)
+    (field,) = SchemaSet.load(tmp_path).current("thing").fields
+    assert (field.name, field.default) == ("a", 'http://x/*no*/ "//')
+
+
+def test_an_array_of_several_types_is_no_record(tmp_path: Path) -> None:
+    write(tmp_path, "thing.avsc", [record({"name": "a", "type": "int"}), record({"name": "a", "type": "int"}, name="other")])
+    with pytest.raises(DefinitionError, match=r"a schema must be an Avro record"):
+        SchemaSet.load(tmp_path)
+
+
+def test_a_logical_type_beside_the_type_is_hinted_at_and_counts_for_nothing() -> None:
+    schema = parse(record({"name": "t", "type": "long", "logicalType": "timestamp-millis"}), name="thing")
+    assert schema.columns == {"t": DataType.INT64}
+    with pytest.raises(
+        DefinitionError, match=r'is int64; event time is timestamp-millis; "logicalType" stands beside "type", where Avro ig'
+    ):
+        Decoder(SchemaSet([schema, SchemaSet.load().current("watermark")]), "thing", event_time="t", max_ahead_ms=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [
+        ({"type": "long", "logicalType": "of-somebody"}, DataType.INT64),
+        ({"type": "string", "logicalType": "timestamp-millis"}, DataType.STRING),
+        ({"type": "int", "logicalType": "timestamp-millis"}, DataType.INT64),
+        ({"type": "int", "logicalType": 7}, DataType.INT64),
+        ({"type": "string", "logicalType": "uuid"}, DataType.STRING),
+        ({"type": "fixed", "name": "u", "size": 16, "logicalType": "uuid"}, DataType.STRING),
+        ({"type": "long", "logicalType": "timestamp-micros"}, DataType.TIMESTAMP),
+        ({"type": "long", "logicalType": "timestamp-nanos"}, DataType.TIMESTAMP),
+        ({"type": "int", "logicalType": "date"}, DataType.TIMESTAMP),
+        ({"type": "int", "logicalType": "time-millis"}, DataType.INT64),
+        ({"type": "long", "logicalType": "time-micros"}, DataType.INT64),
+    ],
+)
+def test_what_a_logical_type_makes_of_a_field(kind: object, type_: DataType) -> None:
+    assert parse(record({"name": "a", "type": kind}), name="thing").columns == {"a": type_}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "default"),
+    [
+        ("float", 0.1, 0.10000000149011612),
+        ({"type": "long", "logicalType": "timestamp-micros"}, -1, -1),
+        ({"type": "int", "logicalType": "date"}, 2, 172_800_000),
+        ({"type": "fixed", "name": "u", "size": 16, "logicalType": "uuid"}, "\u00ff" * 16, "ffffffff-ffff-ffff-ffff-ffffffffffff"),
+    ],
+)
+def test_a_default_is_read_as_its_field_is(kind: object, given: object, default: object) -> None:
+    (field,) = parse(record({"name": "a", "type": kind, "default": given}), name="thing").fields
+    assert (field.default, type(field.default)) == (default, type(default))

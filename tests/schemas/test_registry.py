@@ -6,16 +6,18 @@ import base64
 import json
 import socket
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from schemas.errors import ServiceError, SettingError
-from schemas.record import SchemaSet
+from schemas.record import SchemaSet, parse
 from schemas.registry import Registry, UnknownSchema
 from schemas.wire import BAD, MARKER, OK, Decoder, encode, marker
-from tests.schemas.conftest import READING_1, READING_2
+from tests.schemas.conftest import READING_1, READING_2, TIME
 from tests.schemas.registry_server import RegistryServer, framed, registry_server
+from tests.schemas.test_avro_laws import written
 
 
 @pytest.fixture
@@ -59,11 +61,15 @@ def test_unknown_id_is_refused_and_asked_again_later(
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        ({"schema": "{}", "schemaType": "PROTOBUF"}, "it is PROTOBUF, only Avro can be read"),
+        ({"schema": "{}", "schemaType": "PROTOBUF"}, "it is Protobuf; only Avro and JSON Schema can be read"),
         ({"schema": "{"}, "it is not an Avro schema"),
         ({"schema": '{"type": "nothing"}'}, "it is not an Avro schema"),
         ({"schema": '"string"'}, "it is not an Avro record"),
-        ({"schema": "{}", "references": [{"name": "x"}]}, "it refers to other subjects"),
+        ({"schema": "{}", "references": [{"name": "x"}]}, "a reference without subject or version"),
+        (
+            {"schema": "{}", "references": [{"name": "x", "subject": "x", "version": 2}]},
+            '"x" version 2, which it refers to: the registry does not have it',
+        ),
         ({"nothing": 1}, "answer has no schema"),
         ([1], "answer has no schema"),
     ],
@@ -125,6 +131,83 @@ def test_user_and_password_go_into_the_header_and_into_no_message(server: Regist
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(SettingError, match="is not an address"):
         Registry(url)
+
+
+MONEY = {"type": "record", "name": "Money", "namespace": "com.shop", "fields": [
+    {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}}, {"name": "currency", "type": "Currency"}]}  # fmt: skip
+CURRENCY = {"type": "enum", "name": "Currency", "namespace": "com.shop", "symbols": ["EUR", "USD"]}
+PAYMENT = {"type": "record", "name": "Payment", "namespace": "com.shop", "fields": [
+    {"name": "event_time", "type": TIME}, {"name": "price", "type": ["null", "Money"]}, {"name": "in", "type": "Currency"}]}  # fmt: skip
+OURS = {"type": "record", "name": "payment", "fields": [
+    {"name": "event_time", "type": TIME},
+    {"name": "amount", "type": ["null", "double"], "path": "price.amount"},
+    {"name": "currency", "type": "string", "path": "in"}]}  # fmt: skip
+
+
+@pytest.mark.parametrize("main", [PAYMENT, [PAYMENT], "com.shop.Payment", ["null", "com.shop.Payment"]])
+def test_a_schema_is_read_with_all_that_it_refers_to(server: RegistryServer, main: Any) -> None:
+    """As Confluent's registry answers: each reference by subject and version, and what it refers to by its own."""
+    named = isinstance(main, str) or main[-1] == "com.shop.Payment" if isinstance(main, str | list) else False
+    own = [
+        {"name": "com.shop.Money", "subject": "shop/money", "version": 2},
+        {"name": "com.shop.Currency", "subject": "currency", "version": 1},
+    ]
+    if named:
+        server.answers["/subjects/payment/versions/5"] = 200, {"schema": json.dumps(PAYMENT), "references": own}
+        own = [{"name": "com.shop.Payment", "subject": "payment", "version": 5}]
+    server.answers[3] = 200, {"schema": json.dumps(main), "references": own}
+    server.answers["/subjects/shop%2Fmoney/versions/2"] = (
+        200,
+        {
+            "schema": json.dumps(MONEY),
+            "references": [{"name": "com.shop.Currency", "subject": "currency", "version": 1}],
+        },
+    )
+    server.answers["/subjects/currency/versions/1"] = 200, {"schema": json.dumps(CURRENCY)}
+    schemas = SchemaSet([parse(OURS, name="payment"), SchemaSet.load().current("watermark")])
+    decoder = Decoder(schemas, "payment", registry=Registry(server.url), event_time="event_time", max_ahead_ms=0)
+    whole = {**PAYMENT, "fields": [PAYMENT["fields"][0], {"name": "price", "type": ["null", MONEY | {"fields": [
+        MONEY["fields"][0], {"name": "currency", "type": CURRENCY}]}]}, PAYMENT["fields"][2]]}  # fmt: skip
+    union = {list: b"\0" if len(main) == 1 else b"\x02"}.get(type(main), b"")
+    bodies = [
+        b"\0\0\0\0\x03" + union + written(whole, {"event_time": 5, "price": price, "in": "USD"})
+        for price in ({"amount": Decimal("12.30"), "currency": "EUR"}, None)
+    ]
+    for _ in range(2):
+        decoded = decoder.decode(bodies)
+        assert decoded.reasons == [None, None]
+        assert (decoded.columns["amount"], decoded.columns["currency"]) == ([12.3, None], ["USD", "USD"])
+    asked = [path for path, _ in server.asked]
+    assert sorted(asked) == sorted(set(asked))  # each once
+    if isinstance(main, list):
+        assert decoder.decode([b"\0\0\0\0\x03\x04"]).reasons == ["wrong-type: branch 2 of the writer's union is not its record"]
+
+
+def test_references_that_go_in_a_circle_end(server: RegistryServer) -> None:
+    server.answers[1] = 200, {"schema": '"A"', "references": [{"name": "A", "subject": "a", "version": 1}]}
+    server.answers["/subjects/a/versions/1"] = 200, {"schema": '"B"', "references": [{"name": "A", "subject": "a", "version": 1}]}
+    with pytest.raises(UnknownSchema, match='"a" version 1, which it refers to: it is not an Avro schema'):
+        Registry(server.url).schema(1)
+
+
+def test_a_reference_of_another_kind_is_refused_by_name(server: RegistryServer, make_decoder: Callable[..., Decoder]) -> None:
+    server.answers[1] = 200, {"schema": '"A"', "references": [{"name": "A", "subject": "a", "version": 1}]}
+    server.answers["/subjects/a/versions/1"] = 200, {"schema": "{}", "schemaType": "PROTOBUF"}
+    decoded = make_decoder(registry=Registry(server.url)).decode([b"\0\0\0\0\x01{}"])
+    assert decoded.reasons == ['unknown-schema: id 1: "a" version 1, which it refers to: it is Protobuf']
+
+
+def test_json_behind_the_header_of_a_json_schema_is_read_as_json(
+    server: RegistryServer, make_decoder: Callable[..., Decoder], schemas: SchemaSet, reading: dict[str, Any]
+) -> None:
+    server.answers = {7: avro(READING_2), 8: (200, {"schema": '{"type": "object"}', "schemaType": "JSON"})}
+    decoder = make_decoder(registry=Registry(server.url))
+    text = json.dumps(reading).encode()
+    bodies = [b"\0\0\0\0\x08" + text, framed(7, encode(schemas.current("reading"), reading)), text, b"\0\0\0\0\x08{", b"\0\0\0\0\x08[1]"]
+    decoded = decoder.decode(bodies)
+    assert decoded.kind.tolist() == [OK, OK, OK, BAD, BAD]
+    assert all(values[0] == values[1] == values[2] == reading[name] for name, values in decoded.columns.items())
+    assert decoded.reasons[4] == "not-json: expected an object, got array"
 
 
 def plain(schemas: SchemaSet, name: str) -> dict[str, Any]:

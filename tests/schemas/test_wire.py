@@ -102,7 +102,7 @@ def test_empty_batch_has_empty_columns(decoder: Decoder) -> None:
 def test_tombstone_empty_and_foreign_bytes(decoder: Decoder) -> None:
     assert reason(decoder, None) == "tombstone: the message has no value"
     assert reason(decoder, b"") == "empty: the message has no bytes"
-    assert reason(decoder, b"hello") == "unknown-format: first byte 68; allowed: Avro single-object (c3 01), Confluent Avro (00) or JSON"
+    assert reason(decoder, b"hello") == "unknown-format: first byte 68; allowed: Avro single-object (c3 01), Confluent (00) or JSON"
     assert reason(decoder, b"\xc3").startswith("unknown-format: first byte c3")
     assert reason(decoder, b"\xc3\x01\x00") == "truncated: the Avro header ends early"
     assert reason(decoder, b"\x00\x00\x00\x01") == "truncated: the schema id ends early"
