@@ -13,7 +13,7 @@ from rich.table import Table
 
 from features.catalog import load, view_named
 from inference.online.connection import connect
-from inference.online.frontier import Frontiers
+from inference.online.frontier import NEVER_MS, Completeness, Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError
@@ -31,13 +31,19 @@ def command(
 ) -> None:
     """Say up to when views are readable online, or wait until they are that far."""
     target = None if wait is None else instant_ms(wait)
+    from jobs import store_state  # it reads topics, and what reads topics reads times as the user writes them
+
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
     names = sorted(plan.views) if view is None else [view_named(plan, view, where="frontier: ").name]
     redis = connect(settings.redis_url)
     frontiers = Frontiers(redis, project=served(redis).project)
-    now = frontiers.read(names) if target is None else wait_for(lambda: frontiers.read(names), target, timeout_s=timeout)
-    Console(soft_wrap=True).print(_table(now))
+    if target is not None:
+        wait_for(lambda: frontiers.read(names), target, timeout_s=timeout)
+    known = frontiers.known(names)
+    Console(soft_wrap=True).print(_table(known))
+    for line in store_state.problems(settings):
+        print(f"online store: {line}")
 
 
 def wait_for(read: Callable[[], Mapping[str, int | None]], target_ms: int, *, timeout_s: float) -> Mapping[str, int | None]:
@@ -83,13 +89,19 @@ def instant_ms(text: str) -> int:
     return ((read if read.tzinfo else read.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _table(frontiers_ms: Mapping[str, int | None]) -> Table:
-    table = Table("view", "readable up to", "behind the clock", box=None, pad_edge=False)
+def _table(known: Mapping[str, Completeness]) -> Table:
+    table = Table("view", "complete since", "readable up to", "behind the clock", box=None, pad_edge=False)
     now = datetime.now(UTC)
-    for name, frontier in frontiers_ms.items():
+    for name, found in known.items():
+        frontier = found.frontier_ms
         behind = "" if frontier is None else str(now - _EPOCH - timedelta(milliseconds=frontier)).partition(".")[0]
-        table.add_row(name, show_ms(frontier), behind)
+        table.add_row(name, show_since(found.since_ms), show_ms(frontier), behind)
     return table
+
+
+def show_since(ms: int | None) -> str:
+    """Since when a view is complete, as users read it."""
+    return "the beginning" if ms is None else "no time yet" if ms == NEVER_MS else show_ms(ms)
 
 
 def show_ms(ms: int | None) -> str:

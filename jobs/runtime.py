@@ -11,6 +11,7 @@ import typer
 from infra import runtime
 from infra.runtime import RuntimeState
 from infra.settings import Settings
+from jobs import store_state
 from schemas.errors import ServiceError
 
 
@@ -47,6 +48,8 @@ def status() -> None:
         raise ServiceError(_why_not(settings))
     print(json.dumps(state.endpoints, indent=2))
     _table(state)
+    for line in store_state.problems(settings):
+        print(f"{'online store':<18} {line}")
 
 
 def _why_not(settings: Settings) -> str:
