@@ -167,7 +167,8 @@ class EndReader:
         else:
             view, reader = self._tiles[topic]
             batch, _, _ = reader.read(bodies, required=("tile_start",))
-            ends = [(view.name, start + view.tile_ms) for start in batch.column("tile_start").cast(pa.int64()).to_pylist()]
+            starts: list[int] = batch.column("tile_start").cast(pa.int64()).to_numpy().tolist()
+            ends = [(view.name, start + view.tile_ms) for start in starts]
         return dict(sorted(ends, key=lambda each: each[1]))
 
 

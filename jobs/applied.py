@@ -6,7 +6,7 @@ A tiles topic holds tiles of one definition: what computes or stores others is r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from features.changes import OF_THE_STREAM, Record, service_record, tile_differences, view_record
@@ -37,7 +37,7 @@ class Applied:
     services: Mapping[str, Record]
     computed: Mapping[str, Sequence[str]]
     stored: Mapping[str, Sequence[str]]
-    stores: Mapping[str, Record]
+    stores: Mapping[str, Record] = field(default_factory=dict)
 
     @classmethod
     def read(cls, settings: Settings) -> Applied:

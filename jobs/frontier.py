@@ -12,10 +12,10 @@ from rich.table import Table
 
 from features.catalog import load, view_named
 from inference.online.connection import connect
-from inference.online.frontier import Frontiers
+from inference.online.frontier import Completeness, Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
-from jobs import topics
+from jobs import store_state, topics
 from jobs.committed import End, Place
 from schemas.errors import ServiceError
 from schemas.times import instant_ms, show_ms
@@ -34,26 +34,33 @@ def command(
 ) -> None:
     """Say up to when views are readable online, or wait until they are that far."""
     target = None if wait is None else instant_ms(wait)
+
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
     names = sorted(plan.views) if view is None else [view_named(plan, view, where="frontier: ").name]
     redis = connect(settings.redis_url)
     frontiers = Frontiers(redis, project=served(redis).project)
     sources = {plan.views[name].source.topic for name in names}
-    if target is None:
-        Console(soft_wrap=True).print(_table(frontiers.read(names)))
-        for line in held(_undecided(settings, sources)):
-            print(line)
-        return
-    before = _undecided(settings, sources)
+    if target is not None:
+        _wait(settings, sources, lambda: frontiers.read(names), target, timeout_s=timeout)
+    Console(soft_wrap=True).print(_table(frontiers.known(names)))
+    for line in [] if target is not None else held(_undecided(settings, sources)):
+        print(line)
+    for line in store_state.problems(settings):
+        print(f"online store: {line}")
+
+
+def _wait(
+    settings: Settings, topics_: Iterable[str], read: Callable[[], Mapping[str, int | None]], target_ms: int, *, timeout_s: float
+) -> None:
+    """As `wait_for`; where a transaction stood open all the while, that is the reason, and told. Others come and go."""
+    before = _undecided(settings, topics_)
     try:
-        now = wait_for(lambda: frontiers.read(names), target, timeout_s=timeout)
+        wait_for(read, target_ms, timeout_s=timeout_s)
     except ServiceError as fault:
-        # A transaction that stood open all the while is the reason; others come and go.
-        after = _undecided(settings, sources)
+        after = _undecided(settings, topics_)
         lines = held({place: end for place, end in after.items() if place in before and before[place].decided == end.decided})
         raise ServiceError("; ".join([str(fault), *lines])) from fault
-    Console(soft_wrap=True).print(_table(now))
 
 
 def held(undecided: Mapping[Place, End]) -> list[str]:
@@ -100,10 +107,11 @@ def wait_for(read: Callable[[], Mapping[str, int | None]], target_ms: int, *, ti
         time.sleep(_POLL_S)
 
 
-def _table(frontiers_ms: Mapping[str, int | None]) -> Table:
-    table = Table("view", "readable up to", "behind the clock", box=None, pad_edge=False)
-    for name, frontier in frontiers_ms.items():
-        table.add_row(name, show_ms(frontier), "" if frontier is None else _distance(now_ms() - frontier))
+def _table(known: Mapping[str, Completeness]) -> Table:
+    table = Table("view", "complete since", "readable up to", "behind the clock", box=None, pad_edge=False)
+    for name, found in known.items():
+        behind = "" if found.frontier_ms is None else _distance(now_ms() - found.frontier_ms)
+        table.add_row(name, store_state.show_since(found.since_ms), show_ms(found.frontier_ms), behind)
     return table
 
 

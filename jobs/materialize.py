@@ -76,6 +76,7 @@ class MaterializeFunction(PlacedFunction):
     def _began(self, store: Began) -> None:
         """A store has begun: say so where it is remembered when the store is not."""
         applied.began(self._settings, self._generation, store)
+        served(self._settings, connect(self._settings.redis_url))  # the record of what is served is lost with the rest
         if store.lost:
             self._lost += 1
             self._log.error(

@@ -12,7 +12,7 @@ import typer
 
 from features.catalog import load
 from features.changes import ALL_HISTORY_MS, Changes, Kind, ServiceChange, ViewChange, changes
-from features.compiler.feast import FRONTIER, OLDER, TILES
+from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
 from features.compiler.plan import Plan, tiles_topic
 from features.durations import show
 from infra.settings import Settings
@@ -116,7 +116,7 @@ def text(planned: Planned) -> list[str]:
 def _touched(change: ViewChange, applied: Applied) -> dict[str, str]:
     """Flink state, topics and store fields that a change of a view concerns."""
     topic = tiles_topic(change.name)
-    fields = ", ".join(name.format(view=change.name) for name in (TILES, OLDER, FRONTIER))
+    fields = ", ".join(name.format(view=change.name) for name in (TILES, OLDER, FRONTIER, SINCE))
     state = f"features job of source {change.source}: "
     match change.kind:
         case Kind.ADDED:

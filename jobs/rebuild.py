@@ -24,6 +24,7 @@ from features.compiler.plan import FRONTIER_TOPIC, Plan, ViewPlan
 from inference.online import generations
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
+from inference.online.losses import refuse_losses
 from inference.online.serving import project_of
 from inference.online.store import TileWriter, refuse_forgetting, tile_schema
 from infra import flink
@@ -64,8 +65,9 @@ def command(
         raise SettingError(f"--events: {events}: no such folder")
     refuse_forgetting(plan.views.values(), settings.online_ttl_ms)
     refuse_other_tiles(settings, plan.views.values())
-    topics.ensure(settings, plan)
     client = connect(settings.redis_url)
+    refuse_losses(client, plan.views.values(), loss=settings.online_loss)
+    topics.ensure(settings, plan)
     now = served(settings, client).generation
     new = now + 1
     read = (*(view.tiles_topic for view in plan.views.values()), FRONTIER_TOPIC)
@@ -170,6 +172,7 @@ def _fill(
                 ttl_ms=settings.online_ttl_ms,
                 progress=progress,
             )
+            Frontiers(client, project=project_of(generation)).complete([name])
             print(f"{name}: {count:,} tiles of history", flush=True)
 
 

@@ -13,6 +13,7 @@ from infra import runtime
 from infra.flink import Cluster
 from infra.runtime import RuntimeState
 from infra.settings import Settings
+from jobs import store_state
 from jobs.submit import troubles
 from schemas.errors import ServiceError
 
@@ -52,8 +53,11 @@ def status() -> int:
         raise ServiceError(_why_not(settings))
     print(json.dumps(state.endpoints, indent=2))
     _table(state)
+    lacks = store_state.problems(settings)
+    for line in lacks:
+        print(f"online store: {line}")
     hangs = any(service.trouble for service in state.services)
-    return ServiceError.exit_code if _jobs(state) or hangs else 0
+    return ServiceError.exit_code if _jobs(state) or hangs or lacks else 0
 
 
 def _jobs(state: RuntimeState) -> bool:

@@ -17,7 +17,7 @@ from features.compiler.plan import ViewPlan
 from inference.online import generations
 from inference.online.comparison import Comparison, Difference, Generations, last
 from inference.online.connection import Client, connect
-from inference.online.frontier import Frontiers
+from inference.online.frontier import Completeness, Frontiers
 from inference.online.serving import project_of
 from infra import flink
 from infra.settings import Settings
@@ -25,6 +25,7 @@ from jobs.applied import forget_generation
 from jobs.backlog import Backlog
 from jobs.check import aligned
 from jobs.generations import job_name, serve, served
+from jobs.store_state import show_since
 from schemas.errors import SettingError
 from schemas.times import show_ms
 
@@ -36,20 +37,28 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """Whether the generation `second` may be served in place of `first`."""
+    """Whether the generation `second` may be served in place of `first`.
+
+    Attributes:
+        comparison: Of their tiles.
+        known: View → from when to when each is complete.
+        lacking: Views of which the second lacks tiles that reads reach, and that the first has.
+    """
 
     comparison: Comparison
-    frontiers: dict[str, tuple[int | None, int | None]]
+    known: dict[str, tuple[Completeness, Completeness]]
+    lacking: tuple[str, ...] = ()
 
     @property
     def behind(self) -> list[str]:
         """Views whose frontier is behind in the second."""
-        return [view for view, (first, second) in self.frontiers.items() if first is not None and (second is None or second < first)]
+        ends = {view: (first.frontier_ms, second.frontier_ms) for view, (first, second) in self.known.items()}
+        return [view for view, (first, second) in ends.items() if first is not None and (second is None or second < first)]
 
     @property
     def holds(self) -> bool:
         """Whether nothing is lost by the switch."""
-        return self.comparison.equal and not self.behind
+        return self.comparison.equal and not self.behind and not self.lacking
 
 
 def command(
@@ -94,17 +103,17 @@ def prove(settings: Settings, client: Client, views: Sequence[ViewPlan], first: 
     """
     names = [view.name for view in views]
     sides = [Frontiers(client, project=project_of(each)) for each in (first, second)]
-    target = sides[0].read(names)
+    target = sides[0].known(names)
 
-    def frontiers() -> dict[str, tuple[int | None, int | None]]:
-        now = sides[1].read(names)
+    def known() -> dict[str, tuple[Completeness, Completeness]]:
+        now = sides[1].known(names)
         return {name: (target[name], now[name]) for name in names}
 
     deadline = time.monotonic() + _CATCH_UP_S
-    proof = Proof(comparison=Comparison(), frontiers=frontiers())
+    proof = Proof(comparison=Comparison(), known=known())
     while proof.behind and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-        proof = Proof(comparison=Comparison(), frontiers=frontiers())
+        proof = Proof(comparison=Comparison(), known=known())
     both = Generations(
         client=client,
         views=views,
@@ -118,18 +127,34 @@ def prove(settings: Settings, client: Client, views: Sequence[ViewPlan], first: 
         found = Comparison()
         for found in both.compare():
             tell(f"comparing, {sum(found.tiles.values()):,} tiles")
-    return Proof(comparison=_settled(both, found), frontiers=proof.frontiers)
+    lacking = tuple(view.name for view in views if _lacks(view, *proof.known[view.name], slack_ms=settings.tile_slack_ms))
+    return Proof(comparison=_settled(both, found), known=proof.known, lacking=lacking)
+
+
+def _lacks(view: ViewPlan, first: Completeness, second: Completeness, *, slack_ms: int) -> bool:
+    """Whether reads of the second generation that reach as far back as they may would be stale, and those of the first not."""
+    if second.since_ms is None:
+        return False
+    if view.has_lifetime:
+        return first.since_ms is None
+    reached_ms = (second.frontier_ms or 0) - view.longest_window_ms - slack_ms
+    return second.since_ms > (reached_ms if first.since_ms is None else max(reached_ms, first.since_ms))
 
 
 def show(proof: Proof, first: int, second: int) -> None:
     """Print what was found."""
     found = proof.comparison
     rows = [("view", "equal tiles", "differing", f"generation {first} up to", f"generation {second} up to")]
-    for view, (one, other) in proof.frontiers.items():
-        rows.append((view, f"{found.tiles.get(view, 0):,}", f"{found.differences.get(view, 0):,}", show_ms(one), show_ms(other)))
+    for view, (one, other) in proof.known.items():
+        ends = (show_ms(one.frontier_ms), show_ms(other.frontier_ms))
+        rows.append((view, f"{found.tiles.get(view, 0):,}", f"{found.differences.get(view, 0):,}", *ends))
     print(aligned(rows))
     if found.newer:
         print(f"{found.newer:,} tiles end after the frontier of one of both, or one of both drops them, and were not compared")
+    for view, sides in proof.known.items():
+        for generation, side in zip((first, second), sides, strict=True):
+            if side.since_ms is not None:
+                print(f"{view}: generation {generation} is complete since {show_since(side.since_ms)}; tiles before were not compared")
     if found.stale_layouts:
         print(f"{found.stale_layouts:,} values of generation {first} are another definition's, and were not compared")
     if found.stale_bases:
@@ -138,11 +163,13 @@ def show(proof: Proof, first: int, second: int) -> None:
         print(f"{found.returned:,} entities that had left generation {first} (TIDEMARK_ONLINE_TTL) are in generation {second} again")
     for example in found.examples:
         print(_text(example, first, second))
+    for view in proof.lacking:
+        print(f"{view}: generation {second} lacks tiles that generation {first} has; give `tidemark rebuild` --events")
     for view in proof.behind:
         print(f"{view}: generation {second} has not caught up; see whether job {job_name(second)} runs: `tidemark jobs`")
     if not found.equal:
         print(f"✗ tiles that differ: {sum(found.differences.values()):,}, of {len(found.differing):,} entities")
-    elif not proof.behind:
+    elif proof.holds:
         print(f"✓ equal: {sum(found.tiles.values()):,} tiles")
 
 
@@ -156,7 +183,7 @@ def _settled(both: Generations, found: Comparison) -> Comparison:
     if len(differing) == len(found.differing):
         return found
     again = last(both.compare(differing)) if differing else Comparison()
-    for name in ("tiles", "newer", "stale_layouts", "stale_bases", "returned"):
+    for name in ("tiles", "newer", "lost", "stale_layouts", "stale_bases", "returned"):
         setattr(again, name, getattr(found, name))
     return again
 

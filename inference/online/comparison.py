@@ -52,6 +52,7 @@ class Comparison:
     Attributes:
         tiles: View → tiles that are the same in both.
         newer: Tiles that only one of them could have yet, which were not compared.
+        lost: Tiles that one of them has lost, or may have, which were not compared.
         stale_layouts: Values that another definition of their view has left in the first.
         stale_bases: Bases of the first that are not exact, which were not compared.
         returned: Entities that only the second has, where entities leave the store after a silence.
@@ -62,6 +63,7 @@ class Comparison:
 
     tiles: dict[str, int] = field(default_factory=dict)
     newer: int = 0
+    lost: int = 0
     stale_layouts: int = 0
     stale_bases: int = 0
     returned: int = 0
@@ -118,12 +120,13 @@ class Generations:
             ServiceError: The store does not answer.
         """
         names = [view.name for view in self.views]
-        frontiers = [Frontiers(self.client, project=project).read(names) for project in (self.first, self.second)]
+        known = [Frontiers(self.client, project=project).known(names) for project in (self.first, self.second)]
         sides = [
             _View(
                 codec=TileCodec(view=view),
                 slack_ms=self.slack_ms,
-                settled_ms=min(_reached(each[view.name]) for each in frontiers),
+                settled_ms=min(_reached(each[view.name].frontier_ms) for each in known),
+                since_ms=max(_reached(each[view.name].since_ms) for each in known),
                 whole=self.whole,
             )
             for view in self.views
@@ -166,11 +169,13 @@ class _View:
 
     Attributes:
         settled_ms: The frontier of both.
+        since_ms: Since when both are complete.
     """
 
     codec: TileCodec
     slack_ms: int
     settled_ms: int
+    since_ms: int
     whole: bool
 
     def compare(self, entity: bytes, left: Packed | None, right: Packed | None, found: Comparison) -> None:
@@ -187,7 +192,7 @@ class _View:
         further = self.whole and kept_a - view.tile_ms in tiles_b  # what the first dropped last, the second still has
         if view.has_lifetime:
             floor = max(floor, kept_a, kept_b)
-            if NOTHING_DROPPED < floor <= self.settled_ms:
+            if NOTHING_DROPPED < floor <= self.settled_ms and self.since_ms == ALL_TIME[0]:
                 self._compare_merged(entity, (left, right), floor, found)
         elif further:
             floor = max(floor, kept_a)
@@ -195,6 +200,8 @@ class _View:
         for start in sorted(tiles_a.keys() | tiles_b.keys()):
             if start < floor or start + view.tile_ms > self.settled_ms:
                 found.newer += 1
+            elif start < self.since_ms:
+                found.lost += 1
             elif start not in tiles_b or start not in tiles_a:
                 self._note(found, entity, start, "extra" if start in tiles_b else "missing")
             elif tiles_a[start] == tiles_b[start]:
@@ -206,7 +213,8 @@ class _View:
                 self._note(found, entity, start, "different", columns)
             else:
                 found.tiles[view.name] += 1
-        if newest_a == newest_b and kept_a != kept_b and not view.has_lifetime and not further:
+        whole = max(kept_a, kept_b) >= self.since_ms
+        if newest_a == newest_b and kept_a != kept_b and whole and not view.has_lifetime and not further:
             self._note(found, entity, None, "reach")
 
     def _of_another(self, value: Packed | None) -> bool:

@@ -87,6 +87,21 @@ class Lost:
     floor_ms: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a generation says of itself.
+
+    Attributes:
+        incarnation: Which it is; empty where nobody has begun one.
+        suspects: How many partitions' records it may lack, since its server is another than the one that was written to.
+        since_ms: View that has lost data → since when it is complete; `NEVER_MS`: of no time yet.
+    """
+
+    incarnation: str
+    suspects: int
+    since_ms: Mapping[str, int]
+
+
 class Frontiers:
     """Counts the stream's stored tiles against closings and advances in order. Everything may be said again, by anyone, at any time."""
 
@@ -214,6 +229,22 @@ class Frontiers:
             values: list[Any] = self._client.hmget(key, fields)  # type: ignore[assignment]
         pairs = zip(views, values[: len(views)], values[len(views) :], strict=True)
         return {view: Completeness(frontier_ms=int64_of(frontier), since_ms=int64_of(since)) for view, frontier, since in pairs}
+
+    def state(self) -> State:
+        """What the generation says of itself.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+        with answering(self._client):
+            said: Any = self._client.hgetall(self._keys[0])  # type: ignore[arg-type]
+        marks = {name.decode(): value for name, value in said.items() if not name.startswith(b"fields:")}
+        since = {name.removeprefix("since:"): value for name, value in marks.items() if name.startswith("since:")}
+        return State(
+            incarnation=marks.get("incarnation", b"").decode(),
+            suspects=int(marks.get("suspects", 0)),
+            since_ms={view: NEVER_MS if value == b"never" else int(value) for view, value in sorted(since.items())},
+        )
 
     def _say(self, view: str, account: Account) -> int | None:
         for _ in range(_TRIES):

@@ -156,7 +156,8 @@ class Marks:
         extents = self._log.extents(self._topics)
         others = [place for place in extents if place not in spans]
         opened = self._frontiers.open(others)
-        return [place for place in others if max(opened.at[place] or 0, opened.lost[place] or 0, extents[place][0]) < extents[place][1]]
+        left = {place: (max(opened.at[place] or 0, opened.lost[place] or 0), extents[place][1]) for place in others}
+        return [place for place, (at, end) in left.items() if at < end and self._lacks(place, (at, end))]
 
 
 def _span(view: ViewPlan) -> int:

@@ -93,7 +93,9 @@ def compare(client: Client, one: ViewPlan, other: ViewPlan, *, project: str, poi
         raise SettingError(
             f'shadow: no feature of "{other.name}" means what one of "{one.name}" does; they share keys, source, where=, inputs and windows'
         )
-    frontiers = Frontiers(client, project=project).read([one.name, other.name])
+    known = Frontiers(client, project=project).known([one.name, other.name])
+    since_ms = max(ALL_TIME[0] if found.since_ms is None else found.since_ms for found in known.values())
+    frontiers = {name: found.frontier_ms for name, found in known.items()}
     for name, frontier in frontiers.items():
         if frontier is None:
             raise DataError(f"shadow: view {name} has no frontier yet; no tile is complete. See `tidemark frontier` and `tidemark jobs`")
@@ -106,7 +108,7 @@ def compare(client: Client, one: ViewPlan, other: ViewPlan, *, project: str, poi
     for batch in entities(client, project):
         mine = [entity for entity in batch if sorted(key_values(entity)) == names]
         for first in range(0, len(mine), _BATCH):
-            _compare(client, (one, other), project, mine[first : first + _BATCH], boundaries, pairs, found)
+            _compare(client, (one, other), project, mine[first : first + _BATCH], boundaries, pairs, found, since_ms=since_ms)
             yield found
 
 
@@ -118,6 +120,8 @@ def _compare(
     boundaries: Int64s,
     pairs: Sequence[tuple[WindowFeature, WindowFeature]],
     found: Sequence[Compared],
+    *,
+    since_ms: int,
 ) -> None:
     (replies,) = hmget_many(client, [([entity + project.encode() for entity in batch], all_fields(views))])
     owner = np.repeat(np.arange(len(batch), dtype=np.int64), len(boundaries))
@@ -127,11 +131,13 @@ def _compare(
         codec = TileCodec(view=view)
         read = codec.unpack(joined(codec, position, replies))
         sides.append(fold(view, read.tiles, owner=owner, boundary_ms=as_of))
-        exact_from = np.where(read.inexact, ALL_TIME[1], read.kept_from_ms)
-        kept.append(np.append(exact_from, ALL_TIME[0])[owner])
+        exact_from = np.maximum(np.where(read.inexact, ALL_TIME[1], read.kept_from_ms), since_ms)
+        kept.append(np.append(exact_from, since_ms)[owner])
     rules = view_rules(views[0])
     for (a, b), compared in zip(pairs, found, strict=True):
         whole = np.flatnonzero((as_of - (a.window_ms or 0) >= kept[0]) & (as_of - (b.window_ms or 0) >= kept[1]))
+        if since_ms > ALL_TIME[0] and a.window_ms is None:
+            whole = whole[:0]  # of all time
         values = [_chunked(side[name].take(pa.array(whole, type=pa.int64()))) for side, name in zip(sides, (a.name, b.name), strict=True)]
         apart = differences(*values)
         wrong = np.flatnonzero(apart > rules[a.name].allowed)

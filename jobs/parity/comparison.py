@@ -27,6 +27,8 @@ DUE = "#due"
 
 Rows = NDArray[np.int64]
 
+_BEFORE = "not behind, but a window begins before what the store has"
+
 
 def compare(
     service: ServicePlan,
@@ -100,7 +102,7 @@ def compare(
         rows=len(ids),
         missing=missing,
         extra=extra,
-        stale=cases(late, [f"{_age(age_ms[row])} behind" for row in late]),
+        stale=cases(late, [f"{_age(age_ms[row])} behind" if age_ms[row] else _BEFORE for row in late]),
         unbacked=cases(behind, [f"its frontier is {_age(age_ms[row])} behind" for row in behind]),
         repeats=repeats,
         different_rows=int(wrong.sum()),

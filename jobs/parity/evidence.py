@@ -13,11 +13,15 @@ import pyarrow as pa
 
 from features.compiler.plan import ServicePlan, ViewPlan, WindowFeature
 from features.exactness import differences, tile_rules
+from inference.online.connection import connect
+from inference.online.frontier import Frontiers
+from inference.online.serving import served
 from infra.settings import Settings
 from jobs.parity.findings import Example
 from jobs.parity.history import History
 from jobs.parity.tiles import online_tiles
-from schemas.errors import ServiceError, SettingError
+from jobs.store_state import show_since
+from schemas.errors import ServiceError, SettingError, TidemarkError
 
 _SHOWN = 24
 
@@ -94,6 +98,7 @@ class _Both:
     online: Mapping[tuple[Any, ...], Values] | None
     history: Mapping[tuple[Any, ...], Values]
     fault: str = ""
+    since: str = ""
 
     @classmethod
     def of(cls, view: ViewPlan, examples: Sequence[Example], past: History, settings: Settings, work: Path) -> _Both:
@@ -106,7 +111,8 @@ class _Both:
         history = _by_place(view, _of_keys(view, tiles, keys).toArrow()) if keys else {}
         try:
             found = online_tiles(past.spark, settings, view, work, keys=frozenset("|".join(map(str, key)) for key in keys)).frame
-            return cls(view=view, online=_by_place(view, _of_keys(view, found, keys).toArrow()) if keys else {}, history=history)
+            online = _by_place(view, _of_keys(view, found, keys).toArrow()) if keys else {}
+            return cls(view=view, online=online, history=history, since=_since(settings, view))
         except (ServiceError, SettingError) as error:
             return cls(view=view, online=None, history=history, fault=str(error))
 
@@ -128,7 +134,7 @@ class _Both:
                 pairs.append(TilePair(start_ms=start, online=_some(one, names), history=_some(other, names)))
         note = f"the tiles topic cannot be read: {self.fault}" if self.online is None else ""
         if not pairs and not note:
-            note = "every tile agrees: the fault lies behind them, in the store, the window, the delay or the frontier of the read"
+            note = f"every tile agrees: the fault lies behind them, in the store, the window, the delay or the frontier of the read{self.since}"
         return Evidence(**about, low_ms=low, high_ms=high, alike=alike, pairs=tuple(pairs[:_SHOWN]), different=len(pairs), note=note)  # type: ignore[arg-type]
 
     def _starts(self, key: tuple[Any, ...], high: int, window_ms: int | None) -> Sequence[int]:
@@ -147,6 +153,18 @@ class _Both:
             return float(differences(column, beside)[0])
 
         return all(apart(name) <= rules[name].allowed for name in names)
+
+
+def _since(settings: Settings, view: ViewPlan) -> str:
+    """What the store has lost, in words to go on with."""
+    try:
+        client = connect(settings.redis_url)
+        since_ms = Frontiers(client, project=served(client).project).known([view.name])[view.name].since_ms
+    except TidemarkError:
+        return ""
+    if since_ms is None:
+        return ""
+    return f"; the store has lost data and is complete since {show_since(since_ms)}: `tidemark rebuild --switch`"
 
 
 def _some(tile: Values | None, names: Sequence[str]) -> Values | None:

@@ -263,3 +263,52 @@ def test_of_two_kept_generations_either_is_served_though_the_worker_of_both_was_
     said = river.tidemark("switch", "3").splitlines()
     assert any(line.startswith("job materialize-g2 ") and line.endswith(" cancelled") for line in said)
     assert river.projects() == {project_of(3)}
+
+
+def test_an_emptied_store_serves_stale_what_it_has_lost_until_it_is_rebuilt(river: River) -> None:
+    stream, before = river.stream, serving.served(river.client)
+    view = stream.view
+    service = replace(river.plan.services["again_buy"], views=(view,), request_features=())
+
+    def exact(asked: list[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Which of them are said to be exact; each is right."""
+        request = {
+            "request_id": pa.array([str(number) for number in range(len(asked))]),
+            "event_time": pa.array([at + view.delay_ms for _, at in asked], pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
+            "user": pa.array([user for user, _ in asked]),
+        }
+        rows = OnlineReader(service, river.client).read(pa.table(request)).table.to_pylist()
+        found = set()
+        for each, row in zip(asked, rows, strict=True):
+            if not row["stale"]:
+                assert {name: row[name] for name in ("clicks_5m", "spent_5m", "last_amount_10m")} == river.expected(*each)
+                found.add(each)
+        return found
+
+    def every() -> list[tuple[str, int]]:
+        return [(user, NOON + minute * MINUTE) for minute in range(stream.minutes - 40, stream.minutes + 1) for user in USERS]
+
+    def caught_up() -> None:
+        wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
+
+    caught_up()
+    assert exact(every()) == set(every())
+    river.client.flushdb()
+    assert exact(every()) == set()
+    emptied_ms = stream.closed_ms
+    for _ in range(20):
+        stream.step()
+    caught_up()
+    assert serving.served(river.client) == before
+    since_ms = Frontiers(river.client, project=before.project).known([view.name])[view.name].since_ms
+    assert since_ms is not None
+    assert emptied_ms <= since_ms < stream.closed_ms
+    found = exact(every())
+    assert found == {(user, at) for user, at in every() if at - view.longest_window_ms >= since_ms}
+    assert found
+    assert f"view {view.name} has lost data, is complete since " in river.tidemark("frontier")
+
+    assert "✓ equal" in river.tidemark("rebuild", "--switch")
+    caught_up()
+    assert exact(every()) == set(every())
+    assert "lost data" not in river.tidemark("frontier", view.name)

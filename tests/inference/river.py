@@ -42,7 +42,7 @@ Tile = tuple[str, int, int, float]
 class Log:
     """The topics: what Kafka would hold."""
 
-    records: dict[Place, list[tuple[bytes, Tile | None]]] = field(
+    records: dict[Place, list[tuple[bytes, Tile | None] | None]] = field(  # None: a marker of a transaction
         default_factory=lambda: {(TILES, 0): [], (TILES, 1): [], (CLOSINGS, 0): [], (CLOSINGS, 1): []}
     )
     begins: dict[Place, int] = field(default_factory=dict)  # what retention has left
@@ -70,12 +70,12 @@ class Log:
         return {place: (self.begins.get(place, 0), len(kept)) for place, kept in self.records.items() if place[0] in topics}
 
     def holds(self, place: Place, span: Span) -> bool:
-        return max(span[0], self.begins.get(place, 0)) < min(span[1], len(self.records[place]))
+        return any(self.records[place][max(span[0], self.begins.get(place, 0)) : span[1]])
 
     def newest_ends(self) -> Mapping[str, int]:
         newest: dict[str, int] = {}
         for (topic, _), kept in self.records.items():
-            for view, end in EndReader((USER,), shop.schemas()).newest(topic, [body for body, _ in kept]).items():
+            for view, end in EndReader((USER,), shop.schemas()).newest(topic, [each[0] for each in kept if each]).items():
                 newest[view] = max(end, newest.get(view, end))
         return newest
 
@@ -96,17 +96,19 @@ class Interrupted(TileWriter):
 class Worker:
     """Writes the partitions of one number, from where it is."""
 
-    def __init__(self, log: Log, client: Client, partition: int, began: Callable[[Began], None], *, project: str = "tidemark") -> None:
+    def __init__(
+        self, log: Log, client: Client, partition: int, began: Callable[[Began], None], *, project: str = "tidemark", forgets: bool = False
+    ) -> None:
         self.log, self.places = log, [(TILES, partition), (CLOSINGS, partition)]
         self.at = {place: log.begins.get(place, 0) for place in self.places}
-        self.writer = Interrupted(USER, client, project=project)
+        self.writer = Interrupted(USER, client, project=project, forgets=forgets)
         frontiers = Frontiers(client, project=project)
         self.materializer = Materializer(
             views=(USER,),
             writers={USER.name: self.writer},
             frontiers=frontiers,
             schemas=shop.schemas(),
-            marks=Marks(frontiers=frontiers, views=(USER,), log=log, began=began),
+            marks=Marks(frontiers=frontiers, views=(USER,), log=log, began=began, forgets=forgets),
         )
 
     def step(self, random: Random, most: int = 3) -> list[Tile]:
@@ -116,9 +118,10 @@ class Worker:
             until = min(len(self.log.records[place]), self.at[place] + random.randint(0, most))
             taken += [(place, offset) for offset in range(self.at[place], until)]
             self.at[place] = until
-        if not taken:
+        found = [(at, record) for at in taken if (record := self.log.records[at[0]][at[1]]) is not None]
+        if not found:
             return []
-        records = [self.log.records[place][offset] for place, offset in taken]
+        taken, records = [at for at, _ in found], [record for _, record in found]
         topics, partitions = [topic for (topic, _), _ in taken], [partition for (_, partition), _ in taken]
         spans = spans_of(topics, partitions, [offset for _, offset in taken])
         stored = self.materializer.write(topics, [body for body, _ in records], spans)

@@ -50,7 +50,7 @@ def test_a_breaking_change_says_what_it_touches_and_what_it_lacks() -> None:
     assert lines[2] == "  state    features job of source clicks: other operators, submit it with --fresh"
     assert lines[3].startswith("  topic    tidemark.tiles.user_clicks: holds tiles of the old definition; submit refuses the new one: ")
     assert lines[4].startswith(
-        "  store    user_clicks__tiles, user_clicks__older, user_clicks__frontier: tiles of the old definition count for nothing"
+        "  store    user_clicks__tiles, user_clicks__older, user_clicks__frontier, user_clicks__since: tiles of the old definition count for nothing"
     )
     assert lines[5] == "  services buy"
     assert lines[6] == f"  models   buy m1 of service buy {PLAN.services['buy'].fingerprint}"
@@ -70,7 +70,7 @@ def test_a_change_that_keeps_the_tiles_says_so() -> None:
         "    delay: 7s → 1m",
         "  state    features job of source clicks: kept",
         "  topic    tidemark.tiles.user_clicks: kept",
-        "  store    user_clicks__tiles, user_clicks__older, user_clicks__frontier: kept; submit materialize and score again",
+        "  store    user_clicks__tiles, user_clicks__older, user_clicks__frontier, user_clicks__since: kept; submit materialize and score again",
     ]
     assert not any(line.startswith("  history") for line in lines)
 
