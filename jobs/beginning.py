@@ -28,9 +28,9 @@ from inference.online.frontier import Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
 from jobs import topics
-from jobs.history import parquet_files
 from jobs.read import messages
 from schemas.errors import DataError, ServiceError
+from schemas.parquet import parquet_files
 
 PARTITION, OFFSET, ARRIVED = "_partition", "_offset", "_arrived"
 """Columns of the archive: where an event lay, and its record's time."""

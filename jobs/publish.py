@@ -14,7 +14,6 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from confluent_kafka import KafkaError, KafkaException, Producer
 from rich.console import Console
@@ -25,6 +24,7 @@ from features.compiler.plan import Plan, SourcePlan
 from inference.shards.shard_map import KEY_TYPES, key_texts
 from infra.settings import Settings
 from jobs import topics
+from schemas import parquet
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.record import SHIPPED, Schema, SchemaSet
 from schemas.table import conform
@@ -210,7 +210,9 @@ class _Clock:
 
 def command(
     source: Annotated[str, typer.Argument(help="A source or request of the definitions, e.g. departures.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="Its columns are the schema's fields; times are UTC.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.parquet", help="Or a folder of them: columns are the schema's fields; times are UTC.")
+    ],
     speed: Annotated[
         float | None, typer.Option(help="Event time per wall time: 60 plays an hour in a minute; as fast as it goes when left out.")
     ] = None,
@@ -246,7 +248,7 @@ def command(
         if name not in allowed:
             raise SettingError(f'publish: --key {name} is no string or whole number of source "{source}"; there are {", ".join(allowed)}')
     schema = SchemaSet.load(settings.schemas or SHIPPED).current(target.schema)
-    table = conform(_read(file, schema), schema, where=str(file))
+    table = events_in(file, schema)
     servers = settings.kafka_servers
     topics.create(servers, [target.topic], partitions=settings.partitions, replication=settings.replication, config={"retention.ms": "-1"})
     started = time.monotonic()
@@ -260,6 +262,16 @@ def command(
             partitions = publisher.marker(until_ms, final=True)
             said += f", and an end marker to {'its partition' if partitions == 1 else f'each of {partitions} partitions'}"
     print(said)
+
+
+def events_in(path: Path, schema: Schema) -> pa.Table:
+    """The events in a Parquet file, or in all below a folder.
+
+    Raises:
+        SettingError: There is no such file.
+        DataError: It is not Parquet, or a column is missing, of another type, or null where it may not be.
+    """
+    return pa.concat_tables(parquet.read(path, schema.fields, what="publish"))
 
 
 def source_named(plan: Plan, name: str) -> SourcePlan:
@@ -288,19 +300,6 @@ def _publish(publisher: Publisher, table: pa.Table, topic: str, speed: float | N
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(topic, total=len(table))
         return publisher.publish(table, speed=speed, progress=lambda rows: bar.advance(task, rows))
-
-
-def _read(file: Path, schema: Schema) -> pa.Table:
-    if not file.exists():
-        raise SettingError(f"publish: {file}: no such file")
-    try:
-        layout = pq.ParquetDataset(file).schema
-        conform(layout.empty_table(), schema, where=str(file))  # before the rows are read, and with all its names for a hint
-        return pq.read_table(file, columns=[name for name in layout.names if name in schema.columns])
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{file}: not a Parquet file, or a damaged one") from error
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file}: not readable: {str(error).splitlines()[0]}") from error
 
 
 def _plain(column: pa.ChunkedArray[Any]) -> list[Any]:

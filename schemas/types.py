@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import pyarrow as pa
 
+YEAR_1_MS, YEAR_10000_MS = -62_135_596_800_000, 253_402_300_800_000
+"""The instants that records may hold: `[year 1, year 10000)`."""
+
 
 class DataType(StrEnum):
     """A portable value type. Timestamps are milliseconds since the epoch in UTC."""

@@ -22,7 +22,7 @@ from schemas.json_columns import read_json
 from schemas.record import Schema, SchemaSet
 from schemas.registry import Registry, UnknownSchema
 from schemas.single_object import HEADER_BYTES, SINGLE_OBJECT, Encoder, encode, marker, read_object
-from schemas.types import DataType
+from schemas.types import YEAR_1_MS, YEAR_10000_MS, DataType
 
 __all__ = ["BAD", "MARKER", "NO_TIME", "OK", "SINGLE_OBJECT", "Decoded", "Decoder", "Encoder", "encode", "marker", "read_object"]
 
@@ -30,8 +30,6 @@ OK, MARKER, BAD = 0, 1, 2
 NO_TIME = -(1 << 63)
 MEBIBYTE = 1 << 20
 _CONFLUENT_HEADER = 5  # 00 and the schema id, big endian
-_YEAR_1_MS = -62_135_596_800_000
-_YEAR_10000_MS = 253_402_300_800_000
 
 
 def now_ms() -> int:
@@ -166,7 +164,7 @@ class Decoder:
                 if field.name == self._event_time:
                     ahead = f"future: {field.name} {{}} is more than {self._max_ahead_ms / 1000:g} s ahead of the clock"
                     _fault(faults, present & (values > self._now_ms() + self._max_ahead_ms), ahead, values, show=_time)
-                outside = present & ((values < _YEAR_1_MS) | (values >= _YEAR_10000_MS))
+                outside = present & ((values < YEAR_1_MS) | (values >= YEAR_10000_MS))
                 _fault(faults, outside, f'out-of-range: field "{field.name}": {{}} ms is not in the years 1 to 9999', values)
         batch.keep(rows, columns, faults, time_ms=columns[self._event_time].values)
 
@@ -273,6 +271,6 @@ def _fault(
 
 def _time(ms: int) -> str:
     ms = int(ms)
-    if not _YEAR_1_MS <= ms < _YEAR_10000_MS:
+    if not YEAR_1_MS <= ms < YEAR_10000_MS:
         return f"{ms} ms"
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -25,10 +25,10 @@ from inference.online.shadow import compare
 from infra import flink
 from infra.settings import Settings
 from jobs.frontier import wait_for
-from jobs.history import parquet_files
 from jobs.parity import archive
 from jobs.publish import Publisher, closing_ms
 from jobs.read import messages
+from schemas.parquet import parquet_files
 from schemas.record import SchemaSet
 from tests import shop
 from tests.e2e.command_line import tidemark
