@@ -29,9 +29,9 @@ from inference.online.serving import served
 from infra.settings import Settings
 from jobs import committed, topics
 from jobs.broker_fault import broker_fault
-from jobs.history import parquet_files
 from jobs.read import messages
 from schemas.errors import DataError
+from schemas.parquet import parquet_files
 from schemas.wording import cause
 
 PARTITION, OFFSET, ARRIVED = "_partition", "_offset", "_arrived"

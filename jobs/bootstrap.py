@@ -32,13 +32,14 @@ from infra.settings import Settings
 from jobs import topics
 from jobs.applied import refuse_other_tiles
 from jobs.closings import Extent, extents
-from jobs.history import at_once, parquet_files, refuse, to_write
+from jobs.history import at_once, refuse, to_write
 from jobs.history import events as events_of
 from jobs.parity import archive
 from jobs.parity.history import History
 from jobs.publish import Publisher
 from jobs.spark_session import session
 from schemas.errors import SettingError
+from schemas.parquet import parquet_files
 from schemas.record import SHIPPED, SchemaSet, parse
 from schemas.times import instant_ms, show_ms
 

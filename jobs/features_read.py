@@ -16,16 +16,18 @@ from features.compiler.plan import Plan, ServicePlan
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from infra.settings import Settings
+from schemas import parquet
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
-from schemas.table import conform
 
 _ROWS = 4096  # read from the store at a time
 
 
 def command(
     service: Annotated[str, typer.Argument(help="A feature service of the definitions")],
-    requests: Annotated[Path, typer.Option(help="Parquet file of requests: the fields of the service's request schema")],
+    requests: Annotated[
+        Path, typer.Option(help="Parquet file of requests, or a folder of them: the fields of the service's request schema")
+    ],
     out: Annotated[Path, typer.Option(help="Where to write: request columns, features, frontier, stale")],
 ) -> None:
     """Read a service's features online, as of each request's event time."""
@@ -61,17 +63,12 @@ def service_named(name: str, plan: Plan) -> ServicePlan:
 
 
 def read_requests(file: Path, service: ServicePlan, schemas: SchemaSet) -> Iterator[pa.Table]:
-    """The requests of a file in the types of the request schema, some thousand rows at a time, at least once.
+    """The requests of a file, or of all below a folder, in the types of the request schema, some thousand rows at a time, at least once.
 
     Raises:
-        SettingError: Not a Parquet file.
-        DataError: A column is missing, of another type, or null where it may not be.
+        SettingError: There is no such file.
+        DataError: It is not Parquet, or a column is missing, of another type, or null where it may not be.
     """
-    try:
-        parquet = pq.ParquetFile(file)
-        batches = [pa.Table.from_batches([batch]) for batch in parquet.iter_batches(batch_size=_ROWS)]
-    except (OSError, pa.ArrowException) as fault:
-        raise SettingError(f"{file}: not readable as Parquet: {str(fault).splitlines()[0]}") from fault
-    schema = schemas.current(service.request.schema)
-    for batch in batches or [parquet.schema_arrow.empty_table()]:
-        yield conform(batch, schema, where=str(file))
+    for table in parquet.read(file, schemas.current(service.request.schema).fields, what="--requests"):
+        for start in range(0, max(len(table), 1), _ROWS):
+            yield table.slice(start, _ROWS)

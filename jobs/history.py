@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 from pyspark.sql import types as T  # noqa: N812 - as in Spark's own documentation
@@ -23,14 +19,20 @@ from features.compiler.declarations import did_you_mean
 from features.compiler.plan import SourcePlan
 from features.compiler.spark import WATERMARK
 from features.offline import FILE, POSITION
-from jobs.splits import DAY_MS
-from schemas.errors import DataError, SettingError
+from jobs.arrow_reader import ArrowReader, Piece, pieces
+from jobs.splits import DAY_MS, ROWS_PER_PARTITION
+from schemas import folders
+from schemas.errors import SettingError
 from schemas.event_time import YEAR_1_MS, YEAR_10000_MS, shown
 from schemas.field import Field
+from schemas.parquet import ParquetFile, files_of, parquet_files
 from schemas.record import Schema
 from schemas.types import DataType
 
 _LARGEST = 1.7976931348623157e308
+_WHOLE_DOUBLES = 1 << 53  # up to here each whole number is a double
+ARRIVAL = Field(name=WATERMARK, type=DataType.INT64, nullable=True)
+"""The column of the archive that says which events were late, beside a schema's fields."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +125,8 @@ def requests(spark: SparkSession, path: Path, source: SourcePlan, schema: Schema
         SettingError: There is nothing at the path, or it may not be looked at.
         DataError: A file is not Parquet, or lacks a column, or has one of another type.
     """
-    with _looking("--requests", path):
-        if not path.exists():
-            raise SettingError(f"--requests: {path} does not exist; it is a Parquet file of requests, or a folder of them")
-        folder = path if path.is_dir() else path.parent
-    files = (path,) if folder != path else parquet_files(path)
-    if not files:
-        raise SettingError(f"--requests: {path} holds no Parquet file")
-    return read(spark, folder, files, source, schema, placed=True)
+    folder = path if path.is_dir() else path.parent
+    return read(spark, folder, files_of(path, what="--requests"), source, schema, placed=True)
 
 
 @contextmanager
@@ -141,29 +137,11 @@ def _looking(option: str, path: Path) -> Iterator[None]:
         raise SettingError(f"{option}: {path} cannot be read: {fault.strerror or fault}") from None
 
 
-def parquet_files(folder: Path) -> tuple[Path, ...]:
-    """The Parquet files below a folder, by path: `*.parquet`, and `part-*` as engines write them; hidden and unfinished ones left out.
-
-    Raises:
-        DataError: A folder below it may not be looked into: what is missing would not be noticed.
-    """
-    found = []
-    try:
-        for parent, folders, names in os.walk(folder, onerror=_missed):
-            folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-            paths = [Path(parent) / name for name in names if not name.startswith((".", "_"))]
-            found += [path for path in paths if (path.suffix == ".parquet" or path.name.startswith("part-")) and path.is_file()]
-    except OSError as fault:
-        raise DataError(f"{fault.filename}: cannot be read: {fault.strerror or fault}") from None
-    return tuple(sorted(found))
-
-
-def _missed(fault: OSError) -> None:
-    raise fault
-
-
 def read(spark: SparkSession, folder: Path, files: Iterable[Path], source: SourcePlan, schema: Schema, *, placed: bool) -> Relation:
-    """All files below a folder as one relation; files that store columns differently are read apart and united.
+    """All files below a folder as one relation.
+
+    Spark reads those that it reads as `schemas.accepted` says, alike ones together; the others, and values in folders' names, are read by Arrow
+    on its workers, once, and kept there.
 
     Args:
         spark: The session.
@@ -172,15 +150,27 @@ def read(spark: SparkSession, folder: Path, files: Iterable[Path], source: Sourc
         source: Of the rows.
         schema: Of the source.
         placed: Add where each row was read: `#file` and `#position`. Spark makes them for every row even where nothing uses them.
+
+    Raises:
+        DataError: A file is not Parquet, or lacks a column, or has one of another type.
     """
+    fields, base = (*schema.fields, ARRIVAL), folders.base_of(folder.absolute())
     groups: dict[Layout, list[Path]] = defaultdict(list)
+    others: list[Piece] = []
     found = []
     for path in files:
-        where = path.absolute()
-        size, count, stored = _footer(where)
-        groups[_layout(where, stored, schema)].append(where)
-        found.append(HistoryFile(path=where, name=path.relative_to(folder).as_posix(), bytes=size, rows=count))
+        file = ParquetFile.open(path.absolute(), root=folder.absolute())
+        file.check(fields)
+        layout = layout_of(file, fields)
+        if layout is None:
+            others += pieces(file, folder.absolute(), ROWS_PER_PARTITION)
+        else:
+            groups[layout].append(file.path)
+        name = file.path.relative_to(base).as_posix()
+        found.append(HistoryFile(path=file.path, name=name, bytes=file.bytes, rows=file.metadata.num_rows))
     parts = [_read_alike(spark, paths, layout, schema, placed) for layout, paths in groups.items()]
+    if others:
+        parts.append(_read_by_arrow(spark, ArrowReader(pieces=tuple(others), fields=fields, placed=placed)))
     rows = reduce(DataFrame.unionByName, parts) if parts else _none(spark, schema)
     return Relation(schema=schema, source=source, rows=rows, files=tuple(found))
 
@@ -287,61 +277,35 @@ def _holds(condition: Column) -> Column:
     return F.coalesce(condition, F.lit(False))
 
 
-def _footer(path: Path) -> tuple[int, int, Any]:
-    """What a file says of itself: its size, its rows, its schema."""
-    try:
-        with path.open("rb") as stream:
-            metadata = pq.read_metadata(stream)
-            return stream.seek(0, 2), metadata.num_rows, metadata.schema
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
+def layout_of(file: ParquetFile, fields: Sequence[Field]) -> Layout | None:
+    """How Spark is to read a file that was checked; None where it would not read the same as Arrow."""
+    layout: list[tuple[str, _Physical | None]] = []
+    for field in fields:
+        if field.name in file.folders:
+            return None
+        physical = _physical(file, field) if field.name in file.columns.names else None
+        if physical is None and field.name in file.columns.names:
+            return None
+        layout.append((field.name, physical))
+    return tuple(layout)
 
 
-def _layout(path: Path, stored: Any, schema: Schema) -> Layout:
-    columns: dict[str, Any] = {}
-    for index in range(len(stored)):
-        column = stored.column(index)
-        columns.setdefault(column.path.split(".")[0], column)
-    problems: list[str] = []
-    wanted = [*schema.fields, Field(name=WATERMARK, type=DataType.INT64, nullable=True)]
-    layout = tuple((field.name, _field(field, columns, f"{path}: column", problems)) for field in wanted)
-    if problems:
-        raise DataError("\n".join(problems))
-    return layout
-
-
-def _field(field: Field, columns: Mapping[str, Any], where: str, problems: list[str]) -> _Physical | None:
-    column = columns.get(field.name)
-    if column is None:
-        if not field.nullable and not field.has_default:
-            problems.append(f'{where} "{field.name}" is missing; {did_you_mean(field.name, columns)}')
-        return None
-    physical = _physical(column, field.type)
-    if physical is None:
-        logical = "" if column.logical_type.type == "NONE" else f" {column.logical_type}"
-        nested = " (nested)" if "." in column.path else ""
-        problems.append(f'{where} "{field.name}" is {column.physical_type}{logical}{nested}; expected {field.type}')
-    return physical
-
-
-def _physical(column: Any, type_: DataType) -> _Physical | None:
-    """How to read a stored column as a portable type; None where that would change values."""
-    if "." in column.path or column.max_repetition_level:
-        return None
+def _physical(file: ParquetFile, field: Field) -> _Physical | None:
+    column = file.metadata.schema.column(file.leaf(field.name))
     physical, logical = column.physical_type, column.logical_type.type
     whole = physical in ("INT32", "INT64") and logical in ("NONE", "INT") and str(column.converted_type) != "UINT_64"
-    match type_:
+    match field.type:
         case DataType.INT64 if whole:
             return _Physical(read=T.LongType())
         case DataType.FLOAT64 if physical in ("FLOAT", "DOUBLE") and logical == "NONE":
             return _Physical(read=T.FloatType() if physical == "FLOAT" else T.DoubleType())
-        case DataType.FLOAT64 if whole:
+        case DataType.FLOAT64 if whole and (physical == "INT32" or _within(file, field.name, -_WHOLE_DOUBLES, _WHOLE_DOUBLES)):
             return _Physical(read=T.LongType())
         case DataType.BOOLEAN if physical == "BOOLEAN":
             return _Physical(read=T.BooleanType())
-        case DataType.STRING if logical in ("STRING", "ENUM"):
+        case DataType.STRING if logical == "STRING":
             return _Physical(read=T.StringType())
-        case DataType.TIMESTAMP if physical == "INT96":
+        case DataType.TIMESTAMP if physical == "INT96" and file.unit_of_int96 == "ms":
             return _Physical(read=T.TimestampType(), per_millisecond=1_000_000)
         case DataType.TIMESTAMP if logical == "TIMESTAMP":
             time = json.loads(column.logical_type.to_json())
@@ -351,6 +315,22 @@ def _physical(column: Any, type_: DataType) -> _Physical | None:
             return _Physical(read=T.TimestampType() if time["isAdjustedToUTC"] else T.TimestampNTZType(), per_millisecond=per_millisecond)
         case _:
             return None
+
+
+def _within(file: ParquetFile, name: str, low: int, high: int) -> bool:
+    """Whether a column's statistics say that all its values are within `[low, high]`."""
+    known = file.range_of(name)
+    return known is not None and low <= known[0] and known[1] <= high
+
+
+def _read_by_arrow(spark: SparkSession, reader: ArrowReader) -> DataFrame:
+    count, rows = len(reader.pieces), sum(piece.rows for piece in reader.pieces)
+    tasks = min(count, max(spark.sparkContext.defaultParallelism, -(-rows // ROWS_PER_PARTITION)))
+    names = [(field.name, field.type.spark) for field in reader.fields] + (
+        [(FILE, "STRING"), (POSITION, "BIGINT")] if reader.placed else []
+    )
+    types = ", ".join(f"`{name}` {type_}" for name, type_ in names)
+    return spark.range(0, count, 1, tasks).mapInArrow(reader.read, types).persist()
 
 
 def _read_alike(spark: SparkSession, files: list[Path], layout: Layout, schema: Schema, placed: bool) -> DataFrame:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.changes import ALL_HISTORY_MS
 from features.compiler.plan import PartialKind, ViewPlan
 from features.packing import RECORD
-from jobs.history import parquet_files
-from schemas.errors import DataError
+from schemas.parquet import ParquetFile, parquet_files
 from schemas.record import Schema
-from schemas.table import conform
+from schemas.table import allowed
 from schemas.types import DataType
 
 SAMPLED = 1_000_000
 """Events that are read to count tiles, the newest; of all others only the files' own counts are."""
 
+_PER_MS = {"ms": 1, "us": 1_000, "ns": 1_000_000}
 _WIDTHS = {DataType.INT64: 8, DataType.TIMESTAMP: 8, DataType.FLOAT64: 8, DataType.BOOLEAN: 1}
 
 
@@ -64,7 +62,7 @@ def measure(view: ViewPlan, lacks_ms: tuple[int, int], folder: Path, schema: Sch
     Raises:
         DataError: A file is not readable, or not of this schema.
     """
-    groups = sorted(_groups(view, folder), key=lambda group: group.last_ms, reverse=True)
+    groups = sorted(_groups(view, folder, schema), key=lambda group: group.last_ms, reverse=True)
     if not groups:
         return None
     newest_ms = groups[0].last_ms + 1
@@ -80,7 +78,7 @@ def measure(view: ViewPlan, lacks_ms: tuple[int, int], folder: Path, schema: Sch
         if whole and sampled >= SAMPLED:
             events += group.rows
             continue
-        table = _within(group, view, schema, low, high)
+        table = _within(group, folder, view, schema, low, high)
         events += len(table)
         if sampled < SAMPLED:
             parts.append(table)
@@ -109,39 +107,40 @@ class _Group:
     last_ms: int
 
 
-def _groups(view: ViewPlan, folder: Path) -> Iterator[_Group]:
-    name = view.source.event_time
+def _groups(view: ViewPlan, folder: Path, schema: Schema) -> Iterator[_Group]:
+    time = next(field for field in schema.fields if field.name == view.source.event_time)
     for path in parquet_files(folder) if folder.is_dir() else ():
-        try:
-            file = pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
-        # By its path: a nested column has several leaves.
-        leaf = next((index for index in range(len(file.schema)) if file.schema.column(index).path == name), None)
-        if leaf is None:
-            raise DataError(f'{path}: column "{name}" is missing')
-        for number in range(file.num_row_groups):
-            group = file.metadata.row_group(number)
-            if not group.num_rows:
-                continue
-            statistics = group.column(leaf).statistics
-            low, high = (None, None) if statistics is None or not statistics.has_min_max else (statistics.min, statistics.max)
-            if isinstance(low, datetime) and isinstance(high, datetime):
-                first, last = _ms(low), _ms(high)
-            else:
-                times = _times(file.read_row_group(number, columns=[name])[name].drop_null())
-                if not len(times):
-                    continue
-                first, last = int(times.min()), int(times.max())
-            yield _Group(path=path, number=number, rows=group.num_rows, first_ms=first, last_ms=last)
+        file = ParquetFile.open(path, root=folder)
+        file.check(schema.fields)
+        for number in range(file.metadata.num_row_groups):
+            known = _stated(file, time.name, number)
+            if known is None:
+                read = [_times(table[time.name].drop_null()) for table in file.tables([time], groups=[number], nulls=True)]
+                times = np.concatenate([np.empty(0, dtype=np.int64), *read])
+                known = (int(times.min()), int(times.max())) if len(times) else None
+            if known is not None:
+                rows = file.metadata.row_group(number).num_rows
+                yield _Group(path=path, number=number, rows=rows, first_ms=known[0], last_ms=known[1])
 
 
-def _within(group: _Group, view: ViewPlan, schema: Schema, low: int, high: int) -> pa.Table:
-    """The rows of a group in a time."""
-    table = pq.ParquetFile(group.path).read_row_group(group.number)
-    table = conform(table, schema, where=str(group.path))
-    times = _times(table[view.source.event_time])
-    return table.filter(pa.array((times >= low) & (times < high)))
+def _stated(file: ParquetFile, name: str, group: int) -> tuple[int, int] | None:
+    """The first and last time of a row group by its statistics, ms; None where they do not tell."""
+    if name in file.folders or name not in file.columns.names:
+        return None
+    stored = file.columns.field(name).type
+    if not pa.types.is_timestamp(stored) or file.metadata.schema.column(file.leaf(name)).physical_type != "INT64":
+        return None
+    known, per_ms = file.range_of(name, [group]), _PER_MS[stored.unit]
+    return None if known is None else (known[0] // per_ms, known[1] // per_ms)
+
+
+def _within(group: _Group, folder: Path, view: ViewPlan, schema: Schema, low: int, high: int) -> pa.Table:
+    """The events of a group in a time, without those that are refused."""
+    source = view.source
+    read = ParquetFile.open(group.path, root=folder).tables(schema.fields, groups=[group.number], nulls=True)
+    whole = pa.concat_tables(allowed(table, schema.fields, event_time=source.event_time, earliest_ms=source.earliest_ms) for table in read)
+    times = _times(whole[view.source.event_time])
+    return whole.filter(pa.array((times >= low) & (times < high)))
 
 
 def _tiles(view: ViewPlan, events: pa.Table) -> tuple[int, float, tuple[str, ...]]:
@@ -176,9 +175,4 @@ def _mean_bytes(texts: pa.Array[Any]) -> float:
 
 
 def _times(column: pa.ChunkedArray[Any]) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    return np.asarray(column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64()), dtype=np.int64)
-
-
-def _ms(moment: datetime) -> int:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(np.datetime64(aware.astimezone(UTC).replace(tzinfo=None), "us").astype(np.int64) // 1000)
+    return np.asarray(column.cast(pa.int64()), dtype=np.int64)

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from infra.settings import Settings
 from jobs import topics
 from jobs.broker_fault import FOLLOWS, broker_fault, described, described_message, record_fault
 from jobs.end_marker import EndMarker
+from schemas import parquet
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.event_time import HINT, plausible_as_seconds, shown
 from schemas.record import SHIPPED, Schema, SchemaSet
@@ -222,7 +222,9 @@ class _Clock:
 
 def command(
     source: Annotated[str, typer.Argument(help="A source or request of the definitions, e.g. departures.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="Its columns are the schema's fields; times are UTC.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.parquet", help="Or a folder of them: columns are the schema's fields; times are UTC.")
+    ],
     speed: Annotated[
         float | None, typer.Option(help="Event time per wall time: 60 plays an hour in a minute; as fast as it goes when left out.")
     ] = None,
@@ -260,7 +262,7 @@ def command(
         if name not in allowed:
             raise SettingError(f'publish: --key {name} is no string or whole number of source "{source}"; there are {", ".join(allowed)}')
     schema = SchemaSet.load(settings.schemas or SHIPPED).current(target.schema)
-    table = conform(_read(file, schema), schema, where=str(file))
+    table = events_in(file, schema)
     times_ms = np.asarray(table[target.event_time].cast(pa.int64()))
     ending = None if target.trusted or end_marker is False else _ending(plan, target, times_ms, settings)
     if ending is not None and end_marker:
@@ -281,6 +283,16 @@ def command(
         elif ending is not None:
             said += ending.left_out(now_ms())
     print(said)
+
+
+def events_in(path: Path, schema: Schema) -> pa.Table:
+    """The events in a Parquet file, or in all below a folder.
+
+    Raises:
+        SettingError: There is no such file.
+        DataError: It is not Parquet, or a column is missing, of another type, or null where it may not be.
+    """
+    return pa.concat_tables(parquet.read(path, schema.fields, what="publish"))
 
 
 def source_named(plan: Plan, name: str) -> SourcePlan:
@@ -326,19 +338,6 @@ def _publish(publisher: Publisher, table: pa.Table, topic: str, speed: float | N
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(topic, total=len(table))
         return publisher.publish(table, speed=speed, progress=lambda rows: bar.advance(task, rows))
-
-
-def _read(file: Path, schema: Schema) -> pa.Table:
-    if not file.exists():
-        raise SettingError(f"publish: {file}: no such file")
-    try:
-        layout = pq.ParquetDataset(file).schema
-        conform(layout.empty_table(), schema, where=str(file))  # before the rows are read, and with all its names for a hint
-        return pq.read_table(file, columns=[name for name in layout.names if name in schema.columns])
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{file}: not a Parquet file, or a damaged one") from error
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file}: not readable: {str(error).splitlines()[0]}") from error
 
 
 def _plain(column: pa.ChunkedArray[Any]) -> list[Any]:

@@ -35,9 +35,9 @@ from jobs.backlog import Backlog
 from jobs.bootstrap import BEFORE_THE_STREAM, Wanted, staged
 from jobs.closings import Extent, extents
 from jobs.generations import job_name, served
-from jobs.history import parquet_files
 from jobs.spark_session import session
 from schemas.errors import ServiceError, SettingError
+from schemas.parquet import parquet_files
 from schemas.record import SHIPPED, SchemaSet
 
 _POLL_S = 0.5

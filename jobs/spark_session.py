@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from infra.java import QUICK, java_home, temporary
 from infra.settings import Settings
 from infra.spark.environment import LOG4J, spark_home
-from schemas.errors import ServiceError
+from schemas.errors import DataError, ServiceError
 
 _MEANING = {
     "spark.sql.session.timeZone": "UTC",
@@ -49,6 +49,7 @@ def session(name: str) -> Iterator[SparkSession]:
     Raises:
         SettingError: There is no usable Java, or the home cannot be written.
         ServiceError: Spark does not start, or fails in the block; in one line.
+        DataError: What its workers refuse to read in the block.
     """
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     builder = SparkSession.builder.appName(name)
@@ -70,12 +71,27 @@ def session(name: str) -> Iterator[SparkSession]:
     spark.sparkContext.setLogLevel("ERROR")
     _tell_the_end_of_java_once(spark)
     try:
-        yield spark
-    except FAULTS as error:
-        raise ServiceError(f"Spark: {reason(error)}") from error
+        with told():
+            yield spark
     finally:
         with suppress(*FAULTS):
             spark.stop()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Faults of Spark in the block become ours, in one line.
+
+    Raises:
+        DataError: What a worker refused to read.
+        ServiceError: All others.
+    """
+    try:
+        yield
+    except FAULTS as error:
+        what = reason(error)
+        refused = what.removeprefix(f"{DataError.__name__}: ")
+        raise (ServiceError(f"Spark: {what}") if refused == what else DataError(refused)) from error
 
 
 def _tell_the_end_of_java_once(spark: SparkSession) -> None:

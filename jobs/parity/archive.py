@@ -14,10 +14,10 @@ from confluent_kafka import Message
 from features.compiler.plan import SourcePlan
 from infra.settings import Settings
 from jobs.beginning import OFFSET, PARTITION
-from jobs.history import parquet_files
 from jobs.read import messages
 from jobs.source_decoder import decoder
 from schemas.errors import ServiceError
+from schemas.parquet import parquet_files
 from schemas.record import SchemaSet
 from schemas.wire import OK
 

@@ -13,7 +13,6 @@ from pyspark.sql import SparkSession
 from features.compiler.plan import ServicePlan
 from inference.prediction import id_field
 from infra.settings import Settings
-from jobs.history import parquet_files
 from jobs.parity import archive, staging
 from jobs.parity.comparison import EXAMPLES, compare
 from jobs.parity.evidence import Evidence, evidence_of
@@ -22,7 +21,8 @@ from jobs.parity.history import BUCKET, History, into_buckets
 from jobs.parity.staging import ORDER, Stage
 from jobs.parity.tiles import Sessions, Stages
 from jobs.spark_session import session
-from schemas.errors import DataError, SettingError
+from schemas.errors import DataError
+from schemas.parquet import parquet_files
 from schemas.record import SchemaSet
 
 
@@ -157,10 +157,7 @@ def _requests(question: Question, folder: Path, ends: dict[int, int]) -> Stage |
     schema = staging.request_schema(service)
     stage = Stage(folder=folder, schema=schema, time=request.event_time, from_ms=question.from_ms, until_ms=question.until_ms)
     if question.requests is not None:
-        if not question.requests.exists():
-            raise SettingError(f"--requests: {question.requests} does not exist; it is a Parquet file of requests, or a folder of them")
-        files = parquet_files(question.requests) if question.requests.is_dir() else (question.requests,)
-        return staging.requests_of_files(stage, files, question.schemas.current(request.schema))
+        return staging.requests_of_files(stage, question.requests, question.schemas.current(request.schema))
     if question.predictions is None:
         ends |= staging.requests_of_topic(stage, question.settings, service, question.schemas)
         return stage

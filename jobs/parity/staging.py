@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +23,12 @@ from jobs.parity.comparison import DUE
 from jobs.parity.predictions import PredictionBatch
 from jobs.read import messages
 from jobs.source_decoder import decoder
+from schemas import parquet
 from schemas.avro_columns import compile_reader
-from schemas.errors import DataError, SettingError
+from schemas.errors import DataError
+from schemas.field import Field
 from schemas.record import Schema, SchemaSet, parse
-from schemas.table import conform
+from schemas.types import DataType
 from schemas.wire import OK
 
 ORDER = "#order"
@@ -112,20 +113,22 @@ def predictions_of_file(stage: Stage, file: Path, service: ServicePlan) -> Stage
     """Predictions as `predictions.parquet` of the demo has them: the request's fields, a column per feature, `frontier` and `stale`.
 
     Raises:
-        SettingError: Not a Parquet file.
-        DataError: A column is missing or of another type.
+        SettingError: There is no such file.
+        DataError: It is not Parquet, or a column is missing or of another type.
     """
-    wanted = prediction_schema(service)
-    for batch in _parquet(file):
-        missing = [name for name in wanted.names if name not in batch.column_names]
+    for path in parquet.files_of(file, what="--predictions"):
+        known = parquet.ParquetFile.open(path, root=file)
+        missing = [name for name in prediction_schema(service).names if name not in known.columns.names and name not in known.folders]
         if missing:
             raise DataError(
-                f"--predictions: {file}: no column {', '.join(missing)}; it needs the request's fields, every feature, frontier, stale"
+                f"--predictions: {path}: no column {', '.join(missing)}; it needs the request's fields, every feature, frontier, stale"
             )
-        try:
-            stage.add(batch.select(wanted.names).cast(wanted))
-        except (pa.ArrowException, ValueError) as error:
-            raise DataError(f"--predictions: {file}: {str(error).splitlines()[0]}") from error
+    request = service.request
+    types = {**service.feature_types, **request.columns, FRONTIER: DataType.TIMESTAMP, STALE: DataType.BOOLEAN}
+    nullable = types.keys() - request.columns.keys() | request.nullable
+    fields = [Field(name=name, type=types[name], nullable=name in nullable) for name in prediction_schema(service).names]
+    for table in parquet.read(file, fields, what="--predictions"):
+        stage.add(table)
     return stage.finish()
 
 
@@ -162,17 +165,15 @@ def requests_of_topic(
     return ends
 
 
-def requests_of_files(stage: Stage, files: Iterable[Path], schema: Schema) -> Stage:
-    """Id and time of every request in Parquet files.
+def requests_of_files(stage: Stage, path: Path, schema: Schema) -> Stage:
+    """Id and time of every request in a Parquet file, or in all below a folder.
 
     Raises:
-        SettingError: Not a Parquet file.
-        DataError: A column is missing or of another type.
+        SettingError: There is no such file.
+        DataError: It is not Parquet, or a column is missing or of another type.
     """
-    for file in files:
-        for batch in _parquet(file):
-            table = conform(batch, schema, where=f"--requests: {file}")
-            stage.add(table.append_column(DUE, pa.array([True] * len(table), type=pa.bool_())))
+    for table in parquet.read(path, schema.fields, what="--requests"):
+        stage.add(table.append_column(DUE, pa.array([True] * len(table), type=pa.bool_())))
     return stage.finish()
 
 
@@ -237,12 +238,3 @@ def _batches(read: Iterator[Message]) -> Iterator[list[Message]]:
     present = (message for message in read if message.value() is not None)
     while batch := list(islice(present, _BATCH)):
         yield batch
-
-
-def _parquet(file: Path) -> Iterator[pa.Table]:
-    try:
-        parquet: Any = pq.ParquetFile(file)
-        for batch in parquet.iter_batches(batch_size=_BATCH):
-            yield pa.Table.from_batches([batch])
-    except (OSError, pa.ArrowException) as fault:
-        raise SettingError(f"{file}: not readable as Parquet: {str(fault).splitlines()[0]}") from fault

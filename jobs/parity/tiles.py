@@ -21,7 +21,7 @@ from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.serving import served
 from infra.settings import Settings
-from jobs.history import parquet_files, to_read, to_write
+from jobs.history import to_read, to_write
 from jobs.parity import archive, staging
 from jobs.parity.comparison import EXAMPLES, compare_columns
 from jobs.parity.findings import Case, Cases, Parity, Timeline
@@ -29,6 +29,7 @@ from jobs.parity.history import History
 from jobs.parity.staging import ORDER, REVISION, Stage
 from jobs.spark_session import session
 from schemas.errors import DataError
+from schemas.parquet import parquet_files
 from schemas.record import SchemaSet
 
 Stages = Callable[[str], AbstractContextManager[None]]

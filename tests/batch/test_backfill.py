@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
 import random
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -25,7 +23,7 @@ from features.compiler.spark import WATERMARK
 from features.data_version import DataVersion
 from features.derived import DerivedFeature, derived_feature
 from infra.settings import Settings
-from jobs import backfill, history
+from jobs import backfill
 from jobs.backfill import Backfill
 from jobs.cli import main
 from jobs.outcome import Outcome
@@ -401,25 +399,3 @@ def test_a_source_without_files_has_no_events(spark: SparkSession, plan: Plan, t
     (tmp_path / "events" / "arrivals" / "a.parquet").unlink()
     table, _ = run(spark, backfill_of(tmp_path, plan, label=True), tmp_path / "out")
     assert (table["dest_arrivals_3h"].to_pylist(), table["label"].to_pylist()) == ([0, 0], [None, None])
-
-
-def test_rows_of_many_files_keep_the_order_of_their_paths(spark: SparkSession, tmp_path: Path) -> None:
-    assert history.parquet_files(tmp_path) == ()
-    for name in ("b.parquet", "a/part-7", "a/_temporary/part-8", "c.txt", ".hidden.parquet"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("")
-    assert [str(path.relative_to(tmp_path)) for path in history.parquet_files(tmp_path)] == ["a/part-7", "b.parquet"]
-
-
-def test_a_folder_that_may_not_be_looked_into_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "closed").mkdir()
-    look = os.scandir
-
-    def scandir(path: Any) -> Any:
-        if Path(path).name == "closed":  # as for anyone but root
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return look(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(DataError, match=r"closed: cannot be read: Permission denied$"):
-        history.parquet_files(tmp_path)

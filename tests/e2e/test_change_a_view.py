@@ -26,10 +26,10 @@ from infra import flink
 from infra.settings import Settings
 from jobs.end_marker import EndMarker
 from jobs.frontier import wait_for
-from jobs.history import parquet_files
 from jobs.parity import archive
 from jobs.publish import Publisher
 from jobs.read import messages
+from schemas.parquet import parquet_files
 from schemas.record import SchemaSet
 from tests import shop
 from tests.e2e.command_line import tidemark

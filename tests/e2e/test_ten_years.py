@@ -17,8 +17,8 @@ from infra import flink
 from infra.settings import Settings
 from jobs import topics
 from jobs.end_marker import EndMarker
-from jobs.history import parquet_files
 from jobs.publish import Publisher
+from schemas.parquet import parquet_files
 from tests import shop
 from tests.e2e.readings.run import Run, eventually, tile_records
 from tests.shop import NOON

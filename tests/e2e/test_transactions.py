@@ -18,10 +18,10 @@ from infra import flink
 from infra.settings import Settings
 from jobs import frontier, topics
 from jobs.end_marker import EndMarker
-from jobs.history import parquet_files
 from jobs.publish import Publisher
 from jobs.read import messages as read
 from jobs.topic_reader import Slice, bodies_of
+from schemas.parquet import parquet_files
 from schemas.wire import encode
 from tests import shop
 from tests.e2e.command_line import tidemark

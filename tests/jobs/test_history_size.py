@@ -113,7 +113,10 @@ def test_an_event_without_a_time_is_at_none(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(history_size, "SAMPLED", 0)  # nothing is read but times
     files: dict[str, list[int | None]] = {"a": [None, NOON, NOON + MINUTE], "b": [None]}
     for name, times in files.items():
-        table = pa.table({"event_time": pa.array(times, pa.int64()).cast(TYPES["ms"])})  # the other columns are not looked at
+        others: dict[str, Any] = {
+            name: pa.array([None] * len(times), type_.arrow) for name, type_ in CLICK.columns.items()
+        }  # not looked at
+        table = pa.table(others | {"event_time": pa.array(times, pa.int64()).cast(TYPES["ms"])})
         pq.write_table(table, tmp_path / f"{name}.parquet", write_statistics=False)
     size = measure(USER, (ALL_HISTORY_MS, 0), tmp_path, CLICK)
     assert size is not None
@@ -123,7 +126,7 @@ def test_an_event_without_a_time_is_at_none(tmp_path: Path, monkeypatch: pytest.
 def test_no_events_are_no_size_and_a_file_of_something_else_is_one_clear_line(tmp_path: Path) -> None:
     assert measure(USER, (MINUTE, 0), tmp_path / "none", CLICK) is None
     pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
-    with pytest.raises(DataError, match=r'x\.parquet: column "event_time" is missing$'):
+    with pytest.raises(DataError, match=r'x\.parquet: column "event_time" is missing \(expected timestamp\[ms, tz=UTC\]\); column "user"'):
         measure(USER, (MINUTE, 0), tmp_path, CLICK)
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"x\.parquet: not a readable Parquet file: "):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.settings import Settings
-from jobs.history import parquet_files
+from schemas.parquet import parquet_files
 from tests.benchmarks import services
 from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Workspace
 from tests.benchmarks.works.features import inputs, ours
