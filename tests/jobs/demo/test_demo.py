@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
+from infra.java import QUICK
 from jobs.cli import main
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent.parent.parent
+PATIENT = {"TIDEMARK_COMPILER": "quick", "TIDEMARK_START_TIMEOUT": f"{PATIENCE_S:.0f}s"}
 KEYS = {
     "events",
     "dead_letters",
@@ -43,7 +45,7 @@ def test_one_day_through_everything(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "jobs.cli", "demo", "--days", "1", "--train-from", "2013-08-01"]
     done = subprocess.run(
         command,
-        env=os.environ | {"TIDEMARK_HOME": str(home)},
+        env=os.environ | {"TIDEMARK_HOME": str(home)} | PATIENT,
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -81,7 +83,8 @@ def assert_spark_scores_the_same(home: Path, served: pa.Table) -> None:
     """The same requests from the archive, by the same model: bit for bit where the stream's features were not stale."""
     bin_ = Path(sys.executable).parent
     places = ("--events", home / "archive", "--requests", home / "demo/requests.parquet", "--model", home / "demo/model")
-    command = [bin_ / "spark-submit", ROOT / "jobs/predict.py", "flight_delay", *places, "--out", home / "scored"]
+    quick = ("--driver-java-options", " ".join(("-XX:+UseSerialGC", *QUICK)))  # as the command starts it
+    command = [bin_ / "spark-submit", *quick, ROOT / "jobs/predict.py", "flight_delay", *places, "--out", home / "scored"]
     environ = os.environ | {"TIDEMARK_HOME": str(home), "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         [str(word) for word in command], env=environ, cwd=home, capture_output=True, text=True, timeout=PATIENCE_S, check=False
