@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from infra import runtime
 from infra.settings import Settings
+from tests.waiting import PATIENCE_S
+
+# How long an example takes, and how long it takes to think of one, is the machine's affair.
+hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any machine")
 
 _SHARED = "the shared runtime"
 
@@ -53,7 +60,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a running embedded runtime: real Kafka, Valkey and Flink, shared by all tests, so name topics and jobs your own way."""
     home = tmp_path_factory.mktemp("home")
-    environ = {"HOME": str(home), "CHECKPOINT_INTERVAL": "2s", "START_TIMEOUT": "180s", "COMPILER": "quick"}
+    environ = {"HOME": str(home), "CHECKPOINT_INTERVAL": "2s", "START_TIMEOUT": f"{PATIENCE_S:.0f}s", "COMPILER": "quick"}
     settings = Settings.load(environ={f"TIDEMARK_{name}": value for name, value in environ.items()}, folder=home)
     with runtime.started(settings):
         yield settings
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """`host:port` where nobody listens; nor can anybody, as long as the test runs."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"

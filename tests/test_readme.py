@@ -23,6 +23,7 @@ from jobs.read import messages
 from schemas.record import SHIPPED, SchemaSet
 from schemas.types import DataType
 from schemas.wire import OK, Decoder, encode
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -98,7 +99,9 @@ def run_snippet(name: str, home: Path, folder: Path) -> str:
     """Run a client of the README as its reader would, but for the folder of the runtime; returns what it printed."""
     (folder / "schemas").symlink_to(ROOT / "schemas")
     (folder / ".tidemark").symlink_to(home)
-    done = subprocess.run([sys.executable, "-c", snippet(name)], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", snippet(name)], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -19,8 +19,7 @@ from typing import Any
 from infra.java import java_environment
 from infra.service import LOOPBACK, Ports, Service, ServiceSpec
 from infra.spark.environment import spark_home
-
-_READY_S = 60.0
+from tests.waiting import PATIENCE_S, eventually
 
 
 @dataclass(kw_only=True)
@@ -52,7 +51,7 @@ def running(folder: Path, *, workers: int) -> Iterator[Cluster]:
     port, web = ports.claim("master"), ports.claim("master's page")
 
     def status() -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{web}/json/", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{web}/json/", timeout=PATIENCE_S) as answer:
             found = json.load(answer)
             assert isinstance(found, dict)
             return found
@@ -97,17 +96,17 @@ def _daemon(folder: Path, kind: str, name: str, port: int, *options: str) -> Ser
 
 
 def _until(ready: Callable[[], bool], services: list[Service]) -> None:
-    deadline = time.monotonic() + _READY_S
-    while True:
+    def checked() -> None:
         for service in services:
             service.check()
+
+    def answered() -> bool:
         try:
-            if ready():
-                return
+            return ready()
         except OSError:
-            pass
-        assert time.monotonic() < deadline, "\n".join(service.last_words() for service in services)
-        time.sleep(0.1)
+            return False
+
+    eventually(lambda: "\n".join(service.last_words() for service in services), answered, unless=checked)
 
 
 def bare_python(folder: Path) -> Path:

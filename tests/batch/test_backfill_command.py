@@ -20,6 +20,7 @@ from jobs.cli import main
 from jobs.code_version import code_version
 from tests.batch.test_backfill import small
 from tests.e2e.command_line import tidemark
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +40,9 @@ def submit(folder: Path, *arguments: object, program: str = "spark-submit") -> s
     script = [*quick, str(FLIGHTS / "jobs" / "backfill.py")] if program == "spark-submit" else ["backfill"]
     command = [str(Path(sys.executable).parent / program), *script, *where(folder), *map(str, arguments)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
 
 
 def test_spark_submit_and_the_command_line_write_the_same_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

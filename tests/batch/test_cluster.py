@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from jobs import package
 from tests import shop
 from tests.batch import spark_cluster
 from tests.batch.spark_cluster import Cluster
+from tests.waiting import PATIENCE_S, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -35,6 +36,8 @@ START_MS = 1_380_585_600_000  # 2013-10-01T00:00Z
 DAYS = [f"2013-10-0{day}" for day in range(1, 5)]
 CLICKS, OFFERS = 20_000, 4_000
 FATAL = 666.5
+DONE = DAYS[:2]
+"""What is committed when the third day is held."""
 
 BASKET = '''"""What a user spends for each click. Lies where only the driver looks."""
 
@@ -47,7 +50,9 @@ from features import FeatureService
 from .shop import offers, shelf_clicks, user_clicks
 
 
-def spent_per_click(spent_5m, clicks_5m):
+def spent_per_click(spent_5m, clicks_5m, price):
+    if (price >= 1000).any():
+        np.genfromtxt("{gate}")  # a pipe while the day is held
     return np.where(clicks_5m > 0, spent_5m / clicks_5m, np.nan)
 
 
@@ -67,6 +72,32 @@ class Team:
 
     folder: Path
 
+    @property
+    def gate(self) -> Path:
+        """What is read before the third day's file, and a later one's, is finished: who opens a pipe waits until somebody writes to it."""
+        return self.folder / "gate"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the third day, in the block or until it is let go in it."""
+        self.gate.unlink()
+        os.mkfifo(self.gate)
+        try:
+            yield
+        finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        if self.gate.is_fifo():
+            waiting = os.open(self.gate, os.O_RDWR)  # which lets all go that have opened it
+            self.open_gate()
+            os.close(waiting)
+
+    def open_gate(self) -> None:
+        fresh = self.gate.with_suffix(".open")
+        fresh.write_text("0\n")
+        fresh.replace(self.gate)
+
     def command(self, out: Path, *, service: str = "basket", program: Sequence[object] = (BIN / "tidemark", "backfill")) -> list[str]:
         where = ("--events", self.folder / "events", "--requests", self.folder / "offers.parquet", "--out", out)
         return [*map(str, program), "--service", service, *map(str, where)]
@@ -82,14 +113,14 @@ class Team:
 
     def run(self, out: Path, *, service: str = "basket") -> subprocess.CompletedProcess[str]:
         command = self.command(out, service=service)
-        return subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=500, check=False)
+        return subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Team:
     folder = tmp_path_factory.mktemp("team")
     shutil.copytree(shop.DEFINITIONS, folder / "definitions", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "definitions" / "basket.py").write_text(BASKET)
+    (folder / "definitions" / "basket.py").write_text(BASKET.replace("{gate}", str(folder / "gate")))
     random = np.random.default_rng(4)
 
     def table(count: int, **columns: Any) -> pa.Table:
@@ -105,8 +136,13 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Team:
     amounts[CLICKS * 3 // 8 :][:100] = FATAL  # in the middle of the second day
     pq.write_table(table(CLICKS, amount=amounts), folder / "events" / "clicks" / "a.parquet", row_group_size=5_000)
     ids = [f"o{number}" for number in range(OFFERS)]
-    pq.write_table(table(OFFERS, request_id=ids, price=random.random(OFFERS), colour=["red"] * OFFERS), folder / "offers.parquet")
-    return Team(folder=folder)
+    offers = table(OFFERS, request_id=ids, price=random.random(OFFERS), colour=["red"] * OFFERS)
+    late = np.asarray(offers["event_time"].cast(pa.int64())) >= START_MS + len(DONE) * DAY_MS
+    price = np.where(late, 1_000, 0) + np.asarray(offers["price"])
+    pq.write_table(offers.set_column(offers.column_names.index("price"), "price", pa.array(price)), folder / "offers.parquet")
+    team = Team(folder=folder)
+    team.open_gate()
+    return team
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +162,7 @@ def test_spark_submit_to_a_cluster_that_loses_a_worker_says_what_a_quiet_run_say
     log.mkdir()
     package.write(tmp_path / "tidemark.zip")
     shutil.copytree(team.folder / "definitions", definitions)
-    with spark_cluster.running(tmp_path, workers=2) as cluster:
+    with spark_cluster.running(tmp_path, workers=2) as cluster, team.held():
         submitted = subprocess.Popen(
             team.command(out, program=submit(cluster, tmp_path, log)),
             env=team.environment(PYSPARK_PYTHON=str(cluster.python), TIDEMARK_DEFINITIONS=str(definitions)),
@@ -136,15 +172,14 @@ def test_spark_submit_to_a_cluster_that_loses_a_worker_says_what_a_quiet_run_say
             text=True,
         )
         try:
-            wait_for(lambda: committed(out), submitted)
+            wait_for(lambda: held(out), submitted)
             cluster.kill(0)
             shutil.rmtree(definitions)  # workers are sent the compiled plan
-            before = committed(out)
-            said, complaints = submitted.communicate(timeout=400)
+            team.let_go()
+            said, complaints = submitted.communicate(timeout=PATIENCE_S)
         finally:
             end(submitted)
     assert submitted.returncode == 0, complaints
-    assert 0 < len(before) < len(DAYS)
     assert f"done: 2013-10-01 to 2013-10-04 (4 days, {OFFERS:,} rows)" in said
     assert pq.read_table(out).equals(pq.read_table(quiet))
     history = spark_history(log)
@@ -161,6 +196,10 @@ def submit(cluster: Cluster, folder: Path, log: Path) -> list[object]:
         "spark.hadoop.fs.defaultFS": "hdfs://127.0.0.1:1",
         "spark.driver.host": "127.0.0.1",
         "spark.executor.memory": "512m",
+        # Both executors are there before the first task is given to one of them.
+        "spark.cores.max": "2",
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        "spark.scheduler.maxRegisteredResourcesWaitingTime": "900s",
     }
     settings |= dict.fromkeys(
         ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"), "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
@@ -193,15 +232,16 @@ def worked(history: list[dict[str, Any]], *, before_loss: bool) -> set[str]:
 
 def test_a_killed_backfill_is_continued_and_computes_no_day_twice(team: Team, quiet: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    killed = subprocess.Popen(team.command(out), env=team.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: len(committed(out)) >= 2 and any((out / "_tidemark" / "writing").iterdir()), killed)
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
-    finally:
-        end(killed)
+    with team.held():
+        killed = subprocess.Popen(team.command(out), env=team.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: held(out), killed)
+            killed.send_signal(signal.SIGKILL)
+            killed.wait()
+        finally:
+            end(killed)
     done = committed(out)
-    assert 2 <= len(done) < len(DAYS)
+    assert done == DONE
     assert_visible_is_whole(out, quiet)
     kept = {day: (out / f"{day}.parquet").stat() for day in done}
 
@@ -216,19 +256,20 @@ def test_a_killed_backfill_is_continued_and_computes_no_day_twice(team: Team, qu
 
 def test_where_spark_is_killed_the_driver_says_what_is_done_and_what_is_not(team: Team, quiet: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    running = subprocess.Popen(team.command(out), env=team.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        wait_for(lambda: committed(out), running)
-        os.kill(java_of(running.pid), signal.SIGKILL)
-        said, complaints = running.communicate(timeout=60)
-    finally:
-        end(running)
+    with team.held():
+        running = subprocess.Popen(team.command(out), env=team.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            wait_for(lambda: held(out), running)
+            os.kill(java_of(running.pid), signal.SIGKILL)
+            said, complaints = running.communicate(timeout=PATIENCE_S)
+        finally:
+            end(running)
     assert running.returncode == 3
     assert complaints.startswith("tidemark: Spark")
     assert (complaints.count("\n"), "Traceback" in complaints) == (1, False), complaints
-    days = len(committed(out))
-    assert f"\ndone: 2013-10-01{f' to {DAYS[days - 1]}' if days > 1 else ''} ({days} day" in said
-    assert f"\nnot done: {DAYS[days]}" in said
+    assert committed(out) == DONE
+    assert "\ndone: 2013-10-01 to 2013-10-02 (2 days" in said
+    assert "\nnot done: 2013-10-03" in said
     assert_visible_is_whole(out, quiet)
 
 
@@ -247,6 +288,11 @@ def committed(out: Path) -> list[str]:
     return sorted(path.stem for path in (out / "_tidemark").glob("????-??-??.json"))
 
 
+def held(out: Path) -> bool:
+    """Whether the days before the one that is held are committed, and its own file is begun."""
+    return committed(out) == DONE and any((out / "_tidemark" / "writing").iterdir())
+
+
 def assert_visible_is_whole(out: Path, quiet: Path) -> None:
     visible = [path for path in out.iterdir() if not path.name.startswith("_")]
     assert {path.stem for path in visible} >= set(committed(out))
@@ -254,17 +300,17 @@ def assert_visible_is_whole(out: Path, quiet: Path) -> None:
         assert pq.read_table(path).equals(pq.read_table(quiet / path.name))
 
 
-def wait_for(ready: Callable[[], object], process: subprocess.Popen[Any], timeout_s: float = 400) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
+def wait_for(ready: Callable[[], object], process: subprocess.Popen[Any]) -> None:
+    def there() -> object:
         try:
-            if ready():
-                return
+            return ready()
         except FileNotFoundError:
-            pass
+            return None
+
+    def running() -> None:
         assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+
+    eventually("it is where it is to be killed", there, unless=running)
 
 
 def java_of(pid: int) -> int:

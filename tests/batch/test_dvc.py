@@ -15,6 +15,7 @@ import yaml
 from inference.model import load
 from jobs.cli import main
 from jobs.package import PACKAGES
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.e2e
 
@@ -51,7 +52,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert set(PARAMETERS.replace(":", "").split()[::2]) <= set((ROOT / "params.yaml").read_text().replace(":", "").split())
     (folder / "params.yaml").write_text(PARAMETERS)
     for arguments in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
-        subprocess.run(["git", *arguments], cwd=folder, check=True, timeout=60)
+        subprocess.run(["git", *arguments], cwd=folder, check=True, timeout=PATIENCE_S)
     return folder
 
 
@@ -59,7 +60,7 @@ def repro(project: Path, *arguments: str) -> str:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [sys.executable, "-m", "dvc", "repro", *arguments]
-    done = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -67,7 +68,7 @@ def repro(project: Path, *arguments: str) -> str:
 @pytest.mark.parametrize("stage", ["backfill", "train"])
 def test_a_stage_names_the_code_that_its_values_depend_on(stage: str) -> None:
     code = f"import sys, jobs.{stage}; print(*(name for name in sys.modules if name.startswith(('jobs.', 'inference.'))))"
-    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
+    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
     imported = [name for name in printed.split() if not f"{name}.".startswith("inference.online.")]
     assert f"jobs.{stage}" in imported
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -99,5 +100,7 @@ def test_dvc_makes_the_same_model_again_and_nothing_twice(project: Path, tmp_pat
     files = json.loads((project / "model" / "manifest.json").read_text())["data_version"]["files"]
     assert {name: len(found) for name, found in files.items()} == {"--requests": 13, "departures": 13, "arrivals": 13}
 
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=project, check=True, capture_output=True, text=True, timeout=60).stdout
+    changed = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=project, check=True, capture_output=True, text=True, timeout=PATIENCE_S
+    ).stdout
     assert changed.split() == ["??", "dvc.lock"]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,10 +17,10 @@ from infra.runtime import RuntimeState
 from infra.settings import Settings
 from jobs import read
 from tests import shop
+from tests.waiting import PATIENCE_S, eventually
 
 BUY = shop.plan().services["buy"]
 REQUESTS, PREDICTIONS = BUY.request.topic, BUY.predictions_topic
-PATIENCE_S = 120.0
 
 
 @contextmanager
@@ -49,7 +46,7 @@ def produce(settings: Settings, topic: str, bodies: Sequence[bytes | None], *, k
         producer.produce(topic, body, key=key)
         producer.poll(0)
     if flush:
-        assert producer.flush(30) == 0
+        assert producer.flush(PATIENCE_S) == 0
 
 
 def messages(settings: Settings, topic: str) -> list[Message]:
@@ -65,7 +62,7 @@ def wait_for_messages(settings: Settings, topic: str, count: int, wanted: Callab
         found[:] = filter(wanted, messages(settings, topic))
         return len(found) >= count
 
-    wait_until(enough, lambda: f"{topic} has {len(found)} of {count} messages")
+    eventually(lambda: f"{topic} has {len(found)} of {count} messages", enough)
     return found
 
 
@@ -73,8 +70,10 @@ def commit_all_there_is(settings: Settings) -> None:
     """So that the next score job begins with the requests of its own test."""
     consumer = Consumer({"bootstrap.servers": settings.kafka_servers, "group.id": "tidemark.score-buy", "log_level": 0})
     try:
-        partitions = [TopicPartition(REQUESTS, number) for number in consumer.list_topics(REQUESTS, timeout=30).topics[REQUESTS].partitions]
-        ends = [consumer.get_watermark_offsets(partition, timeout=30)[1] for partition in partitions]
+        partitions = [
+            TopicPartition(REQUESTS, number) for number in consumer.list_topics(REQUESTS, timeout=PATIENCE_S).topics[REQUESTS].partitions
+        ]
+        ends = [consumer.get_watermark_offsets(partition, timeout=PATIENCE_S)[1] for partition in partitions]
         for partition, end in zip(partitions, ends, strict=True):
             partition.offset = end
         consumer.commit(offsets=partitions, asynchronous=False)
@@ -96,26 +95,17 @@ def counters(settings: Settings, job_id: str, name: str) -> dict[str, int]:
 
 def python_workers(settings: Settings) -> set[int]:
     """The process ids of the TaskManager's Python workers."""
-    state = RuntimeState.read(settings)
-    assert state is not None
-    manager = psutil.Process(next(each.pid for each in state.services if each.name == "flink-taskmanager"))
+    manager = process_of(settings, "flink-taskmanager")
     return {child.pid for child in manager.children(recursive=True) if "pyflink.fn_execution.beam.beam_boot" in " ".join(child.cmdline())}
 
 
 def ask(settings: Settings, path: str) -> Any:
-    with urlopen(f"{settings.flink_url}{path}", timeout=30) as answer:
+    with urlopen(f"{settings.flink_url}{path}", timeout=PATIENCE_S) as answer:
         return json.load(answer)
 
 
 def message_at(settings: Settings, topic: str, partition: int, offset: int) -> Message:
     return next(message for message in messages(settings, topic) if (message.partition(), message.offset()) == (partition, offset))
-
-
-def wait_until(reached: Callable[[], bool], what: Callable[[], str]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.25)
 
 
 def predictions(found: Sequence[Message]) -> list[dict[str, Any]]:
@@ -135,6 +125,25 @@ def headers_of(message: Message) -> dict[str, str]:
 
 def kill(settings: Settings, service: str) -> None:
     """End one of the runtime's processes without a warning; its supervisor replaces it."""
+    process_of(settings, service).kill()
+
+
+@contextmanager
+def suspended(settings: Settings, service: str) -> Iterator[None]:
+    """Let one of the runtime's processes, and all that it has started, do nothing in the block."""
+    first = process_of(settings, service)
+    held = [first, *first.children(recursive=True)]
+    try:
+        for process in held:
+            process.suspend()
+        yield
+    finally:
+        for process in held:
+            process.resume()
+
+
+def process_of(settings: Settings, service: str) -> psutil.Process:
+    """The one of the runtime's processes that is this service."""
     state = RuntimeState.read(settings)
     assert state is not None
-    os.kill(next(each.pid for each in state.services if each.name == service), signal.SIGKILL)
+    return psutil.Process(next(each.pid for each in state.services if each.name == service))

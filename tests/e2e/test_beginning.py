@@ -16,6 +16,7 @@ from jobs import beginning, topics
 from jobs.beginning import Beginning
 from tests import shop
 from tests.shop import NOON
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.e2e
 
@@ -45,7 +46,7 @@ def test_what_is_archived_of_another_topic_of_the_name_does_not_count(
         for partition, records in ((0, RECORDS), (1, RECORDS + 1)):
             for number in range(records):
                 producer.produce(source.topic, b"{}", partition=partition, timestamp=NOON + number)
-        assert producer.flush(30) == 0
+        assert producer.flush(PATIENCE_S) == 0
     folder = tmp_path / "archive" / source.name
     folder.mkdir(parents=True)
     columns = {

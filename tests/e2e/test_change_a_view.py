@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,10 +33,10 @@ from schemas.record import SchemaSet
 from tests import shop
 from tests.e2e.command_line import tidemark
 from tests.shop import MINUTE, NOON
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE_S = 180.0
 HALF_MS, SPAN_MS = 22 * MINUTE, 45 * MINUTE
 OLD, NEW = "change_user_clicks", "change_user_clicks_v2"
 CHANGED = f"""
@@ -165,7 +164,8 @@ def test_a_changed_view_takes_the_place_of_the_old_one(river: River) -> None:
     river.tidemark("bootstrap", NEW)
     views = river.plan.views
     eventually(
-        lambda: all(not each.different for each in [*compare(river.client, views[OLD], views[NEW], project="tidemark", points=8)][-1])
+        "the same values in both",
+        lambda: all(not each.different for each in [*compare(river.client, views[OLD], views[NEW], project="tidemark", points=8)][-1]),
     )
     said = river.tidemark("shadow", OLD, NEW, "--points", "8")
     assert "✓ equal: 48 values" in said
@@ -190,10 +190,3 @@ def test_a_changed_view_takes_the_place_of_the_old_one(river: River) -> None:
     assert hashes
     assert not any(field in client.hgetall(key) for key in hashes)  # type: ignore[operator]
     assert f"view {OLD}:" not in river.tidemark("plan", code=1)
-
-
-def eventually(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)

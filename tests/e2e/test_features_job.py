@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import signal
 from collections import Counter, defaultdict
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +13,7 @@ from fastavro import parse_schema
 
 from features.compiler.plan import WRITTEN, PartialKind, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
-from infra import flink, runtime
+from infra import flink
 from infra.settings import Settings
 from jobs.read import messages as read
 from tests.e2e.readings import naive, stream
@@ -26,7 +23,6 @@ from tests.e2e.readings.run import (
     archived,
     closings,
     ends,
-    eventually,
     generated,
     last_boundary,
     milliseconds,
@@ -34,15 +30,14 @@ from tests.e2e.readings.run import (
     prepared,
     values,
     wait_for_the_end,
+    wait_for_time,
 )
 from tests.e2e.readings.stream import PARTITIONS, Reading
+from tests.e2e.scoring import kill
 from tests.naive_entries import entries, latest
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
-
-
-def has_closings(run: Run, view: ViewPlan) -> bool:
-    return len(closings(run, view.name)) > 3
 
 
 def letters(run: Run, topic: str, source: str, *, restarted: bool) -> dict[tuple[int, int], tuple[dict[str, str], Any]]:
@@ -204,13 +199,12 @@ def test_a_killed_worker_costs_nothing(settings: Settings, tmp_path: Path, trust
     try:
         for name, messages in streams.items():
             stream.publish(own.kafka_servers, plan.sources[name].topic, messages[: COUNT // 2])
-        for view in plan.views.values():
-            eventually(f"closings of {view.name}", partial(has_closings, run, view))
+        wait_for_time(run, COUNT // 2)
         before = cluster.job(job).checkpoint
         eventually("a checkpoint that holds closed tiles", lambda: cluster.job(job).checkpoint not in (None, before))
         for name, messages in streams.items():
             stream.publish(own.kafka_servers, plan.sources[name].topic, messages[COUNT // 2 : COUNT * 3 // 4])
-        os.kill(worker(own), signal.SIGKILL)
+        kill(own, "flink-taskmanager")
         for name, messages in streams.items():
             streams[name] = [*messages, *map(dataclasses.replace, final)]
             stream.publish(own.kafka_servers, plan.sources[name].topic, streams[name][COUNT * 3 // 4 :])
@@ -219,10 +213,3 @@ def test_a_killed_worker_costs_nothing(settings: Settings, tmp_path: Path, trust
         assert_exact(run, restarted=True)
     finally:
         cluster.cancel(job)
-
-
-def worker(settings: Settings) -> int:
-    """The process of Flink's TaskManager."""
-    state = runtime.running(settings)
-    assert state is not None
-    return next(service.pid for service in state.services if service.name == "flink-taskmanager")

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from infra.java import java_environment
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.e2e
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def plan() -> str:
     command = [sys.executable, "-m", "tests.e2e.explain_features"]
-    done = subprocess.run(command, env=os.environ | java_environment(), capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(command, env=os.environ | java_environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -17,8 +17,10 @@ from jobs.read import messages as read
 from schemas.record import SchemaSet
 from schemas.wire import Encoder, marker
 from tests.e2e.readings import stream
-from tests.e2e.readings.run import FOLDER, Run, closings, eventually, last_boundary, prepared, tile_records
+from tests.e2e.readings.run import FOLDER, Run, closings, last_boundary, prepared, tile_records
 from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, START_MS
+from tests.e2e.scoring import suspended
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -39,12 +41,14 @@ def test_a_burst_after_silence_is_counted_whole(settings: Settings, tmp_path: Pa
     job = flink.submit("jobs.features", [source.name], name=f"features-{prefix}", settings=own)
     try:
         ahead_ms = START_MS + 10 * MINUTE_MS
-        publish(run, source.topic, [(0, START_MS), (1, ahead_ms)])
+        send(run, source.topic, readings([(0, START_MS), (1, ahead_ms)]))
         boundary_ms = (ahead_ms - LATENESS_MS + 1) // view.tile_ms * view.tile_ms
         eventually("time goes on although one partition fell silent early", lambda: boundary_ms in dict(closings(run, view.name)))
 
         begin_ms = START_MS + 60 * MINUTE_MS
-        publish(run, source.topic, [(number % PARTITIONS, begin_ms + number * STEP_MS) for number in range(BURST)])
+        burst = readings([(number % PARTITIONS, begin_ms + number * STEP_MS) for number in range(BURST)])
+        with suspended(own, "flink-taskmanager"):  # all of the burst is there before any of it is read, however slowly it is sent
+            send(run, source.topic, burst)
         publish_markers(run, source.topic)
         eventually("the last closing", partial(closed, run, view))
         assert read_count(run, source.late_topic) == read_count(run, source.dead_letter_topic) == 0
@@ -53,23 +57,28 @@ def test_a_burst_after_silence_is_counted_whole(settings: Settings, tmp_path: Pa
         flink.Cluster(own.flink_url).cancel(job)
 
 
-def publish(run: Run, topic: str, records: list[tuple[int, int]]) -> None:
-    """Readings with these partitions and event times, all valid and with a meter."""
+def readings(records: list[tuple[int, int]]) -> list[tuple[int, bytes]]:
+    """Partition and body of readings with these partitions and event times, all valid and with a meter."""
     dice = random.Random(len(records))
-    producer = Producer({"bootstrap.servers": run.settings.kafka_servers, "enable.idempotence": True})
     encoder = Encoder(SchemaSet.load(FOLDER / "schemas").current("reading"))
-    for number, (partition, time_ms) in enumerate(records):
-        reading = stream.fresh(dice, f"r{number}", time_ms) | {"meter": f"m{number % 12}", "event_time": time_ms, "valid": True}
-        producer.produce(topic, encoder.encode(reading), partition=partition)
+    own = [{"meter": f"m{number % 12}", "event_time": time_ms, "valid": True} for number, (_, time_ms) in enumerate(records)]
+    told = [stream.fresh(dice, f"r{number}", reading["event_time"]) | reading for number, reading in enumerate(own)]
+    return [(partition, encoder.encode(reading)) for (partition, _), reading in zip(records, told, strict=True)]
+
+
+def send(run: Run, topic: str, bodies: list[tuple[int, bytes]]) -> None:
+    producer = Producer({"bootstrap.servers": run.settings.kafka_servers, "enable.idempotence": True})
+    for partition, body in bodies:
+        producer.produce(topic, body, partition=partition)
         producer.poll(0)
-    assert producer.flush(60) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def publish_markers(run: Run, topic: str) -> None:
     producer = Producer({"bootstrap.servers": run.settings.kafka_servers})
     for partition in range(PARTITIONS):
         producer.produce(topic, marker(run.end_ms, final=True), partition=partition)
-    assert producer.flush(60) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def closed(run: Run, view: ViewPlan) -> bool:

@@ -38,9 +38,9 @@ from tests.e2e.scoring import (
     predictions,
     python_workers,
     wait_for_messages,
-    wait_until,
 )
 from tests.shop import NOON
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.large, pytest.mark.timeout(1_800)]
 
@@ -86,7 +86,7 @@ def test_64_shards_with_room_for_16_answer_every_request(runtime_settings: Setti
             loads = sum(counters(own, job_id, "shard_loads").values())
             return loads >= SHARDS
 
-        wait_until(told, lambda: f"{loads} shard loads")
+        eventually(lambda: f"{loads} shard loads", told)
     print(f"{USERS:,} requests, {len(answered):,} answered, by {len(set(answered['shard'].to_pylist()))} shards, {loads} loads")
     assert set(answered["shard"].to_pylist()) == set(range(SHARDS))
     assert loads > SHARDS, "all of them had room"
@@ -164,7 +164,7 @@ def asked(settings: Settings, shards: ShardMap | None) -> pa.Table:
 
 def whole_bytes(model: Path) -> int:
     """What a process holds more once it has loaded the whole model and used it."""
-    done = subprocess.run([sys.executable, "-m", __name__, str(model)], capture_output=True, text=True, check=True, timeout=600)
+    done = subprocess.run([sys.executable, "-m", __name__, str(model)], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     return int(done.stdout)
 
 

@@ -9,8 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
@@ -37,10 +36,10 @@ from schemas.record import SchemaSet
 from tests import shop
 from tests.e2e.command_line import tidemark
 from tests.shop import MINUTE, NOON
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE_S = 180.0
 SPAN_MS = 20 * MINUTE
 
 
@@ -66,12 +65,6 @@ class River:
         [row] = table.to_pylist()
         return dict(row)
 
-    def wait_until(self, ready: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not ready():
-            assert time.monotonic() < deadline, otherwise
-            time.sleep(0.2)
-
     def publish(self, source: str, rows: list[dict[str, Any]], *, end: bool) -> None:
         target = self.plan.sources[source]
         schema = SchemaSet.load(self.settings.schemas or shop.SCHEMAS).current(target.schema)
@@ -84,10 +77,8 @@ class River:
                 publisher.marker(EndMarker.of(self.plan, target, newest_ms=NOON + SPAN_MS - 1).marker_ms, final=True)
 
     def wait_for_predictions(self, count: int) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while len(list(messages(self.settings.kafka_servers, self.plan.services["proof_buy"].predictions_topic))) < count:
-            assert time.monotonic() < deadline, f"not {count} predictions within {PATIENCE_S:g} s"
-            time.sleep(0.3)
+        topic = self.plan.services["proof_buy"].predictions_topic
+        eventually(f"{count} predictions", lambda: len(list(messages(self.settings.kafka_servers, topic))) >= count)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +164,7 @@ def test_a_stream_is_proven_and_a_doubled_event_is_found(river: River) -> None:
         publisher.send(doubled, timestamp_ms=start + MINUTE, key="ann")
     ask = offers("x", 1)[0] | {"event_time": start + MINUTE + user.delay_ms}
     others = sum(click["user"] == "ann" and start - 4 * MINUTE <= click["event_time"] < start for click in clicks())
-    river.wait_until(lambda: river.read(ask)["clicks_5m"] == others + len(own) + 1, "the tile did not reach the store")
+    eventually("the tile in the store", lambda: river.read(ask)["clicks_5m"] == others + len(own) + 1)
     river.publish("proof_offers", offers("b", 12), end=False)
     river.wait_for_predictions(132)
 
@@ -203,7 +194,7 @@ def test_a_correction_makes_online_what_is_known(river: River) -> None:
     before = river.read(asked)["clicks_5m"]
     around = ("--from", str(NOON), "--until", str(asked["event_time"] + 1))
     tidemark(river.settings, "correct", user.name)
-    river.wait_until(lambda: river.read(asked)["clicks_5m"] == before + 1, "the corrected tile did not reach the store")
+    eventually("the corrected tile in the store", lambda: river.read(asked)["clicks_5m"] == before + 1)
     river.publish("proof_offers", [asked], end=False)
     river.wait_for_predictions(133)
 
@@ -227,7 +218,7 @@ def test_history_ahead_of_the_stream_is_there_at_once(river: River) -> None:
     before = river.read(asked)
     tidemark(river.settings, "bootstrap", "--events", str(history))
     whole = {name: before[name] + sum(row["event_time"] >= NOON - 4 * MINUTE for row in rows) for name in counts}
-    river.wait_until(lambda: {name: river.read(asked)[name] for name in counts} == whole, "the tiles of history did not reach the store")
+    eventually("the tiles of history in the store", lambda: {name: river.read(asked)[name] for name in counts} == whole)
     river.publish("proof_offers", [asked], end=False)
     river.wait_for_predictions(134)
 
@@ -263,7 +254,7 @@ def test_a_mistake_is_one_clear_line(river: River) -> None:
     ):
         command = [str(Path(sys.executable).parent / "tidemark"), "parity", *arguments, "--out", str(river.folder / "refused")]
         done = subprocess.run(
-            command, env=os.environ | river.settings.environment(), capture_output=True, text=True, timeout=120, check=False
+            command, env=os.environ | river.settings.environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
         assert (done.returncode, done.stderr.strip()) == (code, line)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -28,28 +30,42 @@ from jobs import generations
 from jobs.frontier import wait_for
 from tests import shop
 from tests.e2e.command_line import tidemark
-from tests.e2e.scoring import kill, produce, wait_until
+from tests.e2e.scoring import kill, produce
 from tests.shop import MINUTE, NOON
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE_S = 120.0
 USERS = ("ann", "bob", "zoe")
 
 
 @dataclass(kw_only=True)
 class Stream:
-    """A features job in small: a tile for every user and a closing, minute by minute, on and on; some are corrected later."""
+    """A features job in small: a tile for every user and a closing, minute by minute, on and on; some are corrected later.
+
+    No faster than the store takes it in: two generations that both lag would never be seen to be equal.
+    """
 
     settings: Settings
     view: ViewPlan
     tiles: dict[tuple[str, int], float] = field(default_factory=dict)  # (user, tile start) → the amount of its one click
     minutes: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
+    running: Future[None] | None = None
 
-    def run(self) -> None:
+    def start(self, beside: ThreadPoolExecutor, frontier: Callable[[], int | None]) -> None:
+        self.running = beside.submit(self._run, frontier)
+
+    def _run(self, frontier: Callable[[], int | None]) -> None:
         while not self.ended.wait(0.2):
             self.step()
+            eventually("the tiles are served", lambda: self.ended.is_set() or (frontier() or 0) >= self.closed_ms)
+
+    def end(self) -> None:
+        """Return when the last step has been done."""
+        self.ended.set()
+        if self.running is not None:
+            self.running.result()
 
     def step(self) -> None:
         start = NOON + self.minutes * MINUTE
@@ -136,18 +152,17 @@ def river(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     plan = load(own.definitions, own.schemas)
     stream = Stream(settings=own, view=plan.views["again_user_clicks"])
     river = River(settings=own, plan=plan, stream=stream)
-    running = threading.Thread(target=stream.run)
+    beside = ThreadPoolExecutor(1)
     try:
         river.tidemark("submit", "materialize", "--fresh")
         for _ in range(200):
             stream.step()
         produce(own, FRONTIER_TOPIC, [shop.closing("again_shelf_clicks", NOON, 0)], key="again_shelf_clicks")
-        running.start()
+        stream.start(beside, river.frontier)
         yield river
     finally:
         stream.ended.set()
-        if running.is_alive():
-            running.join()
+        beside.shutdown()
         cluster = flink.Cluster(own.flink_url)
         for job in cluster.jobs():
             if job.name.startswith("materialize") and job.state not in flink.ENDED:
@@ -160,21 +175,23 @@ def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a
     stream, service = river.stream, river.plan.services["again_buy"]
     wait_for(lambda: {"": river.frontier()}, NOON + 200 * MINUTE, timeout_s=PATIENCE_S)
     before = serving.served(river.client)
-    serves, faults = threading.Event(), list[object]()
+    ended, answers = threading.Event(), list[list[dict[str, Any]]]()
     asked = [(user, NOON + 100 * MINUTE) for user in USERS]
     expected = [river.expected(*each) for each in asked]
 
     def requests() -> None:
         reader = OnlineReader(service, river.client)
-        while not serves.is_set():
-            got = river.read(reader, asked)
-            if got != expected:
-                faults.append(got)
-            time.sleep(0.01)
+        while not ended.wait(0.01):
+            answers.append(river.read(reader, asked))
 
-    asking = threading.Thread(target=requests)
-    asking.start()
-    try:
+    def answered(more: int) -> None:
+        """Wait until so many more were: the last of them was asked after this call."""
+        wanted = len(answers) + more
+        eventually(f"{wanted} answers", lambda: len(answers) >= wanted or asking.done())
+
+    with ThreadPoolExecutor(1) as beside, ended_with(ended):
+        asking = beside.submit(requests)
+        answered(2)
         said = river.tidemark("rebuild")
         assert "✓ equal" in said
         assert serving.served(river.client) == before
@@ -194,17 +211,25 @@ def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a
         assert serving.served(river.client) == Serving(number=before.number + 1, generation=2)
         assert "materialize" not in river.running()
         wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
-    finally:
-        serves.set()
-        asking.join()
-    assert not faults
+        answered(2)
+    asking.result()
+    assert [answer for answer in answers if answer != expected] == []
     assert river.projects() == {project_of(2)}
 
-    stream.ended.set()
+    stream.end()
     wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
     reader = OnlineReader(service, river.client)
     asked = [(user, NOON + minute * MINUTE) for minute in range(5, stream.minutes - 10) for user in USERS]
     assert river.read(reader, asked) == [river.expected(*each) for each in asked]
+
+
+@contextmanager
+def ended_with(event: threading.Event) -> Iterator[None]:
+    """Set at the end of the block, however that comes."""
+    try:
+        yield
+    finally:
+        event.set()
 
 
 def plant(river: River, amount: float) -> None:
@@ -231,24 +256,28 @@ def test_a_resumed_job_goes_on_with_the_generation_that_is_served(river: River) 
 
 def test_of_two_kept_generations_either_is_served_though_the_worker_of_both_was_killed(river: River) -> None:
     stream, service = river.stream, river.plan.services["again_buy"]
-    said, cluster = list[str](), flink.Cluster(river.settings.flink_url)
+    cluster = flink.Cluster(river.settings.flink_url)
+
+    def restarted(name: str) -> bool:
+        job = cluster.running(name)
+        return job is not None and job.restarts > 0
 
     def filled() -> bool:
         job = cluster.running("materialize-g3")
         return job is not None and job.checkpoint is not None  # before it runs, its submission would fail, as it says
 
-    rebuilding = threading.Thread(target=lambda: said.append(river.tidemark("rebuild")))
-    rebuilding.start()
-    try:
-        wait_until(filled, lambda: f"running: {river.running()}")
+    with ThreadPoolExecutor(1) as beside:
+        rebuilding = beside.submit(river.tidemark, "rebuild")
+        eventually(lambda: f"running: {river.running()}", lambda: filled() or rebuilding.done())
         kill(river.settings, "flink-taskmanager")
-    finally:
-        rebuilding.join()
-    assert "✓ equal" in said[0]
+        rebuilt = rebuilding.result()
+    assert "✓ equal" in rebuilt
+    for name in ("materialize-g2", "materialize-g3"):
+        eventually(f"{name} was restarted", partial(restarted, name))
 
     def served_and_right(generation: int) -> None:
         assert serving.served(river.client).generation == generation
-        assert {"materialize-g2", "materialize-g3"} <= river.running()
+        eventually("both run", lambda: {"materialize-g2", "materialize-g3"} <= river.running())
         for _ in range(7):
             stream.step()
         wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)

@@ -32,7 +32,6 @@ from schemas.wire import marker
 from tests import shop
 from tests.e2e.scoring import (
     BUY,
-    PATIENCE_S,
     PREDICTIONS,
     REQUESTS,
     ask,
@@ -48,9 +47,9 @@ from tests.e2e.scoring import (
     produce,
     python_workers,
     wait_for_messages,
-    wait_until,
 )
 from tests.shop import MINUTE, NOON
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -218,7 +217,7 @@ def test_a_subtask_holds_the_shards_of_its_partitions_alone(settings: Settings, 
             loads.update(counters(settings, job_id, "shard_loads"))
             return sum(loads.values()) >= 16
 
-        wait_until(told, lambda: f"shard loads {loads}")
+        eventually(lambda: f"shard loads {loads}", told)
         batches = counters(settings, job_id, "batches")
     answered = {row["request_id"]: row["shard"] for row in predictions(of_run)}
     expected = shards.route(pa.table({"user": list(users.values())})).tolist()
@@ -278,9 +277,9 @@ def test_nothing_is_lost_when_processes_are_killed(settings: Settings, store: Fr
         def answered() -> int:
             return len({message.key() for message in answers()})
 
-        wait_until(lambda: answered() == len(ids), lambda: f"{answered()} of {len(ids)} answered")
+        eventually(lambda: f"{answered()} of {len(ids)} answered", lambda: answered() == len(ids))
         cluster = flink.Cluster(settings.flink_url)
-        wait_until(lambda: cluster.job(job_id).restarts > 0, lambda: "the job was never restarted, so nothing was shown")
+        eventually("the restart is told; without one nothing was shown", lambda: cluster.job(job_id).restarts > 0)
     rows = answers()
     counts = Counter((message.key() or b"").decode() for message in rows)
     assert sorted(counts) == ids

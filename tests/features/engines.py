@@ -1,6 +1,6 @@
-"""Runs SQL expressions over rows in one engine, in a process of its own: `python -m tests.features.engines flink|spark JOB.json`.
+"""Runs SQL expressions over rows in one engine, in a process of its own: `python -m tests.features.engines flink|spark JOB.json…`.
 
-The job file holds `rows` (JSON lines by path), `columns` (name → type) and `expressions` (SQL); the values of all rows are printed as JSON,
+A job file holds `rows` (JSON lines by path), `columns` (name → type) and `expressions` (SQL); the values of all rows are printed as JSON,
 doubles by `float.hex`.
 """
 
@@ -21,7 +21,7 @@ def flink(rows: str, columns: dict[str, DataType], expressions: list[str]) -> It
     """One list of values for each expression."""
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
-    environment = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
+    environment = TableEnvironment.create(EnvironmentSettings.in_batch_mode())  # its Java is started once
     for name, value in {"table.local-time-zone": "UTC", "parallelism.default": "1"}.items():
         environment.get_config().set(name, value)
     fields = ", ".join(f"`{name}` {_stored(type_).flink}" for name, type_ in columns.items())
@@ -64,12 +64,15 @@ def _batches(expressions: list[str]) -> Iterator[list[str]]:
     return (expressions[start : start + BATCH] for start in range(0, len(expressions), BATCH))
 
 
-def main(engine: str, path: str) -> None:
-    """Run one job."""
-    job = json.loads(Path(path).read_text())
-    columns = {name: DataType(type_) for name, type_ in job["columns"].items()}
-    values = {"flink": flink, "spark": spark}[engine](job["rows"], columns, job["expressions"])
-    Path(f"{path}.out").write_text(json.dumps([[value.hex() if isinstance(value, float) else value for value in row] for row in values]))
+def main(engine: str, *paths: str) -> None:
+    """Run jobs, one after the other."""
+    for path in paths:
+        job = json.loads(Path(path).read_text())
+        columns = {name: DataType(type_) for name, type_ in job["columns"].items()}
+        values = {"flink": flink, "spark": spark}[engine](job["rows"], columns, job["expressions"])
+        Path(f"{path}.out").write_text(
+            json.dumps([[value.hex() if isinstance(value, float) else value for value in row] for row in values])
+        )
 
 
 if __name__ == "__main__":

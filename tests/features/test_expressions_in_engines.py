@@ -7,6 +7,8 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,7 @@ EDGES: list[Row] = [
 ]
 
 
+@functools.cache
 def drawn() -> tuple[list[tuple[Naive, Expression]], list[Row]]:
     """The same expressions and rows at every run."""
     pairs = {naive.text: (naive, parse(naive.text, COLUMNS, frozenset(COLUMNS), "trap")) for naive in TRAPS}
@@ -106,39 +109,50 @@ def drawn() -> tuple[list[tuple[Naive, Expression]], list[Row]]:
     return list(pairs.values()), data[:60]
 
 
-@pytest.mark.timeout(420)
-@pytest.mark.parametrize("engine", ["flink", "spark"])
-def test_an_engine_computes_what_plain_python_does(engine: Any, tmp_path: Path) -> None:
+# Buckets at and around every power of two, where a logarithm's last bit could decide; the hash of any text.
+POWERS = [2.0**exponent for exponent in range(-1022, 1024)]
+DOUBLES = [
+    *POWERS,
+    *(math.nextafter(power, 0) for power in POWERS),
+    *(power * (1 + 1 / 64) for power in POWERS[::16]),
+    *(0.0, 5e-324, -3.0, -0.1, 0.1, 1e9, math.nextafter(math.inf, 0)),
+]
+STRINGS = ["", "a", "é", "\U0001f6eb", "a,b", "\\s,", *(f"w{number}" for number in range(400))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """What an engine says: of the drawn expressions, and of sub-keys. Its Java is started once for both."""
+
+    drawn: list[list[Any]]
+    sub_keys: list[list[Any]]
+
+
+@pytest.fixture(scope="module", params=["flink", "spark"])
+def computed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Computed:
+    engine, folder = request.param, tmp_path_factory.mktemp("engine")
     pairs, data = drawn()
-    lines = tmp_path / "rows.json"
-    lines.write_text("".join(json.dumps({"row": index, **row}) + "\n" for index, row in enumerate(data)))
-    job = tmp_path / "job.json"
-    job.write_text(json.dumps({"rows": str(lines), "columns": COLUMNS, "expressions": [expression.sql(engine) for _, expression in pairs]}))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.features.engines", engine, str(job)], env=QUICK_TO_START, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    results = json.loads(Path(f"{job}.out").read_text())
-    assert len(results) == len(pairs) > EXAMPLES / 3
-    different = [
-        (expression.text, row, found, naive.of(row))
-        for (naive, expression), values in zip(pairs, results, strict=True)
-        for row, found in zip(data, values, strict=True)
-        if comparable(found) != comparable(naive.of(row))
+    numbered = [dict.fromkeys(COLUMNS) | {"x": value} for value in DOUBLES] + [dict.fromkeys(COLUMNS) | {"s": string} for string in STRINGS]
+    jobs = [
+        job(folder / "drawn.json", data, [expression.sql(engine) for _, expression in pairs]),
+        job(folder / "sub_keys.json", numbered, sub_keys(engine)),
     ]
-    assert not different, f"{len(different)} values differ, e.g. {different[:3]}"
+    command = [sys.executable, "-m", "tests.features.engines", engine, *map(str, jobs)]
+    done = subprocess.run(command, env=QUICK_TO_START, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    drawn_values, sub_key_values = (json.loads(Path(f"{path}.out").read_text()) for path in jobs)
+    return Computed(drawn=drawn_values, sub_keys=sub_key_values)
 
 
-@pytest.mark.parametrize("engine", ["flink", "spark"])
-def test_an_engine_finds_the_sub_keys_that_exact_arithmetic_finds(engine: Any, tmp_path: Path) -> None:
-    """Buckets at and around every power of two, where a logarithm's last bit could decide; the hash of any text."""
-    powers = [2.0**exponent for exponent in range(-1022, 1024)]
-    values = [*powers, *(math.nextafter(power, 0) for power in powers), *(power * (1 + 1 / 64) for power in powers[::16]), 0.0, 5e-324]
-    values += [-3.0, -0.1, 0.1, 1e9, math.nextafter(math.inf, 0)]
-    strings = ["", "a", "é", "\U0001f6eb", "a,b", "\\s,", *(f"w{number}" for number in range(400))]
-    data = [dict.fromkeys(COLUMNS) | {"x": value} for value in values] + [dict.fromkeys(COLUMNS) | {"s": string} for string in strings]
-    lines = tmp_path / "rows.json"
+def job(path: Path, data: Sequence[Mapping[str, Any]], expressions: list[str]) -> Path:
+    lines = path.with_suffix(".rows")
     lines.write_text("".join(json.dumps({"row": index, **row}) + "\n" for index, row in enumerate(data)))
+    path.write_text(json.dumps({"rows": str(lines), "columns": COLUMNS, "expressions": expressions}))
+    return path
+
+
+def sub_keys(engine: Any) -> list[str]:
+    """Bucket, register, text and rank."""
 
     def partial(kind: PartialKind, name: str) -> Partial:
         input_ = parse(name, COLUMNS, frozenset(COLUMNS), "sub-key")
@@ -147,17 +161,26 @@ def test_an_engine_finds_the_sub_keys_that_exact_arithmetic_finds(engine: Any, t
     partials = [partial(PartialKind.BUCKETS, "x"), partial(PartialKind.REGISTERS, "s"), partial(PartialKind.TALLY, "s")]
     expressions = [maps.sub_key(each, maps.sub_key_source(each, engine), engine) for each in partials]
     rank = maps.number(partials[1], maps.sub_key_source(partials[1], engine), engine)
-    expressions.append(f"CAST({rank.removeprefix('MAX')} AS BIGINT)")
-    job = tmp_path / "job.json"
-    job.write_text(json.dumps({"rows": str(lines), "columns": COLUMNS, "expressions": expressions}))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.features.engines", engine, str(job)], env=QUICK_TO_START, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    buckets, registers, texts, ranks = json.loads(Path(f"{job}.out").read_text())
-    assert buckets[: len(values)] == [bucket(value, 64) for value in values]
-    assert list(zip(registers, ranks, strict=True))[len(values) :] == [hashed(string) for string in strings]
-    assert texts[len(values) :] == [escaped(string) for string in strings]
+    return [*expressions, f"CAST({rank.removeprefix('MAX')} AS BIGINT)"]
+
+
+def test_an_engine_computes_what_plain_python_does(computed: Computed) -> None:
+    pairs, data = drawn()
+    assert len(computed.drawn) == len(pairs) > EXAMPLES / 3
+    different = [
+        (expression.text, row, found, naive.of(row))
+        for (naive, expression), values in zip(pairs, computed.drawn, strict=True)
+        for row, found in zip(data, values, strict=True)
+        if comparable(found) != comparable(naive.of(row))
+    ]
+    assert not different, f"{len(different)} values differ, e.g. {different[:3]}"
+
+
+def test_an_engine_finds_the_sub_keys_that_exact_arithmetic_finds(computed: Computed) -> None:
+    buckets, registers, texts, ranks = computed.sub_keys
+    assert buckets[: len(DOUBLES)] == [bucket(value, 64) for value in DOUBLES]
+    assert list(zip(registers, ranks, strict=True))[len(DOUBLES) :] == [hashed(string) for string in STRINGS]
+    assert texts[len(DOUBLES) :] == [escaped(string) for string in STRINGS]
 
 
 def comparable(value: Any) -> Any:

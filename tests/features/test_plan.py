@@ -120,7 +120,7 @@ aggregations = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(aggregations, min_size=1, max_size=6), aggregations)
 def test_adding_a_feature_never_renames_anothers_columns(tmp_path: Path, before: list[str], added: str) -> None:
     old, new = view(tmp_path, *before), view(tmp_path, added, *before)

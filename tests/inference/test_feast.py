@@ -20,10 +20,10 @@ from inference.online.layout import EntityKeys, frontier_fields, frontier_key, i
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
 from schemas.errors import ServiceError
-from tests.inference.conftest import free_port
 from tests.inference.example import BY_KEY, BY_ZONE, PLAN, SERVICE, VIEWS, ZONES, requests_of, tiles_of
 from tests.kernel.example import DELAY_MS, TILE_MS
 from tests.kernel.test_kernel_is_the_oracle import event, values
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Feast's own
 
@@ -119,7 +119,7 @@ print(store.get_online_features(features=["words:words_last_word_3h"], entity_ro
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert run.stdout.strip() == "['z']", run.stderr
 
@@ -188,11 +188,11 @@ def test_a_redis_url_in_feasts_notation() -> None:
     assert connection_string("rediss://me:x@host") == "host:6379,username=me,password=x,ssl=true"
 
 
-def test_an_unreachable_server_is_one_clear_line(client: Client, valkey: str, tmp_path: Path) -> None:
-    registry(PLAN, redis=f"127.0.0.1:{free_port()}", folder=tmp_path, project="tidemark")
+def test_an_unreachable_server_is_one_clear_line(client: Client, nobody: str, tmp_path: Path) -> None:
+    registry(PLAN, redis=nobody, folder=tmp_path, project="tidemark")
     with pytest.raises(ServiceError, match="does not serve"):  # it is asked which generation is served
-        registry(PLAN, redis=f"127.0.0.1:{free_port()}", folder=tmp_path)
+        registry(PLAN, redis=nobody, folder=tmp_path)
     with pytest.raises(ServiceError, match="does not serve"):
         from inference.online.connection import connect
 
-        TileWriter(BY_KEY, connect(f"127.0.0.1:{free_port()}")).close(0, 0)
+        TileWriter(BY_KEY, connect(nobody)).close(0, 0)

@@ -15,7 +15,6 @@ from inference.online.frontier import Frontiers
 from inference.online.layout import frontier_fields, frontier_key
 from inference.online.store import TileWriter
 from schemas.errors import ServiceError
-from tests.inference.conftest import free_port
 from tests.inference.example import BY_KEY, one_tile_of_each
 
 VIEW = "departures"
@@ -73,7 +72,7 @@ def test_very_many_tiles_of_one_end(client: Client) -> None:
     assert frontiers.stored(VIEW, {TILE_MS: keys}) == TILE_MS
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_in_any_interleaving_it_is_never_ahead_of_the_tiles_and_ends_at_the_last_closing(
     client: Client, counts: list[int], random: random.Random
@@ -144,6 +143,6 @@ def test_the_published_frontier_never_goes_back(client: Client) -> None:
     assert client.hget(key, field) is not None
 
 
-def test_an_unreachable_server_is_one_clear_line() -> None:
+def test_an_unreachable_server_is_one_clear_line(nobody: str) -> None:
     with pytest.raises(ServiceError, match=r"redis 127\.0\.0\.1:\d+: does not serve: .*tidemark up"):
-        Frontiers(connect(f"127.0.0.1:{free_port()}")).read([VIEW])
+        Frontiers(connect(nobody)).read([VIEW])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+import queue
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from features.compiler.plan import ViewPlan
@@ -22,6 +24,7 @@ from schemas.errors import DataError
 from tests.inference.example import BY_KEY, SERVICE, VIEWS, WORDS, requests_of, rows_table, tiles_of
 from tests.kernel.example import DELAY_MS, TILE_MS
 from tests.kernel.test_kernel_is_the_oracle import event
+from tests.waiting import PATIENCE_S
 
 ONE, TWO = project_of(1), project_of(2)
 SLACK_MS = 10**9
@@ -29,9 +32,13 @@ SLACK_MS = 10**9
 
 def fill(client: Client, project: str, *, events: list[dict[str, Any]], closed: int = 3, views: tuple[ViewPlan, ...] = VIEWS) -> None:
     """Tiles of the events, and everything closed up to a number of tiles."""
-    for view in views:
+    write(client, project, [(view, tiles_of(view, events)) for view in views], closed=closed)
+
+
+def write(client: Client, project: str, tiles: Sequence[tuple[ViewPlan, pa.Table]], *, closed: int = 3) -> None:
+    for view, rows in tiles:
         writer = TileWriter(view, client, project=project, slack_ms=SLACK_MS)
-        writer.write(tiles_of(view, events))
+        writer.write(rows)
         for number in range(1, closed + 1):
             writer.close(number * TILE_MS, 0)
 
@@ -64,36 +71,36 @@ def test_a_generation_is_a_feast_project() -> None:
 
 
 def test_a_batch_is_of_one_generation_while_they_are_switched_and_removed(client: Client, valkey: str) -> None:
-    """Generation 1 says one, 2 says two; each is removed as soon as the other is served, and filled again before it is."""
+    """Generation 1 says one, 2 says two; each is removed as soon as the other is served, and filled again once a batch of the other was read."""
     fill(client, ONE, events=of_all(1))
-    reader, ended = OnlineReader(SERVICE, connect(valkey)), threading.Event()
+    reader, seen = OnlineReader(SERVICE, connect(valkey)), queue.SimpleQueue[int | None]()
     requests = requests_of([(f"k{entity}", 2 * TILE_MS + DELAY_MS) for entity in range(20)])
-    switches = []
+    tiles = {number: [(view, tiles_of(view, of_all(number))) for view in VIEWS] for number in (1, 2)}
 
-    def switch() -> None:
+    def switch() -> Serving:
         mine, record = connect(valkey), Serving()
-        while not ended.is_set():
+        for _ in range(8):
             other = 3 - record.generation
-            fill(mine, project_of(other), events=of_all(other))
+            write(mine, project_of(other), tiles[other])
             before, record = record, record.next(other)
             assert serve(mine, record)
             generations.remove(mine, before.project)
-            switches.append(other)
+            while (generation := seen.get(timeout=PATIENCE_S)) != other:
+                assert generation is not None, "the reader has failed"
+        return record
 
-    switching = threading.Thread(target=switch)
-    switching.start()
-    seen: set[int | None] = set()
-    try:
-        while len(switches) < 15:
-            served_now = reader.read(requests).table
-            sums = served_now.column("by_key_sum_i_3h").to_pylist()
-            assert set(sums) in ({1}, {2}), sums
-            assert not any(served_now.column("stale").to_pylist())
-            seen |= set(sums)
-    finally:
-        ended.set()
-        switching.join()
-    assert seen == {1, 2}
+    with ThreadPoolExecutor(1) as beside:
+        switching = beside.submit(switch)
+        try:
+            while not switching.done():  # at least once after each switch, and as often as it goes while the next is prepared and made
+                served_now = reader.read(requests).table
+                sums = served_now.column("by_key_sum_i_3h").to_pylist()
+                assert set(sums) in ({1}, {2}), sums
+                assert not any(served_now.column("stale").to_pylist())
+                seen.put(sums[0])
+        finally:
+            seen.put(None)
+    assert switching.result() == Serving(number=8, generation=1)
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])

@@ -39,6 +39,7 @@ from tests.inference.example import SERVICE, ZONES, requests_of, rows_table
 from tests.kernel.example import DELAY_MS, EVER_QUESTIONS, EVER_VIEW, TILE_MS, build_tiles
 from tests.kernel.test_kernel_is_the_oracle import assert_same, event, histories, values
 from tests.oracle import answers
+from tests.waiting import PATIENCE_S
 
 FAR_MS = 10**14 // TILE_MS * TILE_MS
 SLACK_MS = 20 * TILE_MS
@@ -104,7 +105,7 @@ def writer_of(client: Client, view: ViewPlan = NUMBERS, *, frontier: int | None 
     return writer
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(histories(), st.integers(1, 5), st.sampled_from([1, 3, 32]), st.randoms(use_true_random=False))
 def test_whatever_left_the_kept_tiles_still_counts_once_in_any_order(
     client: Client, history: tuple[list[dict[str, Any]], Any], size: int, retire_at: int, random: random.Random
@@ -333,7 +334,7 @@ for first in range(0, len(numbers), 5):
 def test_two_processes_that_merge_the_same_keys_lose_and_double_nothing(client: Client, valkey: str) -> None:
     root = Path(__file__).parents[2]
     racers = [subprocess.Popen([sys.executable, "-c", WRITER, valkey, str(seed)], cwd=root) for seed in (0, 1)]
-    assert [racer.wait(timeout=120) for racer in racers] == [0, 0]
+    assert [racer.wait(timeout=PATIENCE_S) for racer in racers] == [0, 0]
     writer_of(client).write(tiles_of(NUMBERS, [e for key in "ab" for e in numbered([300], key=key)]))
     assert [total(client, 301, key) for key in "ab"] == [(301, False)] * 2
 

@@ -17,7 +17,6 @@ from inference.online.layout import older_fields
 from inference.online.reader import NO_FRONTIER_AGE_MS, OnlineReader, Served
 from inference.online.store import TileWriter
 from schemas.errors import DataError, ServiceError
-from tests.inference.conftest import free_port
 from tests.inference.example import SERVICE, VIEWS, requests_of, tiles_of
 from tests.kernel.example import DELAY_MS, QUESTIONS, TILE_MS
 from tests.kernel.test_kernel_is_the_oracle import assert_same, event, expected_of, histories, values
@@ -47,7 +46,7 @@ def check(served: Served, events: Sequence[dict[str, Any]], rows: Sequence[tuple
                     assert_same(question, columns[f"{view.name}_{question.name}"][number], expected[question.name], inputs)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(histories())
 def test_requests_at_many_times_are_each_served_as_of_their_own(
     client: Client, history: tuple[list[dict[str, Any]], list[tuple[str, int]]]
@@ -194,9 +193,9 @@ def test_a_request_without_a_time_is_refused(client: Client) -> None:
         OnlineReader(SERVICE, client).read(requests)
 
 
-def test_an_unreachable_server_is_one_clear_line() -> None:
+def test_an_unreachable_server_is_one_clear_line(nobody: str) -> None:
     with pytest.raises(ServiceError) as refusal:
-        OnlineReader(SERVICE, connect(f"127.0.0.1:{free_port()}")).read(requests_of([("a", 0)]))
+        OnlineReader(SERVICE, connect(nobody)).read(requests_of([("a", 0)]))
     assert "does not serve" in str(refusal.value)
     assert "\n" not in str(refusal.value)
 

@@ -11,6 +11,7 @@ import pytest
 
 from jobs.cli import COMMANDS, available, guarded, main, run
 from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
+from tests.waiting import PATIENCE_S
 
 _HEAVY = ("feast", "pyflink", "pyspark", "confluent_kafka", "pandas", "lightgbm")
 
@@ -19,7 +20,7 @@ def tidemark(*arguments: str, home: Path, **environ: str) -> subprocess.Complete
     """Run the command line as a user does."""
     command = [sys.executable, "-m", "jobs.cli", *arguments]
     environment = os.environ | {"TIDEMARK_HOME": str(home)} | environ
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def without_heavy_imports(*arguments: str) -> list[str]:

@@ -25,17 +25,19 @@ from features.compiler.plan import Plan
 from infra import flink, flink_cluster, runtime
 from infra.liveness import COLLECTORS
 from infra.runtime import RuntimeState
-from infra.service import LOOPBACK, Ports, marked
+from infra.service import LOOPBACK, marked
 from infra.settings import Settings
 from jobs import topics
 from schemas.errors import DataError, ServiceError
 from tests import shop
 from tests.infra.test_cli import tidemark
-from tests.infra.test_service import eventually
+from tests.infra.test_java import installation
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
 
 _JOB = "tests.infra.counting_job"
+PATIENT = {"TIDEMARK_CHECKPOINT_INTERVAL": "1s", "TIDEMARK_START_TIMEOUT": f"{PATIENCE_S:.0f}s", "TIDEMARK_COMPILER": "quick"}
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +69,11 @@ def hasty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def up(home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    return tidemark("up", "--detach", home=home, TIDEMARK_CHECKPOINT_INTERVAL="1s", **environ)
+    return tidemark("up", "--detach", home=home, **PATIENT, **environ)
 
 
 def settings_of(home: Path) -> Settings:
-    return Settings.load(environ={"TIDEMARK_HOME": str(home), "TIDEMARK_CHECKPOINT_INTERVAL": "1s"}, folder=home)
+    return Settings.load(environ={"TIDEMARK_HOME": str(home)} | PATIENT, folder=home)
 
 
 def state_of(home: Path) -> RuntimeState:
@@ -220,7 +222,7 @@ def test_the_broker_takes_what_only_the_gate_may_refuse(home: Path) -> None:
     sent = [(bytes(2 << 20), 0), (b"", 0), (None, 0), (b"x", in_2100), (b"y", 1)]
     for value, timestamp in sent:
         producer.produce(topic, value=value, timestamp=timestamp, on_delivery=_must_arrive)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     received = _read(servers, topic, len(sent))
     assert [value for value, _ in received] == [value for value, _ in sent]
     assert received[3][1] == in_2100
@@ -244,7 +246,7 @@ def _read(servers: str, topic: str, count: int) -> list[tuple[bytes | None, int]
     )
     try:
         consumer.subscribe([topic])
-        messages = consumer.consume(count, timeout=30)
+        messages = consumer.consume(count, timeout=PATIENCE_S)
         for message in messages:
             if message.error():
                 raise KafkaException(message.error())
@@ -264,22 +266,20 @@ def test_a_job_resumes_from_its_newest_checkpoint_wherever_it_was_ended(home: Pa
     first = flink.submit(_JOB, [], name="counting", settings=settings)
     with pytest.raises(ServiceError, match=r"job counting is running already \(id [0-9a-f]{32}\); end it with `tidemark cancel counting`"):
         flink.submit(_JOB, [], name="counting", settings=settings)
-    assert eventually(lambda: max(_numbers(home), default=0) > 30, within_s=60)
-    assert eventually(lambda: _completed(cluster, first) > 0, within_s=60)
+    eventually("it counts", lambda: max(_numbers(home), default=0) > 30)
+    eventually("a checkpoint", lambda: _completed(cluster, first) > 0)
 
     os.kill(pid_of(home, "flink-taskmanager"), signal.SIGKILL)
-    assert eventually(lambda: cluster.job(first).tasks == (1, 1) and cluster.job(first).restarts > 0, within_s=90), (
-        "there is another TaskManager"
-    )
+    eventually("another TaskManager", lambda: cluster.job(first).tasks == (1, 1) and cluster.job(first).restarts > 0)
     resumed = _completed(cluster, first)
-    assert eventually(lambda: _completed(cluster, first) > resumed + 1, within_s=60)
+    eventually("checkpoints of the resumed job", lambda: _completed(cluster, first) > resumed + 1)
 
     listed = tidemark("jobs", home=home).stdout
     assert listed.split("counting")[1].split()[:2] == [first, "RUNNING"]
     assert tidemark("cancel", "counting", home=home).returncode == 0
     before = _numbers(home)
     second = flink.submit(_JOB, [], name="counting", settings=settings)
-    assert eventually(lambda: len(_numbers(home)) > len(before), within_s=60)
+    eventually("it counts again", lambda: len(_numbers(home)) > len(before))
     assert 30 < _numbers(home)[len(before)] <= max(before) + 3, "it goes on where the checkpoint was, and does not start at 1"
     cluster.cancel(second)
     assert cluster.running("counting") is None
@@ -310,12 +310,12 @@ def test_a_supervisor_that_is_killed_takes_all_with_it_and_the_data_stays(home: 
     topics.create(servers, [topic], partitions=1, replication=1)
     producer = Producer({"bootstrap.servers": servers, "log_level": 0})
     producer.produce(topic, value=b"kept", on_delivery=_must_arrive)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     flink.submit(_JOB, [], name="orphaned", settings=settings_of(home))
     before = state_of(home)
-    assert eventually(lambda: len(marked(before.mark)) > len(before.services)), "the job has a Python worker"
+    eventually("the job's Python worker", lambda: len(marked(before.mark)) > len(before.services))
     os.kill(before.pid, signal.SIGKILL)
-    assert eventually(lambda: marked(before.mark) == [], within_s=30)
+    eventually("all have ended", lambda: not marked(before.mark))
 
     told = tidemark("status", home=home)
     assert (told.returncode, told.stderr) == (
@@ -323,23 +323,26 @@ def test_a_supervisor_that_is_killed_takes_all_with_it_and_the_data_stays(home: 
         f"tidemark: the runtime in {home} has ended without a goodbye; `tidemark up` cleans up and starts it again\n",
     )
     racing = [_popen("up", "--detach", home=home) for _ in range(2)]
-    printed = [json.loads(process.communicate(timeout=180)[0]) for process in racing]
+    printed = [json.loads(process.communicate(timeout=PATIENCE_S)[0]) for process in racing]
     assert printed[0] == printed[1] == endpoints_of(home)
     assert _read(endpoints_of(home)["kafka"], topic, 1)[0][0] == b"kept"
 
 
 def _popen(*arguments: str, home: Path, **environ: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "jobs.cli", *arguments]
-    return subprocess.Popen(command, env=os.environ | {"TIDEMARK_HOME": str(home)} | environ, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=os.environ | {"TIDEMARK_HOME": str(home)} | PATIENT | environ, stdout=subprocess.PIPE, text=True)
 
 
 def test_down_leaves_no_process(tmp_path: Path) -> None:
-    """Not even those of a runtime that is still starting, or was never there."""
-    starting = _popen("up", "--detach", home=tmp_path)
-    assert eventually(lambda: (tmp_path / "runtime.json").exists(), within_s=60)
+    """Not even those of a runtime that is still starting, or was never there. Here no Java ever gets ready."""
+    java = installation(tmp_path / "jdk", "21", 'MODULES="java.base jdk.incubator.vector"')
+    (java / "bin" / "java").write_text('#!/bin/sh\ncase "$*" in *StorageTool*) exit 0 ;; *) exec sleep 3600 ;; esac\n')
+    starting = _popen("up", "--detach", home=tmp_path, JAVA_HOME=str(java))
+    eventually("it is starting", (tmp_path / "runtime.json").exists)
     mark = state_of(tmp_path).mark
+    assert len(marked(mark)) >= 4
     assert tidemark("down", home=tmp_path).stdout == "ended\n"
-    starting.communicate(timeout=60)
+    starting.communicate(timeout=PATIENCE_S)
     assert starting.returncode == 3
     assert marked(mark) == []
     assert not (tmp_path / "endpoints.json").exists()
@@ -354,8 +357,8 @@ def test_a_runtime_that_is_not_detached_dies_with_the_command(tmp_path: Path) ->
     assert marked(mark)
     foreground.kill()
     foreground.communicate()
-    assert eventually(lambda: marked(mark) == [], within_s=60)
-    assert eventually(lambda: not settings_of(tmp_path).runtime_is_alive)
+    eventually("all have ended", lambda: not marked(mark))
+    eventually("the lock is free", lambda: not settings_of(tmp_path).runtime_is_alive)
 
 
 def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
@@ -390,8 +393,7 @@ def test_a_service_that_does_not_start_is_quoted_with_its_log(tmp_path: Path) ->
     assert runtime.running(settings_of(tmp_path)) is None
 
 
-def test_a_broker_that_is_not_there_is_one_clear_line_in_time(tmp_path: Path) -> None:
-    port = Ports().claim("nobody")
-    settings = Settings.load(environ={"TIDEMARK_KAFKA": f"{LOOPBACK}:{port}"}, folder=tmp_path)
-    with pytest.raises(ServiceError, match=rf"^kafka {LOOPBACK}:{port}: no answer within 8 s"):
+def test_a_broker_that_is_not_there_is_one_clear_line_in_time(tmp_path: Path, nobody: str) -> None:
+    settings = Settings.load(environ={"TIDEMARK_KAFKA": nobody}, folder=tmp_path)
+    with pytest.raises(ServiceError, match=rf"^kafka {nobody}: no answer within 8 s"):
         topics.ensure(settings, Plan())

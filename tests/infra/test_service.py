@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import uuid
 from pathlib import Path
 
 import psutil
@@ -16,6 +16,7 @@ import pytest
 
 from infra.service import LOOPBACK, MARK, Ports, Service, ServiceSpec, marked, sweep
 from schemas.errors import ServiceError
+from tests.waiting import PATIENCE_S, eventually
 
 
 def spec(folder: Path, script: str, **environ: str) -> ServiceSpec:
@@ -32,16 +33,6 @@ def spec(folder: Path, script: str, **environ: str) -> ServiceSpec:
         ready=lambda: False,
         alive=lambda: True,
     )
-
-
-def eventually(holds: Callable[[], bool], *, within_s: float = 10.0) -> bool:
-    """Whether something comes true in time."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_a_fixed_port_that_is_taken_is_named_with_its_setting() -> None:
@@ -68,7 +59,7 @@ def test_a_service_that_ends_while_starting_is_quoted(tmp_path: Path) -> None:
 
 
 def test_a_service_that_was_killed_says_by_what(tmp_path: Path) -> None:
-    service = Service(spec=spec(tmp_path, "import time; time.sleep(60)"))
+    service = Service(spec=spec(tmp_path, "import time; time.sleep(3600)"))
     service.start()
     service.process.kill()
     service.process.wait()
@@ -77,24 +68,24 @@ def test_a_service_that_was_killed_says_by_what(tmp_path: Path) -> None:
 
 
 def test_a_service_that_dies_is_started_again(tmp_path: Path) -> None:
-    service = Service(spec=spec(tmp_path, "import time; time.sleep(60)"))
+    service = Service(spec=spec(tmp_path, "import time; time.sleep(3600)"))
     service.start()
     first = service.process.pid
     service.process.kill()
     service.process.wait()
-    assert eventually(service.revive)
+    eventually("it is started again", service.revive)
     assert service.restarts == 1
     assert service.process.pid != first
     service.stop()
-    service.wait(time.monotonic() + 10)
+    service.wait(time.monotonic() + PATIENCE_S)
 
 
 def test_one_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
     service = Service(
-        spec=spec(tmp_path, "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)")
+        spec=spec(tmp_path, "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(3600)")
     )
     service.start()
-    assert eventually(lambda: "up" in (tmp_path / "thing.out").read_text())
+    eventually("it runs", lambda: "up" in (tmp_path / "thing.out").read_text())
     service.stop()
     service.wait(time.monotonic() + 0.2)
     assert service.process.returncode == -signal.SIGKILL
@@ -104,28 +95,29 @@ def test_one_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
 def test_a_service_dies_with_its_supervisor(tmp_path: Path) -> None:
     parent = (
         "import sys, time; from pathlib import Path; from infra.service import Service; from tests.infra.test_service import spec\n"
-        "service = Service(spec=spec(Path(sys.argv[1]), 'import time; time.sleep(60)')); service.start()\n"
-        "print(service.process.pid, flush=True); time.sleep(60)"
+        "service = Service(spec=spec(Path(sys.argv[1]), 'import time; time.sleep(3600)')); service.start()\n"
+        "print(service.process.pid, flush=True); time.sleep(3600)"
     )
     with subprocess.Popen([sys.executable, "-c", parent, str(tmp_path)], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         child = psutil.Process(int(owner.stdout.readline()))
         owner.kill()
-    assert eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    eventually("it has ended", lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_sweep_kills_what_carries_the_mark_and_nothing_else(tmp_path: Path) -> None:
-    forking = "import subprocess, sys; print('up', flush=True); subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
-    ours = Service(spec=spec(tmp_path, forking, **{MARK: "ours"}))
-    others = Service(spec=spec(tmp_path, "import time; time.sleep(60)", **{MARK: "others"}))
+    forking = "import subprocess, sys; print('up', flush=True); subprocess.run([sys.executable, '-c', 'import time; time.sleep(3600)'])"
+    mine, theirs = uuid.uuid4().hex, uuid.uuid4().hex
+    ours = Service(spec=spec(tmp_path, forking, **{MARK: mine}))
+    others = Service(spec=spec(tmp_path, "import time; time.sleep(3600)", **{MARK: theirs}))
     ours.start()
     others.start()
     try:
-        assert eventually(lambda: len(marked("ours")) == 2), "the child of a child carries the mark too"
-        assert sweep("ours") == 2
-        assert marked("ours") == []
+        eventually("the child of a child runs, and carries the mark too", lambda: len(marked(mine)) == 2)
+        assert sweep(mine) == 2
+        assert marked(mine) == []
         assert others.process.poll() is None
     finally:
-        sweep("others")
+        sweep(theirs)
         ours.process.wait()
         others.process.wait()

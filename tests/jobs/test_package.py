@@ -12,6 +12,7 @@ import pytest
 
 from jobs import package
 from jobs.cli import main
+from tests.waiting import PATIENCE_S
 
 WORKERS_NEED = ("features.offline", "jobs.day_writer", "jobs.topic_reader", "schemas.wire")
 
@@ -45,7 +46,7 @@ assert all(file.startswith({str(archive)!r}) for file in found), found
 assert not any(name.partition(".")[0] in ("pyspark", "pyflink", "feast", "lightgbm") for name in sys.modules), "a worker's start is not for these"
 print(importlib.metadata.version("tidemark"))
 """
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip()
 

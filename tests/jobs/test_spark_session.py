@@ -89,7 +89,6 @@ logging.getLogger().error("somebody else's")
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(300)
 def test_of_a_killed_session_its_end_is_told_alone_and_other_faults_as_ever(tmp_path: Path) -> None:
     environment = os.environ | {"TIDEMARK_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", AFTER_THE_END], env=environment, capture_output=True, text=True, check=True)

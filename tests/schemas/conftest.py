@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from schemas.record import SchemaSet
 from schemas.wire import Decoder
-
-settings.register_profile("shared cores", deadline=None)
-settings.load_profile("shared cores")
 
 TIME = {"type": "long", "logicalType": "timestamp-millis"}
 NOW_MS = 1_790_000_000_000

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import shutil
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,10 +24,10 @@ from schemas.record import SchemaSet
 from schemas.wire import encode, marker
 from tests.e2e.readings import naive, stream
 from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, Message
+from tests.waiting import eventually
 
 FOLDER = Path(__file__).parent
 COUNT = 6_000
-DEADLINE_S = 240.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,15 +51,6 @@ class Run:
 
     def placed(self, source: str) -> dict[tuple[int, int], Message]:
         return {(message.partition, message.offset): message for message in self.streams[source]}
-
-
-def eventually(what: str, ready: Callable[[], Any]) -> Any:
-    """Poll until it is true, then return it."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := ready()):
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S:g} s: {what}"
-        time.sleep(0.3)
-    return found
 
 
 def prepared(settings: Settings, folder: Path, prefix: str, *, trusted: bool = False) -> tuple[Settings, Plan]:
@@ -154,6 +144,20 @@ def wait_for_the_end(run: Run) -> None:
         eventually(f"the last closing of {view.name}", partial(is_closed, run, view))
 
 
+def wait_for_time(run: Run, count: int) -> None:
+    """Wait until event time is as far as so many messages of each stream tell: what is older then is late."""
+    for view in run.plan.views.values():
+        reached: dict[int, int] = {}
+        for message, bound_ms in naive.bounds(run.streams[view.source.name][:count]):
+            reached[message.partition] = bound_ms
+        boundary_ms = (min(reached.values()) + 1) // view.tile_ms * view.tile_ms
+        eventually(f"what is before {boundary_ms} of {view.name} is closed", partial(_closed_up_to, run, view, boundary_ms))
+
+
+def _closed_up_to(run: Run, view: ViewPlan, boundary_ms: int) -> bool:
+    return any(end >= boundary_ms for end, _ in closings(run, view.name))
+
+
 def is_closed(run: Run, view: ViewPlan) -> bool:
     return last_boundary(run, view) in dict(closings(run, view.name))
 
@@ -166,5 +170,4 @@ def archived(run: Run, source: str) -> list[dict[str, Any]]:
         found = ds.dataset(folder, format="parquet", partitioning="hive").to_table().to_pylist() if folder.is_dir() else []
         return found if len(found) >= expected else []
 
-    complete: list[dict[str, Any]] = eventually(f"{expected} rows in {folder}", rows)
-    return complete
+    return eventually(f"{expected} rows in {folder}", rows)

@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 
 from schemas.record import Schema
 from schemas.wire import encode, marker
+from tests.waiting import PATIENCE_S
 
 PARTITIONS = 2
 START_MS = 1_700_000_000_000  # not a multiple of a minute
@@ -129,4 +130,4 @@ def publish(servers: str, topic: str, stream: list[Message]) -> None:
             on_delivery=delivered,
         )
         producer.poll(0)
-    assert producer.flush(60) == 0
+    assert producer.flush(PATIENCE_S) == 0

@@ -21,6 +21,7 @@ from inference.shards.shard_map import PARENT, ShardMap
 from inference.shards.sharded import Sharded
 from schemas.errors import DataError, SettingError
 from tests import shop
+from tests.waiting import PATIENCE_S
 
 BUY = shop.plan().services["buy"]
 SHARDS = 64
@@ -116,7 +117,7 @@ def test_a_shard_counts_no_less_than_lightgbm_holds(tmp_path: Path, leaves: int,
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert 0.4 < float(measured.stdout) / member.memory_bytes < 1
 

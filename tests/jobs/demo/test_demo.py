@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
+from infra.java import QUICK
 from jobs.cli import main
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent.parent.parent
+PATIENT = {"TIDEMARK_COMPILER": "quick", "TIDEMARK_START_TIMEOUT": f"{PATIENCE_S:.0f}s"}
 KEYS = {
     "events",
     "dead_letters",
@@ -37,12 +40,17 @@ KEYS = {
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(900)
 def test_one_day_through_everything(tmp_path: Path) -> None:
     home = tmp_path / "home"
     command = [sys.executable, "-m", "jobs.cli", "demo", "--days", "1", "--train-from", "2013-08-01"]
     done = subprocess.run(
-        command, env=os.environ | {"TIDEMARK_HOME": str(home)}, cwd=tmp_path, capture_output=True, text=True, timeout=880, check=False
+        command,
+        env=os.environ | {"TIDEMARK_HOME": str(home)} | PATIENT,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -75,9 +83,12 @@ def assert_spark_scores_the_same(home: Path, served: pa.Table) -> None:
     """The same requests from the archive, by the same model: bit for bit where the stream's features were not stale."""
     bin_ = Path(sys.executable).parent
     places = ("--events", home / "archive", "--requests", home / "demo/requests.parquet", "--model", home / "demo/model")
-    command = [bin_ / "spark-submit", ROOT / "jobs/predict.py", "flight_delay", *places, "--out", home / "scored"]
+    quick = ("--driver-java-options", " ".join(("-XX:+UseSerialGC", *QUICK)))  # as the command starts it
+    command = [bin_ / "spark-submit", *quick, ROOT / "jobs/predict.py", "flight_delay", *places, "--out", home / "scored"]
     environ = os.environ | {"TIDEMARK_HOME": str(home), "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run([str(word) for word in command], env=environ, cwd=home, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [str(word) for word in command], env=environ, cwd=home, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     scored = pq.read_table(home / "scored")
     assert scored.schema.equals(served.schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -53,16 +53,23 @@ def test_a_failure_names_the_task_its_reason_and_its_log_and_ends_the_others(tmp
     assert _children() <= before
 
 
-def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
-    before = _children()
+def test_an_interrupt_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, running = _children(), set[int]()
     endless = [_task(tmp_path, str(number), "check") for number in range(100)]
+
+    def interrupted(_: float) -> None:
+        monkeypatch.undo()
+        running.update(_children() - before)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(time, "sleep", interrupted)  # as it waits for its first command
     inherited = signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # a shell starts what runs in its background with interrupts ignored
     try:
-        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             run([endless], Settings(home=tmp_path), began=_silent, ended=_silent)
     finally:
         signal.signal(signal.SIGINT, inherited)
+    assert len(running) == 1
     assert _children() <= before
