@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,11 @@ from schemas.wording import span
 
 _POLL_S = 0.05
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_YEARS_MS = (
+    (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1),
+    (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1),
+)
 
 
 def command(
@@ -76,11 +82,11 @@ def instant_ms(text: str) -> int:
     Raises:
         SettingError: It is neither.
     """
-    if text.lstrip("-").isdecimal():
-        return int(text)
     try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
+        if _YEAR.fullmatch(text):
+            raise ValueError(text)  # a day of it is meant, not a moment of January 1970
+        read = _EPOCH + timedelta(milliseconds=int(text)) if text.lstrip("-").isdecimal() else datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
         raise SettingError(f"{text!r} is not a time; allowed: 2013-10-01T12:00Z, 2013-10-01, or milliseconds since the epoch") from None
     return ((read if read.tzinfo else read.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
 
@@ -100,4 +106,6 @@ def show_ms(ms: int | None) -> str:
     """A time as users read it."""
     if ms is None:
         return "nothing yet"
+    if not _YEARS_MS[0] <= ms <= _YEARS_MS[1]:
+        return f"{ms:,} ms since the epoch"  # no calendar has it
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
