@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from inference import first_load
 from inference.scores import Shape
 from inference.shards.trees import by_stages
-from schemas.errors import DataError, SettingError
+from schemas.errors import DataError, ServiceError, SettingError
 from schemas.wording import cause, sentence, span
 
 LOAD_DEADLINE_S = 60.0
@@ -75,6 +76,7 @@ def try_in_a_child(content: bytes, shape: Shape, path: Path, *, deadline_s: floa
 
     Raises:
         DataError: It did, or found a model of another shape, or one whose scores are not finite.
+        ServiceError: It was killed from outside.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     library = libpath._LIB._name  # the very file that this process has loaded; there is no public name for it
@@ -89,6 +91,8 @@ def try_in_a_child(content: bytes, shape: Shape, path: Path, *, deadline_s: floa
         )
     except subprocess.TimeoutExpired:
         raise DataError(f"{path}: not loaded within {span(deadline_s * 1000)}; the file is damaged, or this machine too busy") from None
+    if child.returncode == -signal.SIGKILL:
+        raise ServiceError(f"{path}: the process that loads it first was killed from outside, as happens where memory is short; free some")
     if child.returncode:
         said = child.stderr.decode(errors="replace").strip().splitlines()
         raise DataError(f"{path}: LightGBM cannot load it (exit {child.returncode}): {sentence(said[-1]) if said else 'it said nothing'}")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -29,6 +30,7 @@ _SPECS = Path(__file__).parent / "maven"
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _CONNECTIONS = 6
 _TRIES = 3
+_OF_THIS_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # no proxy or mirror helps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,7 @@ def _fetch(jar: Jar, folder: Path, scratch: Path, settings: Settings) -> None:
         except OSError as fault:  # requests' errors are OSErrors too
             if tries_left:
                 continue
-            if isinstance(fault, PermissionError):
+            if isinstance(fault, PermissionError) or fault.errno in _OF_THIS_MACHINE:
                 raise
             raise ServiceError(
                 f"{jar.file_name}: not fetched: {_reason(fault)}; behind a proxy set HTTPS_PROXY, with a mirror TIDEMARK_MAVEN"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from schemas.errors import ServiceError, SettingError
 from schemas.wording import cause
@@ -29,6 +30,7 @@ _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_00
 _DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d)")
 _BYTES = {"": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _SIZE = re.compile(r"(\d+)\s*(KB|MB|GB|)")
+_LARGEST_PORT = 65_535
 _ADDRESS = re.compile(r"[^\s:,/]+:\d{1,5}(,[^\s:,/]+:\d{1,5})*")
 
 
@@ -95,15 +97,23 @@ def _choice(*allowed: str) -> Callable[[object], str]:
 
 
 def _servers(value: object) -> str:
-    if not isinstance(value, str) or not _ADDRESS.fullmatch(value.strip()):
+    known = isinstance(value, str) and _ADDRESS.fullmatch(value.strip())
+    if not isinstance(value, str) or not known or any(int(server.rpartition(":")[2]) > _LARGEST_PORT for server in value.split(",")):
         raise _WrongValueError("host:port, or several with commas between")
     return value.strip()
 
 
 def _url(*schemes: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
+        expected = _WrongValueError(f"a URL such as {schemes[0]}://host:port")
         if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise _WrongValueError(f"a URL such as {schemes[0]}://host:port")
+            raise expected
+        try:
+            parts = urlsplit(value)
+            if not parts.hostname or parts.port == 0:
+                raise expected
+        except ValueError:  # a port that is none, or half an IPv6 address
+            raise expected from None
         return value.rstrip("/")
 
     return parse
@@ -255,10 +265,12 @@ class Settings:
         try:
             with self.runtime_lock.open("r") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except BlockingIOError:
             return True
+        except OSError as fault:
+            raise SettingError(f"{self.runtime_lock}: cannot be read: {cause(fault)}; set TIDEMARK_HOME to a folder of yours") from None
         return False
 
     @property

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from features.offline import FILE, POSITION, engine_type
 from jobs.python_worker import spare_pandas
-from schemas.event_time import YEAR_1_MS, YEAR_10000_MS
 from schemas.field import Field
 from schemas.parquet import ParquetFile
+from schemas.times import YEAR_1_MS, YEAR_10000_MS
 from schemas.types import DataType
 
 _PLAIN = "/-_.!~*'(),;:$&+=@"

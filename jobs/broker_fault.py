@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -11,6 +12,7 @@ from schemas.times import show_ms
 from schemas.wording import sentence, span
 
 _ASK_S = 1.0
+_WHO = re.compile(r"\b(?:Broker|Local): ")  # of librdkafka's, before what is told
 
 UNREACHABLE = frozenset(
     {
@@ -154,8 +156,7 @@ def _error(fault: KafkaException | KafkaError) -> KafkaError:
 
 
 def _said(error: KafkaError) -> str:
-    text = sentence(error.str() or error.name())
-    return text.removeprefix("Broker: ").removeprefix("Local: ")
+    return _WHO.sub("", sentence(error.str() or error.name()))
 
 
 def _reason(error: KafkaError, servers: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import importlib
 import importlib.metadata
@@ -13,8 +14,8 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from schemas.errors import TidemarkError
-from schemas.wording import near
+from schemas.errors import SettingError, TidemarkError
+from schemas.wording import cause, near
 
 COMMANDS = {
     "up": ("jobs.runtime:up", "Start the embedded runtime, or attach to it"),
@@ -47,6 +48,7 @@ COMMANDS = {
 """Name → (module:function with typer annotations, one line of help). A command is imported only when it is called: Feast alone costs 10 s."""
 
 _INTERRUPTED = 130
+_OF_DISKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,7 +109,8 @@ def guarded(action: Callable[[], int]) -> int:
     """The one place where an error becomes a line on stderr and an exit code; paths below the working directory are told from there."""
     try:
         code = action()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where a shell closed it: `>&-`
+            sys.stdout.flush()
     except TidemarkError as error:
         print("\n".join(f"tidemark: {line}" for line in near(str(error)).splitlines()), file=sys.stderr)
         return error.exit_code
@@ -115,9 +118,23 @@ def guarded(action: Callable[[], int]) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader has gone, as `| head` does: nothing is left to say, not even when Python flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         return 0
+    except OSError as error:  # what no command has foreseen: a disk that is full, a file that somebody else may read
+        if error.filename is None and error.errno not in _OF_DISKS:
+            raise
+        if error.filename is None:
+            _say_no_more()
+        where = "what was to be written" if error.filename is None else near(str(error.filename))
+        print(f"tidemark: {where}: {cause(error)}", file=sys.stderr)
+        return SettingError.exit_code
     return code
+
+
+def _say_no_more() -> None:
+    """Else Python tells at its end that it could not write the rest."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def available() -> list[str]:

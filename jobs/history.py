@@ -23,10 +23,10 @@ from jobs.arrow_reader import ArrowReader, Piece, pieces
 from jobs.splits import DAY_MS, ROWS_PER_PARTITION
 from schemas import folders
 from schemas.errors import SettingError
-from schemas.event_time import YEAR_1_MS, YEAR_10000_MS, shown
 from schemas.field import Field
 from schemas.parquet import ParquetFile, files_of, parquet_files
 from schemas.record import Schema
+from schemas.times import YEAR_1_MS, YEAR_10000_MS, show_ms
 from schemas.types import DataType
 
 _LARGEST = 1.7976931348623157e308
@@ -268,7 +268,7 @@ def _faults(relation: Relation) -> list[tuple[str, Column]]:
             faults.append((f"{field.name} is not in the years 1 to 9999", _holds(~years)))
         if field.name == source.event_time and source.earliest_ms is not None:
             early = column < F.timestamp_millis(F.lit(source.earliest_ms))
-            faults.append((f"{field.name} is before {shown(source.earliest_ms)}, the source's earliest_event_time", _holds(early)))
+            faults.append((f"{field.name} is before {show_ms(source.earliest_ms)}, the source's earliest_event_time", _holds(early)))
     return faults
 
 

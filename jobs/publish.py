@@ -30,9 +30,10 @@ from jobs.broker_fault import FOLLOWS, broker_fault, described, described_messag
 from jobs.end_marker import EndMarker
 from schemas import parquet
 from schemas.errors import DataError, ServiceError, SettingError
-from schemas.event_time import HINT, plausible_as_seconds, shown
+from schemas.event_time import HINT, plausible_as_seconds
 from schemas.record import SHIPPED, Schema, SchemaSet
 from schemas.table import conform
+from schemas.times import show_ms
 from schemas.wire import Encoder, marker, now_ms
 from schemas.wording import span
 
@@ -326,9 +327,9 @@ def _doubtful(table: pa.Table, source: SourcePlan) -> str | None:
     if source.earliest_ms is None:
         where, then = "in January or February 1970", " Source(earliest_event_time=…) sends such to the dead letters"
     else:
-        where = f"before {shown(source.earliest_ms)}, the earliest_event_time of {source.name}"
+        where = f"before {show_ms(source.earliest_ms)}, the earliest_event_time of {source.name}"
         then = f"{'' if hint else ';'} they go to the dead letters, topic {source.dead_letter_topic}"
-    first = shown(times[doubted].min())
+    first = show_ms(times[doubted].min())
     return f"{int(doubted.sum()):,} of {len(times):,} event times are {where}, the first at {first}{hint}{then}"
 
 

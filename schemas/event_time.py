@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-YEAR_1_MS = -62_135_596_800_000
-YEAR_10000_MS = 253_402_300_800_000
+from schemas.times import show_ms
+
 SECONDS = (100_000_000, 4_102_444_800)
 """Seconds from 1973 until 2100, `[from, to)`: read as milliseconds, times of January and February 1970."""
 
@@ -30,14 +27,6 @@ def finer_unit(time_ms: int) -> str | None:
     return None
 
 
-def shown(ms: int | np.integer[Any]) -> str:
-    """A time for messages: ISO 8601, or the number where no calendar has it."""
-    ms = int(ms)
-    if not YEAR_1_MS <= ms < YEAR_10000_MS:
-        return f"{ms} ms"
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def too_early(field: str, time: str, earliest_ms: int) -> str:
     """Why an event before its source's earliest event time is refused; without its code."""
-    return f"{field} {time} is before {shown(earliest_ms)}, the earliest_event_time of its source"
+    return f"{field} {time} is before {show_ms(earliest_ms)}, the earliest_event_time of its source"

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from schemas.accepted import rule_of, values_of
 from schemas.errors import DataError
-from schemas.event_time import YEAR_1_MS, YEAR_10000_MS
 from schemas.field import Field
 from schemas.record import Schema
+from schemas.times import YEAR_1_MS, YEAR_10000_MS
 from schemas.types import DataType
 
 

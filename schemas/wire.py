@@ -18,11 +18,12 @@ from schemas.avro_columns import Incompatible, Reader, compile_reader
 from schemas.avro_cursor import Column, Rows
 from schemas.envelope import Envelope, within
 from schemas.errors import DefinitionError
-from schemas.event_time import HINT, YEAR_1_MS, YEAR_10000_MS, finer_unit, plausible_as_seconds, shown, too_early
+from schemas.event_time import HINT, finer_unit, plausible_as_seconds, too_early
 from schemas.json_columns import read_json
 from schemas.record import Schema, SchemaSet
 from schemas.registry import Registry, UnknownSchema
 from schemas.single_object import HEADER_BYTES, SINGLE_OBJECT, Encoder, encode, marker, read_object
+from schemas.times import YEAR_1_MS, YEAR_10000_MS, show_ms
 from schemas.types import DataType
 
 __all__ = ["BAD", "MARKER", "NO_TIME", "OK", "SINGLE_OBJECT", "Decoded", "Decoder", "Encoder", "encode", "marker", "read_object"]
@@ -184,7 +185,12 @@ class Decoder:
         if ahead.any():
             reason = f"future: {self._event_time} {{}} is more than {self._max_ahead_ms / 1000:g} s ahead of the clock"
             _fault(
-                faults, ahead, reason + "{}", values, show=shown, then=lambda time: HINT.format(unit) if (unit := finer_unit(time)) else ""
+                faults,
+                ahead,
+                reason + "{}",
+                values,
+                show=show_ms,
+                then=lambda time: HINT.format(unit) if (unit := finer_unit(time)) else "",
             )
 
     def _too_early(self, faults: list[str | None], present: NDArray[np.bool_], values: NDArray[np.int64], earliest_ms: int) -> None:
@@ -192,8 +198,8 @@ class Decoder:
         if early.any():
             reason = f"too-early: {too_early(self._event_time, '{}', earliest_ms)}"
             seconds = plausible_as_seconds(values)
-            _fault(faults, early & seconds, reason + HINT.format("seconds"), values, show=shown)
-            _fault(faults, early, reason, values, show=shown)
+            _fault(faults, early & seconds, reason + HINT.format("seconds"), values, show=show_ms)
+            _fault(faults, early, reason, values, show=show_ms)
 
     def _reader(self, key: bytes | int) -> tuple[Reader, bool] | str | None:
         """How records with this fingerprint or schema id are read (and whether they are markers), why they are refused, or None: as JSON."""

@@ -49,7 +49,8 @@ def refusal(error: Exception, server: str) -> ServiceError:
         error: A RedisError, or an OSError of the connection.
         server: Its address, without credentials.
     """
-    said = sentence(str(error)) or type(error).__name__
+    whole = isinstance(error, redis.ConnectionError)  # redis-py tells where in a first sentence and why in a second
+    said = (" ".join(str(error).split()).removesuffix(".") if whole else sentence(str(error))) or type(error).__name__
     return ServiceError(f"redis {server}: does not serve: {said}; {_meaning(error, str(error))}")
 
 

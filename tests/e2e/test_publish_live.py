@@ -18,7 +18,8 @@ from jobs.read import messages
 from schemas.record import SchemaSet
 from schemas.wire import now_ms
 from tests.e2e.readings import stream
-from tests.e2e.readings.run import FOLDER, Run, closings, eventually, prepared, tile_records
+from tests.e2e.readings.run import FOLDER, Run, closings, prepared, tile_records
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -20,8 +20,9 @@ from jobs.end_marker import EndMarker
 from jobs.publish import Publisher
 from schemas.parquet import parquet_files
 from tests import shop
-from tests.e2e.readings.run import Run, eventually, tile_records
+from tests.e2e.readings.run import Run, tile_records
 from tests.shop import NOON
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -25,8 +25,9 @@ from schemas.parquet import parquet_files
 from schemas.wire import encode
 from tests import shop
 from tests.e2e.command_line import tidemark
-from tests.e2e.readings.run import Run, eventually, tile_records
+from tests.e2e.readings.run import Run, tile_records
 from tests.shop import MINUTE, NOON
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -43,6 +43,7 @@ def _started(folder: Path, port: int) -> Service:
         port_setting="",
         output=log,
         log=log,
+        alive=lambda: None,
         ready=lambda: "Ready to accept connections" in log.read_text(),  # said by it, not by another that listens there
     )
     service = Service(spec=spec)

@@ -23,8 +23,8 @@ from inference.online.frontier import Account, Frontiers, Place
 from inference.online.marks import Began, Marks, Span, spans_of
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
+from infra.service import Ports
 from tests import shop
-from tests.inference.conftest import free_port
 from tests.shop import MINUTE, NOON
 
 PLAN = shop.plan()
@@ -176,7 +176,7 @@ class Server:
     """A Valkey of one's own, with snapshots when asked for."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
-        self.folder, self.port, self.settings = folder, free_port(), settings
+        self.folder, self.port, self.settings = folder, Ports().claim("valkey"), settings
         self.start()
 
     def start(self) -> None:

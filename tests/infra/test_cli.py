@@ -96,3 +96,25 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage: tidemark")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "told"),
+    [
+        (">/dev/full", 2, "tidemark: what was to be written: No space left on device\n"),
+        (">&-", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("command", ["--help", "--version", "check"])
+def test_output_that_cannot_be_written_is_a_line(command: str, redirection: str, code: int, told: str) -> None:
+    done = subprocess.run(f"{sys.executable} -m jobs.cli {command} {redirection}", shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, told)
+
+
+def test_a_file_that_no_command_has_foreseen_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def failing() -> int:
+        (tmp_path / "a" / "b").write_text("")
+        return 0
+
+    assert guarded(failing) == 2
+    assert capsys.readouterr().err == f"tidemark: {tmp_path}/a/b: No such file or directory\n"

@@ -17,7 +17,8 @@ import pytest
 from infra import liveness
 from infra.liveness import Garbage, Liveness
 from infra.service import Ports, Service, exchange
-from tests.infra.test_service import eventually, spec
+from tests.infra.test_service import spec
+from tests.waiting import eventually
 
 _ANSWERING = """
 import socket, sys
@@ -54,7 +55,7 @@ def answering(tmp_path: Path) -> Iterator[Service]:
     service = Service(spec=given, hang_s=1.0)
     service.start()
     try:
-        assert eventually(lambda: service.spec.alive() is True)
+        assert eventually("it answers", lambda: service.spec.alive() is True)
         service.look()
         assert service.trouble is None
         yield service
@@ -71,15 +72,15 @@ def looked(service: Service) -> Service:
 def test_one_that_does_not_answer_is_told_of_then_killed_and_replaced(answering: Service) -> None:
     hanging = answering.process
     os.kill(hanging.pid, signal.SIGSTOP)
-    assert eventually(lambda: looked(answering).trouble is not None)
+    assert eventually("it is told", lambda: looked(answering).trouble is not None)
     assert answering.trouble is not None
     assert answering.trouble.what == "does not answer, its process is stopped"
     assert hanging.poll() is None, "it is told of before it is killed"
-    assert eventually(lambda: looked(answering).process.poll() is not None)
-    assert eventually(answering.revive)
+    assert eventually("it is killed", lambda: looked(answering).process.poll() is not None)
+    assert eventually("it is started again", answering.revive)
     assert (answering.restarts, answering.process.pid != hanging.pid) == (1, True)
     assert answering.replaced_for == "does not answer, its process is stopped for 1 s"
-    assert eventually(lambda: answering.spec.alive() is True)
+    assert eventually("it answers", lambda: answering.spec.alive() is True)
     answering.look()
     assert answering.trouble is None
 
@@ -87,9 +88,9 @@ def test_one_that_does_not_answer_is_told_of_then_killed_and_replaced(answering:
 def test_one_that_goes_on_in_time_is_left_alone(answering: Service) -> None:
     process = answering.process
     os.kill(process.pid, signal.SIGSTOP)
-    assert eventually(lambda: looked(answering).trouble is not None)
+    assert eventually("it is told", lambda: looked(answering).trouble is not None)
     os.kill(process.pid, signal.SIGCONT)
-    assert eventually(lambda: looked(answering).trouble is None)
+    assert eventually("it is well", lambda: looked(answering).trouble is None)
     assert process.poll() is None
 
 
@@ -98,7 +99,7 @@ def test_one_that_starts_may_take_its_time(tmp_path: Path) -> None:
     service = Service(spec=replace(spec(tmp_path, "import time; time.sleep(600)"), alive=lambda: False), hang_s=0.3)
     service.start()
     try:
-        assert eventually(lambda: (told := looked(service).trouble) is not None and told.counted_s > 0.6)
+        assert eventually("it is told", lambda: (told := looked(service).trouble) is not None and told.counted_s > 0.6)
         service.look()
         assert service.process.poll() is None
     finally:
@@ -138,7 +139,9 @@ def test_one_that_does_nothing_but_collect_garbage_is_in_trouble_though_it_answe
     with subprocess.Popen([sys.executable, "-c", _COLLECTING]) as drowning:
         try:
             watched = Liveness(process=psutil.Process(drowning.pid), alive=lambda: True)
-            assert eventually(lambda: (found := watched.ask()) is not None and found.what == "does little but collect garbage", within_s=60)
+            assert eventually(
+                "it is told", lambda: (found := watched.ask()) is not None and found.what == "does little but collect garbage"
+            )
         finally:
             drowning.kill()
 

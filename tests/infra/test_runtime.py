@@ -165,16 +165,16 @@ def test_all_services_that_hang_at_once_are_told_then_killed_and_replaced(hasty_
     before = {service.name: service.pid for service in state_of(hasty_home).services}
     for pid in before.values():
         os.kill(pid, signal.SIGSTOP)
-    assert eventually(lambda: all(service.trouble for service in state_of(hasty_home).services), within_s=60)
+    assert eventually("all are told", lambda: all(service.trouble for service in state_of(hasty_home).services))
     told = tidemark("status", home=hasty_home)
     assert told.returncode == 3
     assert {
         line.partition(":")[0] for line in told.stdout.splitlines() if "does not answer, its process is stopped" in line
     } == before.keys()
     assert eventually(
-        lambda: all(pid != before[service.name] for service in state_of(hasty_home).services for pid in [service.pid]), within_s=90
+        "all are replaced", lambda: all(pid != before[service.name] for service in state_of(hasty_home).services for pid in [service.pid])
     )
-    assert eventually(lambda: not any(service.trouble for service in state_of(hasty_home).services), within_s=90)
+    assert eventually("all are well", lambda: not any(service.trouble for service in state_of(hasty_home).services))
     told = tidemark("status", home=hasty_home)
     assert re.findall(
         r"^([\w-]+) .*started again 1× \(last: does not answer, its process is stopped for \d+ s\)", told.stdout, re.MULTILINE

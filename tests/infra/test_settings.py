@@ -43,6 +43,12 @@ def test_a_child_process_gets_the_same_settings(tmp_path: Path) -> None:
         ("MAX_RECORD", "1 parsec", "a size above 0"),
         ("KAFKA", "localhost", "host:port"),
         ("REDIS", "localhost:6379", "a URL such as redis://host:port"),
+        ("REDIS", "redis://", "a URL such as redis://host:port"),
+        ("REDIS", "redis://h:99999", "a URL such as redis://host:port"),
+        ("REDIS", "redis://h:port", "a URL such as redis://host:port"),
+        ("REGISTRY", "http://", "a URL such as http://host:port"),
+        ("FLINK", "http://[::1", "a URL such as http://host:port"),
+        ("KAFKA", "a:9092,b:99999", "host:port, or several with commas between"),
         ("FLINK", "localhost:8081", "a URL such as http://host:port"),
         ("DELIVERY", "twice", "at_least_once or exactly_once"),
         ("COMPILER", "slow", "full or quick"),
@@ -87,3 +93,17 @@ def test_the_endpoints_of_a_dead_runtime_are_not_used(tmp_path: Path) -> None:
     settings.runtime_lock.touch()
     with pytest.raises(ServiceError, match="has ended without a goodbye"):
         _ = settings.kafka_servers
+
+
+@pytest.mark.parametrize("content", ["{}", "not json", "[]", '{"kafka": 3}'])
+def test_a_home_that_is_none_is_told_not_raised(tmp_path: Path, content: str) -> None:
+    (tmp_path / "file").write_text("")
+    settings = Settings.load(environ={"TIDEMARK_HOME": str(tmp_path / "file")}, folder=tmp_path)
+    assert not settings.runtime_is_alive
+    with pytest.raises(ServiceError, match="no embedded runtime in"):
+        _ = settings.flink_url
+    settings = Settings.load(environ={}, folder=tmp_path)
+    settings.home.mkdir()
+    settings.endpoints_file.write_text(content)
+    with pytest.raises(ServiceError, match=r"^flink: (no embedded runtime in .*; start it|.*endpoints.json is damaged; `tidemark down`)"):
+        _ = settings.flink_url

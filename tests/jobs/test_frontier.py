@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from inference.online.frontier import Completeness
 from jobs.cli import main
-from jobs.frontier import wait_for
+from jobs.frontier import _table, wait_for
 from schemas.errors import ServiceError, SettingError
 from schemas.times import instant_ms
 from tests import shop
@@ -27,7 +28,7 @@ def test_a_time_is_read(text: str, expected: int) -> None:
     assert instant_ms(text) == expected
 
 
-@pytest.mark.parametrize("text", ["soon", "", "2013-13-01", "12:00"])
+@pytest.mark.parametrize("text", ["soon", "", "2013-13-01", "12:00", "99999999999999999999", "--1", "2013"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match="is not a time; allowed: "):
         instant_ms(text)
@@ -44,6 +45,14 @@ def test_a_frontier_that_does_not_come_is_named() -> None:
         ServiceError, match=r"not at 1970-01-01T00:00:00.006Z after 100 ms: b is at nothing yet, c is at 1970-01-01T00:00:00.005Z"
     ):
         wait_for(lambda: {"a": 7, "b": None, "c": 5}, 6, timeout_s=0.1)
+
+
+def test_a_frontier_ahead_of_the_clock_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.frontier.now_ms", lambda: 1_000_000)
+    table = _table(
+        {name: Completeness(frontier_ms=ms, since_ms=None) for name, ms in (("ahead", 1_034_000), ("behind", 910_000), ("none", None))}
+    )
+    assert list(table.columns[3].cells) == ["34 s ahead of it", "1 min 30 s", ""]
 
 
 def test_an_unknown_view_is_one_clear_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
