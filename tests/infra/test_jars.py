@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import http.server
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -101,3 +103,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, locked_thing: 
     (tmp_path / "file").touch()
     with pytest.raises(SettingError, match=r"file/kafka: cannot keep Java libraries there: Not a directory; set TIDEMARK_JARS"):
         jars.classpath("kafka", Settings(jars=tmp_path / "file"))
+
+
+def test_a_full_disk_is_not_told_as_a_repository_that_does_not_answer(
+    tmp_path: Path, mirror: tuple[Path, str], locked_thing: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = mirror
+    (folder / _PATH).write_bytes(locked_thing)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("infra.jars.shutil.copyfile", full)
+    with pytest.raises(SettingError, match=r"kafka: cannot keep Java libraries there: No space left on device"):
+        jars.classpath("kafka", Settings(jars=tmp_path / "jars", maven=url))
