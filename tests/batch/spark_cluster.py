@@ -88,7 +88,7 @@ def _daemon(folder: Path, kind: str, name: str, port: int, *options: str) -> Ser
         output=folder / f"{name}.log",
         log=folder / f"{name}.log",
         ready=lambda: True,
-        alive=lambda: None,
+        alive=lambda: True,
     )
     service = Service(spec=spec)
     service.start()
