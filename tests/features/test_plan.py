@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import shutil
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from features.aggregations import Aggregation
 from features.catalog import load
 from features.compiler.plan import Finish, PartialKind, Plan, ViewPlan, describe_service
 from features.durations import milliseconds, show
+from schemas.envelope import Envelope
 from schemas.types import DataType
 from tests.kernel.example import QUESTIONS
 
@@ -223,3 +225,10 @@ def test_every_word_of_the_vocabulary_is_in_the_tests_view_and_in_the_kernels() 
     assert {question.aggregation for question in QUESTIONS} == words
     kinds, finishes = {partial.kind for partial in view.partials}, {feature.finish for feature in view.features}
     assert (kinds, finishes) == (set(PartialKind), set(Finish))
+
+
+def test_which_events_count_is_part_of_the_meaning(every: Plan) -> None:
+    view, service = every.views["user_spending"], every.services["buy"]
+    for change in ({"earliest_ms": 0}, {"envelope": Envelope.DEBEZIUM}):
+        assert replace(view, source=replace(view.source, **change)).fingerprint != view.fingerprint
+        assert replace(service, request=replace(service.request, **change)).fingerprint != service.fingerprint

@@ -128,3 +128,21 @@ def test_no_gate_is_called_and_one_clock_tells_the_time() -> None:
         assert "gate_events" not in query
         assert query.count("`clock_events`(") == 1
     assert "_body" not in flink_gate.checked_columns(source, reading)
+
+
+def test_a_trusted_source_holds_its_earliest_event_time_as_well() -> None:
+    reading = flink_gate.reading(replace(SOURCE, trusted=True, earliest_ms=1_356_998_400_000), EVENT)
+    assert "AND `event_time` >= 1356998400000 THEN 0 ELSE 2 END" in reading.kind
+    assert "`event_time` >= 1356998400000 THEN `event_time` END" in reading.told_ms  # such a time moves no watermark
+    assert "' ms is before 2013-01-01T00:00:00.000Z, the earliest_event_time of its source'" in reading.reason
+    unlimited = flink_gate.reading(replace(SOURCE, trusted=True), EVENT)
+    assert ">=" not in unlimited.kind + unlimited.told_ms and unlimited.reason.startswith("'schema: ")
+
+
+@pytest.mark.parametrize("logical", ["timestamp-micros", "timestamp-nanos", "time-micros"])
+def test_what_flink_would_read_in_another_unit_cannot_be_trusted(tmp_path: Path, logical: str) -> None:
+    (fault,) = trusted.faults(schema_of(tmp_path, {"type": "long", "logicalType": logical}))
+    assert fault.startswith(f'field "f0" is of type {logical}, ')
+    assert (
+        trusted.faults(schema_of(tmp_path, {"type": "long", "logicalType": "of-somebody"}, {"type": "string", "logicalType": "uuid"})) == []
+    )

@@ -132,3 +132,44 @@ def test_a_trusted_topic_takes_no_marker(
     assert line == (
         'tidemark: publish: source "departures" is trusted, so its topic holds records alone and no --marker; a later record closes the last tiles'
     )
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        (
+            "",
+            "2 of 3 event times are in January or February 1970, the first at 1970-01-16T23:30:00.000Z; were seconds given where milliseconds are "
+            "declared? Source(earliest_event_time=…) sends such to the dead letters",
+        ),
+        (
+            "earliest_event_time=datetime(2013, 1, 1, tzinfo=UTC),",
+            "2 of 3 event times are before 2013-01-01T00:00:00.000Z, the earliest_event_time of departures, the first at 1970-01-16T23:30:00.000Z; "
+            "were seconds given where milliseconds are declared? they go to the dead letters, topic departures.dlq",
+        ),
+        ("earliest_event_time=datetime(1970, 1, 1, tzinfo=UTC),", None),
+    ],
+)
+def test_times_that_are_doubtful_are_told_once_before_they_are_published(
+    capsys: pytest.CaptureFixture[str],
+    departures: Path,
+    closed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    declared: str,
+    said: str | None,
+) -> None:
+    table = pq.read_table(departures)
+    times = pa.array([1_380_600_000, 1_380_600_000_000, 1_380_600_001], pa.int64()).cast(table.schema.field("event_time").type)
+    pq.write_table(pa.concat_tables([table] * 3).set_column(1, table.schema.field("event_time"), times), departures)
+    definitions = tmp_path / "declared"
+    shutil.copytree(Path(features.definitions.__file__).parent, definitions, ignore=shutil.ignore_patterns("__pycache__"))
+    sources = definitions / "sources.py"
+    text = sources.read_text().replace('schema="departure",', f'schema="departure", {declared}')
+    sources.write_text(text.replace("from datetime import timedelta", "from datetime import UTC, datetime, timedelta"))
+    monkeypatch.setenv("TIDEMARK_DEFINITIONS", str(definitions))
+    monkeypatch.setenv("TIDEMARK_KAFKA", closed)
+    monkeypatch.setattr("jobs.topics._ANSWER_S", 0.5)  # only to wait less
+    assert main(["publish", "departures", str(departures)]) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "event times" in line] == ([] if said is None else [f"publish: {departures}: {said}"])

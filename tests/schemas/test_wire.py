@@ -12,7 +12,7 @@ import pytest
 
 from schemas.errors import DataError, DefinitionError
 from schemas.record import Schema, SchemaSet
-from schemas.wire import BAD, MARKER, OK, Decoder, Encoder, encode, marker, read_object
+from schemas.wire import BAD, MARKER, NO_TIME, OK, Decoder, Encoder, encode, marker, read_object
 from tests.schemas.conftest import NOW_MS
 
 YEAR_2100_MS = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -262,6 +262,36 @@ def test_other_timestamps_may_be_in_the_future(decoder: Decoder, schema: Schema,
 def test_event_of_1970_and_before_is_read(decoder: Decoder, schema: Schema, reading: dict[str, Any], ms: int) -> None:
     """Whether it is late is not the decoder's to say."""
     assert row(decoder, encode(schema, reading | {"event_time": ms}))["event_time"] == ms
+
+
+@pytest.mark.parametrize(
+    ("ms", "hint"),
+    [
+        (1_380_600_000, "; were seconds given where milliseconds are declared?"),
+        (0, ""),
+        (-1, ""),
+        (1_356_998_399_999, ""),
+    ],
+)
+def test_event_before_the_earliest_of_its_source_is_refused(
+    make_decoder: Callable[..., Decoder], schema: Schema, reading: dict[str, Any], ms: int, hint: str
+) -> None:
+    earliest = make_decoder(earliest_ms=1_356_998_400_000)
+    bodies = [encode(schema, reading | {"event_time": ms}), b'{"sensor": "a", "count": 1, "value": 1, "event_time": %d}' % ms]
+    good = [encode(schema, reading | {"event_time": 1_356_998_400_000, "seen": 0})]
+    decoded = earliest.decode([*bodies, *good])
+    time = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    why = f"too-early: event_time {time} is before 2013-01-01T00:00:00.000Z, the earliest_event_time of its source{hint}"
+    assert decoded.reasons == [why, why, None]
+    assert decoded.time_ms.tolist() == [NO_TIME, NO_TIME, 1_356_998_400_000]
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1_000, "microseconds"), (1_000_000, "nanoseconds")])
+def test_finer_units_than_milliseconds_are_asked_for(
+    decoder: Decoder, schema: Schema, reading: dict[str, Any], factor: int, unit: str
+) -> None:
+    body = encode(schema, reading | {"event_time": 1_380_600_000_000 * factor})
+    assert reason(decoder, body).endswith(f"ahead of the clock; were {unit} given where milliseconds are declared?")
 
 
 def test_event_before_the_year_1_is_refused(decoder: Decoder, schema: Schema, reading: dict[str, Any]) -> None:
