@@ -6,7 +6,6 @@ import dataclasses
 import random
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -62,11 +61,11 @@ def readings(records: list[tuple[int, int]]) -> list[tuple[int, bytes]]:
     """Partition and body of readings with these partitions and event times, all valid and with a meter."""
     dice = random.Random(len(records))
     encoder = Encoder(SchemaSet.load(FOLDER / "schemas").current("reading"))
-    own: list[dict[str, Any]] = [
-        {"meter": f"m{number % 12}", "event_time": time_ms, "valid": True} for number, (_, time_ms) in enumerate(records)
-    ]
-    told = [stream.fresh(dice, f"r{number}", reading["event_time"]) | reading for number, reading in enumerate(own)]
-    return [(partition, encoder.encode(reading)) for (partition, _), reading in zip(records, told, strict=True)]
+    told = []
+    for number, (partition, time_ms) in enumerate(records):
+        reading = stream.fresh(dice, f"r{number}", time_ms) | {"meter": f"m{number % 12}", "event_time": time_ms, "valid": True}
+        told.append((partition, encoder.encode(reading)))
+    return told
 
 
 def send(run: Run, topic: str, bodies: list[tuple[int, bytes]]) -> None:

@@ -340,7 +340,7 @@ def test_down_leaves_no_process(tmp_path: Path) -> None:
     starting = _popen("up", "--detach", home=tmp_path, JAVA_HOME=str(java))
     eventually("it is starting", (tmp_path / "runtime.json").exists)
     mark = state_of(tmp_path).mark
-    assert len(marked(mark)) >= 4
+    assert len(marked(mark)) >= 3  # Valkey writes over its environment
     assert tidemark("down", home=tmp_path).stdout == "ended\n"
     starting.communicate(timeout=PATIENCE_S)
     assert starting.returncode == 3
