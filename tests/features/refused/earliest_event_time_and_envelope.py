@@ -3,7 +3,6 @@
 # c: earliest_event_time 2013-01-01 00:00:00.000001+00:00 is not whole milliseconds ({file})
 # d: envelope must be one of connect, debezium, got 'avro' ({file})
 # e: envelope= is of records that the gate decodes; a trusted source holds those of its schema alone ({file})
-# e: trusted: schema "event": field "colour" is of type enum, which Flink's Avro format reads otherwise; a trusted source takes int, long, float, double, boolean, string, timestamp-millis, or [null, one of these] with null first ({file})
 from __future__ import annotations
 
 from datetime import UTC, datetime
