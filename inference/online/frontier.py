@@ -11,7 +11,8 @@ from typing import Any
 
 from features.packing import ALL_TIME
 from inference.online.connection import Client, Script, answering
-from inference.online.layout import FORGETS, frontier_fields, frontier_key, int64_of, since_fields
+from inference.online.layout import FORGETS, INCARNATION, frontier_fields, frontier_key, int64_of, serving_field, since_fields
+from inference.online.serving import KEY
 from schemas.errors import ServiceError
 
 Place = tuple[str, int]
@@ -110,7 +111,8 @@ class Frontiers:
         self._client = client
         self._marks = Script("marks")
         self._prefix = f"tidemark:{project}:"
-        self._keys = [f"{self._prefix}marks", frontier_key(project)]
+        self._keys = [f"{self._prefix}marks", frontier_key(project), KEY]
+        self._serving_field = serving_field(project)
 
     def open(self, places: Sequence[Place] = ()) -> Opened:
         """What the store says of itself and of some partitions, before something is written to it.
@@ -170,7 +172,7 @@ class Frontiers:
         Raises:
             ServiceError: The store does not answer.
         """
-        told: list[Any] = [opened.incarnation, incarnation, len(lost)]
+        told: list[Any] = [opened.incarnation, incarnation, INCARNATION, self._serving_field, len(lost)]
         for place, offset in lost.items():
             told += (_name(place), offset)
         told.append(len(views))
@@ -256,6 +258,11 @@ class Frontiers:
     def _run(self, task: str, *told: Any) -> Any:
         (reply,) = self._marks.run(self._client, [(self._keys, [task, self._prefix, *told])])
         return reply
+
+
+def account_prefix(project: str, view: str) -> str:
+    """Of the keys of a view's account."""
+    return f"tidemark:{project}:{{{view}}}:"
 
 
 def changing(tries: int) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
 from features.compiler.plan import tiles_topic
 from inference.online.connection import Client, answering
-from inference.online.layout import hash_fields, split_key
+from inference.online.layout import hash_fields, serving_field, split_key
+from inference.online.serving import KEY
 
 _SCANNED = 2_000  # keys that the server looks at for one answer
 _REMOVED = 500  # keys in one UNLINK, which frees them in the background
@@ -44,6 +45,10 @@ def remove(client: Client, project: str, *, removed: Callable[[int], None] = lam
         count += _unlink(client, [entity + project.encode() for entity in batch], removed)
     for keys in _scan(client, f"tidemark:{project}:*"):
         count += _unlink(client, keys, removed)
+    with answering(client):
+        key: Any = KEY
+        field: Any = serving_field(project)
+        client.hdel(key, field)
     return count
 
 

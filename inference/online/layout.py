@@ -82,6 +82,15 @@ def frontier_key(project: str) -> bytes:
     return EntityKeys([Column(name=_DUMMY_KEY, type=DataType.STRING)], project).of([""])
 
 
+INCARNATION = b"tidemark:incarnation"
+"""The hash field, beside the frontiers, of which store this is; `serving_field` says the same in another key."""
+
+
+def serving_field(project: str) -> bytes:
+    """The hash field, beside the record of what is served, of which store a generation is."""
+    return b"incarnation:" + project.encode()
+
+
 def tiles_fields(view: ViewPlan) -> tuple[bytes, bytes]:
     """The hash fields of a view's packed tiles and of their timestamp."""
     return hash_fields(TILES.format(view=view.name))

@@ -1,6 +1,7 @@
 -- What a generation of the store knows of itself: its marks, the accounts that move the frontiers of its views, and what readers see of both.
 -- One script, so that no mark claims more than lies beside it: what a batch has written counts only if the store is still the one that it was written to.
--- KEYS: 1 the marks (hash), 2 the hash of Feast's dummy entity, where frontiers and `since` are published.
+-- KEYS: 1 the marks (hash), 2 the hash of Feast's dummy entity, where frontiers and `since` are published, 3 the hash of what is served. Both say which
+-- incarnation it is, so that who reads the one first and the other last knows that nothing between was lost.
 -- ARGV: 1 what to do, 2 prefix of the keys of the accounts, then its own.
 --
 -- Marks: incarnation; forgets, where the server may evict keys; server, that was written to last; at:<place>, the offset up to which all records of a partition are accounted for; lost:<place>,
@@ -10,7 +11,7 @@
 --
 -- The account of a view, `<prefix>{<view>}:`: frontier; closings (sorted set of tile ends); announced (how many tiles each closing has, hash);
 -- pending (tile ends that have a pending set, sorted set); pending:<tile end> (set of the entities whose tile is stored).
-local marks, published = KEYS[1], KEYS[2]
+local marks, published, serving = KEYS[1], KEYS[2], KEYS[3]
 local prefix = ARGV[2]
 local NEVER = 'never'
 local NEVER_VALUE = '\32' .. string.rep('\255', 8) .. '\127' -- a ValueProto of the largest int64
@@ -189,11 +190,14 @@ function tasks.account()
   return reached
 end
 
--- A store that begins, or begins anew: the incarnation that it was, and is; places with the offsets up to which their records are lost;
+-- A store that begins, or begins anew: the incarnation that it was, and is; the fields for readers; places with the offsets up to which their records are lost;
 -- views with fields, span and floor; of a view whose floor is given nothing is known, of one without all is. Answers 1, or 0 where somebody else was faster.
 function tasks.begin()
   if take() ~= (redis.call('HGET', marks, 'incarnation') or '') then return 0 end
-  redis.call('HSET', marks, 'incarnation', take(), 'server', server())
+  local incarnation = take()
+  redis.call('HSET', marks, 'incarnation', incarnation, 'server', server())
+  redis.call('HSET', published, take(), incarnation)
+  redis.call('HSET', serving, take(), incarnation)
   for _ = 1, number() do
     local place, offset = take(), take()
     redis.call('HSET', marks, 'lost:' .. place, offset)

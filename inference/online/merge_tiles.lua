@@ -8,7 +8,7 @@
 --         the step in which older ones leave (ms, 0: never); how many tiles past retention are left for the base until it is worth while (0: drop them);
 --         how many more while tiles come again; the revision from which on they do; 1 where the server may have removed the entity, so that nothing
 --         is known of what was before the first tile of a new one,
---       6 records as stored, sorted by start, no start twice.
+--       6 records as stored, sorted by start, no start twice, 7 prefix of the keys of the view's account, as `marks.lua` has it.
 -- Returns 1 when tiles are due, else 0.
 -- Numbers are doubles here: exact for times and revisions below 2^53.
 local field, ts_field, older_field, older_ts_field, incoming = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
@@ -110,10 +110,12 @@ end
 
 local known_end = newest_end
 local _, first = struct.unpack('<I4i8', incoming, 1)
-if forgets == 1 and not stored then kept_from = first end
 body = first >= newest_end and body .. incoming or merged(body, incoming)
 local _, incoming_end = from(incoming, math.huge)
 newest_end = math.max(newest_end, incoming_end)
+if forgets == 1 and not stored then -- it may have been here: with any tile that is accounted for, or waits to be
+  kept_from = math.max(incoming_end, tonumber(redis.call('GET', ARGV[7] .. 'frontier') or kept_from), tonumber(redis.call('ZRANGE', ARGV[7] .. 'pending', -1, -1)[1] or kept_from))
+end
 
 local due = 0
 if retire_at > 0 then

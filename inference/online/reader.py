@@ -14,7 +14,18 @@ from features.kernel import fold_counting
 from features.packing import ALL_TIME, Packed, TileCodec, Unpacked, kept_from_ms
 from features.values import Bools, Int64s, Values
 from inference.online.connection import Client, hmget_many
-from inference.online.layout import FORGETS, EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, since_fields, tiles_fields
+from inference.online.layout import (
+    FORGETS,
+    INCARNATION,
+    EntityKeys,
+    frontier_fields,
+    frontier_key,
+    int64_of,
+    packed_of,
+    serving_field,
+    since_fields,
+    tiles_fields,
+)
 from inference.online.older import all_fields, joined
 from inference.online.serving import FIELD, KEY, Serving
 from inference.uncollected import uncollected
@@ -22,6 +33,8 @@ from schemas.errors import DataError
 from schemas.types import DataType
 
 NO_FRONTIER_AGE_MS = ALL_TIME[1]
+
+_TRIES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +73,7 @@ class OnlineReader:
         self._follows = project is None
         self._record: bytes | None = None
         views = [view.name for view in service.views]
-        self._complete_fields = [*(fields(view)[0] for fields in (frontier_fields, since_fields) for view in views), FORGETS]
+        self._complete_fields = [*(fields(view)[0] for fields in (frontier_fields, since_fields) for view in views), FORGETS, INCARNATION]
         self._codecs = {view.name: TileCodec(view=view) for view in service.views}
         entities: dict[tuple[Column, ...], list[ViewPlan]] = {}
         for view in service.views:
@@ -94,7 +107,7 @@ class OnlineReader:
         owners = [_distinct(requests, keys) for keys, _ in self._entities]
         replies = self._stored([entities for _, entities in owners], older=older) if self.service.views else []
         names = [view.name for view in self.service.views]
-        *said, forgets = replies[0][0] if replies else [None]
+        *said, forgets, _ = replies[0][0] if replies else [None, None]
         frontiers = dict(zip(names, map(int64_of, said[: len(names)]), strict=True))
         sinces = dict(zip(names, map(int64_of, said[len(names) :]), strict=True))
         stale, age = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.int64)
@@ -125,22 +138,27 @@ class OnlineReader:
         """Frontiers and since when they hold, then each entity's packed tiles (of all views, then the older ones of all), all of one generation.
 
         Frontiers are asked first: tiles read after are at least as complete as they say. What is served is asked last: a generation is removed
-        only when another is served, so while the record has not changed all that was read before it was there.
+        only when another is served, so while the record has not changed all that was read before it was there. The same holds for a store that is
+        emptied: while it is the incarnation that it was when the frontiers were read. Where it never is, nothing counts as complete.
         """
-        while True:
+        for _ in range(_TRIES):
             groups = [([self._frontier_key], self._complete_fields)]
             groups += [
                 (keys.of_all(values), all_fields(views) if older else [tiles_fields(view)[0] for view in views])
                 for keys, (_, views), values in zip(self._keys, self._entities, entities, strict=True)
             ]
-            *replies, ((record,),) = hmget_many(self._client, [*groups, ([KEY], [FIELD])])
-            if not self._follows or record == self._record:
+            *replies, ((record, incarnation),) = hmget_many(self._client, [*groups, ([KEY], [FIELD, self._serving_field])])
+            if self._follows and record != self._record:
+                self._read_from(Serving.of(record).project)
+                self._record = record
+            elif incarnation == replies[0][0][-1]:
                 return replies
-            self._read_from(Serving.of(record).project)
-            self._record = record
+        replies[0] = [[None] * len(self._complete_fields)]
+        return replies
 
     def _read_from(self, project: str) -> None:
         self._frontier_key = frontier_key(project)
+        self._serving_field = serving_field(project)
         self._keys = [EntityKeys(keys, project) for keys, _ in self._entities]
 
     def _unpack(self, view: ViewPlan, packed: Sequence[Packed | None], boundary: Int64s) -> tuple[Unpacked, Int64s]:

@@ -18,7 +18,7 @@ from features.retirement import HELD, HELD_MS
 from features.values import Int64s, Values
 from inference.online.bases import RETIRE_AT, Bases
 from inference.online.connection import Client, Script
-from inference.online.frontier import Account, Frontiers, changing
+from inference.online.frontier import Account, Frontiers, account_prefix, changing
 from inference.online.layout import EntityKeys, older_fields, tiles_fields
 from inference.uncollected import uncollected
 from schemas.errors import DataError, ServiceError, SettingError
@@ -74,6 +74,7 @@ class TileWriter:
         self._fields = (*tiles_fields(view), *older_fields(view))
         self._settings = (self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0, *apart(view, slack_ms))
         self._forgets = int(forgets)
+        self._account = account_prefix(project, view.name) if forgets else ""
         refuse_forgetting([view], ttl_ms)
         self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms) if view.has_lifetime else None
 
@@ -127,7 +128,7 @@ class TileWriter:
         records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
         retire = (0, 0, 0) if self._bases is None else (RETIRE_AT, HELD, time.time_ns() // 1_000_000 - HELD_MS)
         alike = (*self._fields, _SETTINGS.pack(*self._settings, *retire, self._forgets))
-        merges = [([key], [*alike, data]) for key, data in _by_key(keys, start, revision, records).items()]
+        merges = [([key], [*alike, data, self._account]) for key, data in _by_key(keys, start, revision, records).items()]
         for first in range(0, len(merges), _PIPELINE):
             part = merges[first : first + _PIPELINE]
             replies = self._merge.run(self._client, part)

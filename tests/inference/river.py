@@ -111,11 +111,11 @@ class Worker:
             marks=Marks(frontiers=frontiers, views=(USER,), log=log, began=began, forgets=forgets),
         )
 
-    def step(self, random: Random, most: int = 3) -> list[Tile]:
-        """Write some records; returns the tiles among them."""
+    def step(self, random: Random, most: int = 3, least: int = 0) -> list[Tile]:
+        """Write some records of each partition; returns the tiles among them."""
         taken = []
         for place in self.places:
-            until = min(len(self.log.records[place]), self.at[place] + random.randint(0, most))
+            until = min(len(self.log.records[place]), self.at[place] + random.randint(least, most))
             taken += [(place, offset) for offset in range(self.at[place], until)]
             self.at[place] = until
         found = [(at, record) for at in taken if (record := self.log.records[at[0]][at[1]]) is not None]

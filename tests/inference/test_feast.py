@@ -16,11 +16,12 @@ from features.compiler.feast import AS_OF, REQUEST, describe_service, describe_v
 from features.packing import TileCodec
 from inference.feast_registry import connection_string, registry
 from inference.online.connection import Client
+from inference.online.frontier import NEVER_MS, Account, Frontiers, Lost
 from inference.online.layout import EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, tiles_fields
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
 from schemas.errors import ServiceError
-from tests.inference.example import BY_KEY, BY_ZONE, PLAN, SERVICE, VIEWS, ZONES, requests_of, tiles_of
+from tests.inference.example import BY_KEY, BY_ZONE, PLAN, SERVICE, VIEWS, ZONES, one_tile_of_each, requests_of, tiles_of
 from tests.kernel.example import DELAY_MS, TILE_MS
 from tests.kernel.test_kernel_is_the_oracle import event, values
 from tests.waiting import PATIENCE_S
@@ -90,6 +91,23 @@ def test_features_by_reference_and_the_frontier_as_a_feature(store: Any, client:
     assert feast["by_key_sum_i_3h"] == [(3 + 2**63 - 7 + 2**63) % 2**64 - 2**63]
     assert feast["by_zone_count_3h"] == [4]
     assert feast["by_key__frontier"] == [2 * TILE_MS]
+
+
+def test_since_when_a_view_is_complete_is_a_feature(store: Any, client: Client) -> None:
+    load(client)
+    frontiers, name = Frontiers(client), "by_key__since"
+
+    def since() -> Any:
+        rows = [{"key": "a", AS_OF: 2 * TILE_MS + DELAY_MS}]
+        (found,) = store.get_online_features(features=[f"{name}:{name}"], entity_rows=rows).to_dict()[name]
+        return found
+
+    assert since() is None
+    frontiers.begin(frontiers.open(), "anew", {}, {BY_KEY.name: Lost(span_ms=TILE_MS, lost=True)})
+    assert since() == NEVER_MS
+    TileWriter(BY_KEY, client).write(one_tile_of_each(BY_KEY, [2], entities=1))
+    frontiers.account(frontiers.open(), {BY_KEY.name: Account(tile_ms=TILE_MS, stored={}, closings=[(3 * TILE_MS, 1)])})
+    assert since() == 2 * TILE_MS
 
 
 def test_full_feature_names_work_too(store: Any, client: Client) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inference.online.connection import Client
+from inference.online.connection import Client, hmget_many
 from inference.online.frontier import NEVER_MS, Frontiers, Lost
 from inference.online.layout import EntityKeys
 from inference.online.losses import evicts, refuse_losses
@@ -124,6 +124,19 @@ def test_emptied_between_the_writing_of_tiles_and_their_account(client: Client, 
     for worker in run.workers:
         worker.writer.between = lambda: emptied(client)
     after_the_loss(run, run.end())
+
+
+def test_emptied_while_a_reader_has_the_frontier_and_not_yet_the_tiles(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(client, 6)
+    assert run.end() == ALL
+
+    def torn(given: Client, groups: Any) -> Any:
+        begin = hmget_many(given, groups[:1])
+        given.flushall()
+        return begin + hmget_many(given, groups[1:])
+
+    monkeypatch.setattr("inference.online.reader.hmget_many", torn)
+    assert run.served.exact() == set()
 
 
 def copied(server: Server, run: Run, cut: int, earlier: int) -> Strike:
@@ -242,16 +255,13 @@ def test_offsets_that_hold_no_record_are_no_loss(client: Client) -> None:
 def test_a_server_that_is_another_is_stale_until_partitions_that_are_silent_are_known_to_lack_nothing(server: Server) -> None:
     run = Run(server.client, 4)
     run.until(16)
-    while not all(worker.done for worker in run.workers):
-        run.step()
-    server.client.save()
     while run.log.minute < 22:
         run.log.publish(run.random)
-    run.served.written(run.workers[1].step(run.random, most=1))
+    run.served.written(run.workers[1].step(run.random, most=1, least=1))
     server.client.save()
     server.kill()
     server.start()
-    run.served.written(run.workers[0].step(run.random, most=1))
+    run.served.written(run.workers[0].step(run.random, most=1, least=1))
     assert Frontiers(run.client).state().suspects == 1  # the second has records to come, or has lost them
     assert run.served.exact() == set()
     assert run.end() == ALL
@@ -323,17 +333,14 @@ def test_of_all_time_nothing_is_exact_once_something_is_lost(client: Client) -> 
 
 def test_where_a_server_may_evict_keys_one_that_is_not_there_is_stale_and_so_is_one_that_came_anew(client: Client) -> None:
     run = Run(client, 13, forgets=True)
-    while run.log.minute < MINUTES or not all(worker.done for worker in run.workers):
-        run.served.written(run.workers[run.random.random() < 0.5].step(run.random))
-        if run.random.random() < 0.5 and run.log.minute < MINUTES:
-            run.log.publish(run.random)
-        if run.log.minute == 15:
-            keys: Any = [EntityKeys(USER.keys, "tidemark").of([user]) for user in USERS]
-            client.delete(*keys)  # as the server would
-        run.served.exact()
-    exact = run.served.exact()
+    run.until(12)
+    keys: Any = [EntityKeys(USER.keys, "tidemark").of([user]) for user in USERS]
+    client.delete(*keys)  # as the server would
+    gone = NOON + run.log.minute * MINUTE
+    assert run.served.exact() == set()
+    exact = run.end()
     assert exact
-    assert all(boundary > NOON + (15 + 10) * MINUTE for _, boundary in exact)
+    assert exact < {(user, boundary) for user, boundary in ALL if boundary >= gone}
     assert [each.lost for each in run.began] == [""]
 
 
