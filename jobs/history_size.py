@@ -16,7 +16,8 @@ from features.packing import RECORD
 from schemas.parquet import ParquetFile, parquet_files
 from schemas.record import Schema
 from schemas.table import allowed
-from schemas.types import YEAR_1_MS, YEAR_10000_MS, DataType
+from schemas.times import YEAR_1_MS, YEAR_10000_MS
+from schemas.types import DataType
 
 SAMPLED = 1_000_000
 """Events that are read to count tiles, the newest; of all others only the files' own counts are."""
