@@ -16,6 +16,7 @@ from features.packing import RECORD
 from schemas.parquet import ParquetFile, parquet_files
 from schemas.record import Schema
 from schemas.table import allowed
+from schemas.times import YEAR_1_MS, YEAR_10000_MS
 from schemas.types import DataType
 
 SAMPLED = 1_000_000
@@ -117,6 +118,7 @@ def _groups(view: ViewPlan, folder: Path, schema: Schema) -> Iterator[_Group]:
             if known is None:
                 read = [_times(table[time.name].drop_null()) for table in file.tables([time], groups=[number], nulls=True)]
                 times = np.concatenate([np.empty(0, dtype=np.int64), *read])
+                times = times[(times >= YEAR_1_MS) & (times < YEAR_10000_MS)]
                 known = (int(times.min()), int(times.max())) if len(times) else None
             if known is not None:
                 rows = file.metadata.row_group(number).num_rows
@@ -131,7 +133,9 @@ def _stated(file: ParquetFile, name: str, group: int) -> tuple[int, int] | None:
     if not pa.types.is_timestamp(stored) or file.metadata.schema.column(file.leaf(name)).physical_type != "INT64":
         return None
     known, per_ms = file.range_of(name, [group]), _PER_MS[stored.unit]
-    return None if known is None else (known[0] // per_ms, known[1] // per_ms)
+    if known is None or known[0] < YEAR_1_MS * per_ms or known[1] >= YEAR_10000_MS * per_ms:
+        return None  # what lies beyond is refused
+    return known[0] // per_ms, known[1] // per_ms
 
 
 def _within(group: _Group, folder: Path, view: ViewPlan, schema: Schema, low: int, high: int) -> pa.Table:

@@ -348,7 +348,9 @@ def test_what_cannot_be_compared_is_one_clear_line(spark: SparkSession, client: 
 
     refused(DataError, r"^parity: .*has no predictions of these times; nothing can be compared$", from_ms=END + MINUTE)
     refused(SettingError, r"^--requests: .* does not exist", requests=tmp_path / "nowhere")
-    refused(SettingError, r"not readable as Parquet", predictions=tmp_path / "nowhere")
+    refused(
+        SettingError, r"^--predictions: .* does not exist; it is a Parquet file, or a folder of them$", predictions=tmp_path / "nowhere"
+    )
     refused(DataError, r"^--predictions: .*: no column clicks_5m", predictions=tmp_path / "requests.parquet")
     refused(ServiceError, r"^kafka: no embedded runtime .*start it with `tidemark up`, or set TIDEMARK_KAFKA$", predictions=None)
 

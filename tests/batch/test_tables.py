@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +19,6 @@ from jobs.backfill import Backfill
 from jobs.bootstrap import Wanted, staged
 from jobs.spark_session import session, told
 from schemas.errors import DataError
-from schemas.parquet import ParquetFile
 from tests import tables
 from tests.tables import AT_MS, Row, in_order
 from tests.tables.cases import ACCEPTED, NULLS, REFUSED, US, Case, file, instant, one
@@ -139,26 +137,6 @@ def test_ordinary_files_are_read_by_spark_itself_and_keep_their_order_among_othe
     assert [row["id"] for row in mixed.orderBy(FILE, POSITION).collect()] == [row["id"] for row in plain.orderBy(FILE, POSITION).collect()]
     named = {row["id"]: row[FILE].replace("/mixed/", "/plain/") for row in mixed.collect()}
     assert named == {row["id"]: row[FILE] for row in plain.collect()}
-
-
-@pytest.mark.parametrize("column", ["amount", "items", "card", "event_time", "seen"])
-def test_which_files_spark_reads_itself(tmp_path: Path, column: str) -> None:
-    """All that engines commonly write; of a column that Arrow has to read, none."""
-    common: dict[str, Any] = {
-        "event_time": instant(AT_MS * 1_000_000, pa.timestamp("ns", tz="UTC")),
-        "card": pa.array(["k"]).dictionary_encode(),
-        "amount": one(2**53, pa.int64()),
-        "items": one(1, pa.uint32()),
-        "seen": instant(US, pa.timestamp("us")),
-        "day": one("x", None),
-    }
-    other = {"amount": one(1, pa.uint64()), "items": one(1, pa.uint64()), "card": pa.nulls(1), "seen": pa.nulls(1), "event_time": None}
-    file(tmp_path / "a.parquet", common)
-    fields = (*READING.fields, history.ARRIVAL)
-    assert history.layout_of(ParquetFile.open(tmp_path / "a.parquet", root=tmp_path), fields) is not None
-    folder = tmp_path / "event_time=2026-01-05" if column == "event_time" else tmp_path
-    file(folder / "b.parquet", common | {column: other[column]})
-    assert history.layout_of(ParquetFile.open(folder / "b.parquet", root=tmp_path), fields) is None
 
 
 def explained(rows: DataFrame) -> str:

@@ -13,16 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.changes import ALL_HISTORY_MS
-from jobs import features_read, publish
+from features.offline import FILE, POSITION
+from jobs import features_read, history, publish
+from jobs.arrow_reader import ArrowReader, pieces
 from jobs.cli import main
 from jobs.history_size import measure
 from jobs.parity import staging
 from jobs.parity.staging import Stage
 from schemas import parquet
 from schemas.errors import DataError, SettingError
+from schemas.parquet import ParquetFile
 from tests import tables
 from tests.tables import AT_MS, Row, in_order
-from tests.tables.cases import ACCEPTED, NULLS, REFUSED, Case, file, one
+from tests.tables.cases import ACCEPTED, NULLS, REFUSED, US, Case, file, instant, one
 
 PLAN, SCHEMAS = tables.plan(), tables.schemas()
 READING = SCHEMAS.current("reading")
@@ -49,7 +52,21 @@ def by_parity(path: Path) -> list[Row]:
     ).to_pylist()
 
 
-READERS: dict[str, Reader] = {"publish": by_publish, "features": by_features, "parity": by_parity}
+def by_worker(path: Path) -> list[Row]:
+    """What Spark's workers do with the files that Spark does not read itself; here with all of them, in pieces of one row group."""
+    files = [ParquetFile.open(each, root=path) for each in parquet.files_of(path, what="x")]
+    for each in files:
+        each.check(READING.fields)
+    cut = tuple(piece for each in files for piece in pieces(each, path, 1))
+    reader = ArrowReader(pieces=cut, fields=READING.fields, placed=True)
+    numbers: Any = pa.record_batch({"id": pa.array(range(len(cut)), pa.int64())})
+    read = [row for batch in reader.read([numbers]) for row in batch.to_pylist()]
+    assert len({(row[FILE], row[POSITION]) for row in read}) == len(read)
+    return [{name: value for name, value in row.items() if name not in (FILE, POSITION)} for row in read]
+
+
+STRICT: dict[str, Reader] = {"publish": by_publish, "features": by_features, "parity": by_parity}
+READERS: dict[str, Reader] = STRICT | {"worker": by_worker}
 
 
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
@@ -84,7 +101,7 @@ def test_every_reader_refuses_in_the_same_words(tmp_path: Path, case: Case, read
     assert said == expected or case.refused == "not a readable Parquet file"
 
 
-@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("reader", STRICT.values(), ids=STRICT)
 @pytest.mark.parametrize("case", NULLS, ids=lambda case: case.name)
 def test_a_null_where_none_is_allowed_is_refused_by_its_row(tmp_path: Path, case: Case, reader: Reader) -> None:
     case.write(tmp_path / "readings")
@@ -113,7 +130,7 @@ def test_the_row_of_a_fault_is_the_files_whatever_the_row_groups(tmp_path: Path)
         "items": pa.array([None if number == 69_999 else number for number in range(count)], pa.int64()),
     }
     pq.write_table(pa.table(columns), tmp_path / "a.parquet", row_group_size=1_000)
-    for reader in READERS.values():
+    for reader in STRICT.values():
         with pytest.raises(DataError, match=r'column "items" is null in row 70,000; the schema allows none$'):
             reader(tmp_path / "a.parquet")
 
@@ -138,6 +155,26 @@ def test_a_command_says_it_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         assert main(["publish", "readings", str(tmp_path / name)]) == code
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"tidemark: {said}")
+
+
+@pytest.mark.parametrize("column", ["amount", "items", "card", "event_time", "seen"])
+def test_which_files_spark_reads_itself(tmp_path: Path, column: str) -> None:
+    """All that engines commonly write; of a column that Arrow has to read, none."""
+    common: dict[str, Any] = {
+        "event_time": instant(AT_MS * 1_000_000, pa.timestamp("ns", tz="UTC")),
+        "card": pa.array(["k"]).dictionary_encode(),
+        "amount": one(2**53, pa.int64()),
+        "items": one(1, pa.uint32()),
+        "seen": instant(US, pa.timestamp("us")),
+        "day": one("x", None),
+    }
+    other = {"amount": one(1, pa.uint64()), "items": one(1, pa.uint64()), "card": pa.nulls(1), "seen": pa.nulls(1), "event_time": None}
+    file(tmp_path / "a.parquet", common)
+    fields = (*READING.fields, history.ARRIVAL)
+    assert history.layout_of(ParquetFile.open(tmp_path / "a.parquet", root=tmp_path), fields) is not None
+    folder = tmp_path / "event_time=2026-01-05" if column == "event_time" else tmp_path
+    file(folder / "b.parquet", common | {column: other[column]})
+    assert history.layout_of(ParquetFile.open(folder / "b.parquet", root=tmp_path), fields) is None
 
 
 def test_predictions_are_read_as_all_else_is(tmp_path: Path) -> None:
@@ -181,6 +218,14 @@ def test_a_folder_that_may_not_be_looked_into_is_not_passed_over(tmp_path: Path,
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(DataError, match=r"closed: cannot be read: Permission denied$"):
         parquet.parquet_files(tmp_path)
+
+
+def test_times_beyond_the_years_of_records_are_no_history(tmp_path: Path) -> None:
+    times = pa.array([AT_MS, 253_402_300_800_000, -(2**63)], pa.int64()).cast(pa.timestamp("ms"))
+    file(tmp_path / "a.parquet", {"id": pa.array(["a", "b", "c"]), "event_time": times, "amount": pa.array([1.5] * 3)})
+    size = measure(VIEW, (ALL_HISTORY_MS, 0), tmp_path, READING)
+    assert size is not None
+    assert (size.events, size.tiles, size.from_ms, size.until_ms) == (1, 1, AT_MS, AT_MS + 1)
 
 
 def test_a_file_of_nothing_is_nothing(tmp_path: Path) -> None:
