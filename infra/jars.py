@@ -21,6 +21,7 @@ from typing import Literal, get_args
 
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError, TidemarkError
+from schemas.masking import masked
 
 Group = Literal["kafka", "flink"]
 
@@ -97,7 +98,7 @@ def _fetch(jar: Jar, folder: Path, scratch: Path, settings: Settings) -> None:
             if isinstance(fault, PermissionError):
                 raise
             raise ServiceError(
-                f"{jar.file_name}: not fetched: {_reason(fault)}; behind a proxy set HTTPS_PROXY, with a mirror TIDEMARK_MAVEN"
+                f"{jar.file_name}: not fetched: {_reason(fault, settings)}; behind a proxy set HTTPS_PROXY, with a mirror TIDEMARK_MAVEN"
             ) from fault
         if _sha256(ready) == jar.sha256:
             ready.replace(folder / jar.file_name)
@@ -132,8 +133,8 @@ def _trust_the_system() -> None:
             os.environ["REQUESTS_CA_BUNDLE"] = bundle
 
 
-def _reason(fault: BaseException) -> str:
-    text = str(fault)
+def _reason(fault: BaseException, settings: Settings) -> str:
+    text = str(fault).replace(settings.maven or "://", masked(settings.maven or "://"))
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return "its TLS certificate is not trusted; set REQUESTS_CA_BUNDLE to your proxy's CA bundle"
     return type(fault).__name__ if len(text) > 200 or not text else text

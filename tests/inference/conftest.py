@@ -31,7 +31,21 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("valkey")
     address = f"127.0.0.1:{free_port()}"
     port = address.rpartition(":")[2]
-    settings = ["--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    socket_path = str(folder / "socket")
+    settings = [
+        "--unixsocket",
+        socket_path,
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(folder),
+    ]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([binary, *settings], stdout=log, stderr=subprocess.STDOUT)
     try:
