@@ -18,7 +18,6 @@ from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +26,8 @@ from features.compiler.feast import AS_OF, FRONTIER, OLDER, REQUEST, SINCE, TILE
 from features.compiler.plan import Plan, ServicePlan, ViewPlan
 from features.kernel import fold
 from features.packing import ALL_TIME, TileCodec
-from inference.online.connection import connect, named
+from inference.online.address import StoreAddress
+from inference.online.connection import connect
 from inference.online.refusals import refusal
 from inference.online.serving import served
 from schemas.errors import SettingError
@@ -45,12 +45,12 @@ def registry(plan: Plan, *, redis: str, folder: Path, project: str | None = None
 
     Args:
         plan: What the definitions declare.
-        redis: `host:port` or a `redis://` URL.
+        redis: `host:port` or a URL, as `StoreAddress` reads it; Feast gets all of it.
         folder: Where Feast's registry file is kept; created.
         project: Feast's project, a part of every key in Redis; None: of the generation that is served now.
 
     Raises:
-        SettingError: The folder cannot be written.
+        SettingError: The folder cannot be written; or the address is none, or cannot be said in Feast's notation.
         ServiceError: Redis does not answer.
     """
     store = feature_store(redis=redis, folder=folder, project=project)
@@ -62,7 +62,7 @@ def registry(plan: Plan, *, redis: str, folder: Path, project: str | None = None
             warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
             store.apply(_objects(plan, folder))
     except (RedisError, ConnectionError) as error:
-        raise refusal(error, named(connect(redis))) from error
+        raise refusal(error, StoreAddress.parse(redis).where) from error
     except OSError as error:
         raise SettingError(f"feast registry {folder}: {cause(error)}; name a folder that can be written") from error
     return store
@@ -84,7 +84,7 @@ def feature_store(*, redis: str, folder: Path, project: str | None = None) -> Fe
         project=served(connect(redis)).project if project is None else project,
         provider="local",
         registry=str(folder / "registry.db"),
-        online_store={"type": "redis", "connection_string": connection_string(redis)},
+        online_store={"type": "redis", "connection_string": StoreAddress.parse(redis).for_feast()},
         entity_key_serialization_version=3,
     )
     return FeatureStore(config=config)
@@ -103,18 +103,6 @@ def _unchecked() -> Iterator[None]:
         yield
     finally:
         typeguard.typechecked = checked
-
-
-def connection_string(redis: str) -> str:
-    """A Redis address in Feast's own notation: `host:port,db=0,password=…`."""
-    url = urlsplit(redis if "://" in redis else f"redis://{redis}")
-    options = {
-        "db": url.path.strip("/") or None,
-        "username": unquote(url.username) if url.username else None,
-        "password": unquote(url.password) if url.password else None,
-        "ssl": "true" if url.scheme == "rediss" else None,
-    }
-    return ",".join([f"{url.hostname}:{url.port or 6379}", *(f"{name}={value}" for name, value in options.items() if value is not None)])
 
 
 def _objects(plan: Plan, folder: Path) -> list[Any]:

@@ -22,6 +22,7 @@ from typing import Literal, get_args
 
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError, TidemarkError
+from schemas.masking import masked
 from schemas.wording import cause
 
 Group = Literal["kafka", "flink"]
@@ -100,7 +101,7 @@ def _fetch(jar: Jar, folder: Path, scratch: Path, settings: Settings) -> None:
             if isinstance(fault, PermissionError) or fault.errno in _OF_THIS_MACHINE:
                 raise
             raise ServiceError(
-                f"{jar.file_name}: not fetched: {_reason(fault)}; behind a proxy set HTTPS_PROXY, with a mirror TIDEMARK_MAVEN"
+                f"{jar.file_name}: not fetched: {_reason(fault, settings)}; behind a proxy set HTTPS_PROXY, with a mirror TIDEMARK_MAVEN"
             ) from fault
         if _sha256(ready) == jar.sha256:
             ready.replace(folder / jar.file_name)
@@ -135,10 +136,10 @@ def _trust_the_system() -> None:
             os.environ["REQUESTS_CA_BUNDLE"] = bundle
 
 
-def _reason(fault: BaseException) -> str:
+def _reason(fault: BaseException, settings: Settings) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in str(fault):
         return "its TLS certificate is not trusted; set REQUESTS_CA_BUNDLE to your proxy's CA bundle"
-    return cause(fault)
+    return cause(fault).replace(settings.maven or "://", masked(settings.maven or "://"))
 
 
 def _sha256(file: Path) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from schemas.errors import ServiceError, SettingError
+from schemas.masking import masked
 from schemas.wording import cause
 
 Delivery = Literal["at_least_once", "exactly_once"]
@@ -103,11 +104,13 @@ def _servers(value: object) -> str:
     return value.strip()
 
 
-def _url(*schemes: str) -> Callable[[object], str]:
+def _url(*schemes: str, bare: bool = False) -> Callable[[object], str]:
     def parse(value: object) -> str:
         expected = _WrongValueError(f"a URL such as {schemes[0]}://host:port")
         if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise expected
+        if bare and "@" in value:
+            raise _WrongValueError(f"a URL such as {schemes[0]}://host:port, without user and password, which nothing here would send")
         try:
             parts = urlsplit(value)
             if not parts.hostname or parts.port == 0:
@@ -119,14 +122,22 @@ def _url(*schemes: str) -> Callable[[object], str]:
     return parse
 
 
+def _store(value: object) -> str:
+    """Of the online store; `inference.online.address` reads the rest, and nothing of it is changed here."""
+    if not isinstance(value, str) or not value.strip().startswith(("redis://", "rediss://", "unix://")):
+        raise _WrongValueError("a URL such as redis://host:port, or with rediss:// or unix://")
+    return value.strip()
+
+
 def _path(value: object) -> Path:
     if not isinstance(value, str):
         raise _WrongValueError("a path")
     return Path(value).expanduser()
 
 
-def _setting(parse: Callable[[object], Any], *, default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"parse": parse, "doc": doc})
+def _setting(parse: Callable[[object], Any], *, default: Any, doc: str, secret: bool = False) -> Any:
+    """Of the settings; a secret one may hold a password, and is not shown where they are."""
+    return field(default=default, repr=not secret, metadata={"parse": parse, "doc": doc})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,17 +155,22 @@ class Settings:
     schemas: Path | None = _setting(_path, default=None, doc="folder of your .avsc files; the shipped example's when not set")
     jars: Path | None = _setting(_path, default=None, doc="folder of the Java libraries; inside the Python environment when not set")
     maven: str | None = _setting(
-        _url("https", "http"), default=None, doc="URL of a mirror to fetch them from; Maven's central repository when not set"
+        _url("https", "http"), default=None, secret=True, doc="URL of a mirror to fetch them from; Maven's central repository when not set"
     )
     python: str | None = _setting(str, default=None, doc="Python interpreter on the Flink workers; this one when not set")
 
     kafka: str | None = _setting(_servers, default=None, doc="bootstrap servers; the embedded broker when not set")
-    redis: str | None = _setting(_url("redis", "rediss"), default=None, doc="URL of the online store; the embedded one when not set")
+    redis: str | None = _setting(
+        _store,
+        default=None,
+        secret=True,
+        doc="URL of the online store, redis://, rediss:// or unix://, with options such as ?db=4; the embedded one when not set",
+    )
     flink: str | None = _setting(
-        _url("http", "https"), default=None, doc="URL of the Flink cluster's REST endpoint; the embedded one when not set"
+        _url("http", "https", bare=True), default=None, doc="URL of the Flink cluster's REST endpoint; the embedded one when not set"
     )
     registry: str | None = _setting(
-        _url("http", "https"), default=None, doc="URL of a Confluent-compatible schema registry; none when not set"
+        _url("http", "https"), default=None, secret=True, doc="URL of a Confluent-compatible schema registry; none when not set"
     )
 
     kafka_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded broker; 0 takes a free one")
@@ -331,7 +347,7 @@ def _from_file(file: Path, problems: list[str]) -> dict[str, Any]:
         if name not in known:
             problems.append(f"{file}: no setting is named {name!r}{_did_you_mean(name, known, cutoff=0.5)}")
         elif isinstance(given, (dict, list, bool)):
-            problems.append(f"{file}: {name}: expected a string or a number, got {given!r}")
+            problems.append(f"{file}: {name}: expected a string or a number, got {masked(repr(given))}")
         else:
             _read(known[name].name, given, f"{file}: {name}", file.parent, values, problems)
     return values
@@ -355,7 +371,7 @@ def _read(name: str, given: object, where: str, folder: Path, values: dict[str, 
     try:
         value = parse(given)
     except _WrongValueError as expected:
-        problems.append(f"{where}: expected {expected}, got {str(given)!r}")
+        problems.append(f"{where}: expected {expected}, got {masked(str(given))!r}")
         return
     values[name] = folder / value if isinstance(value, Path) else value
 

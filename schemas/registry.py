@@ -16,6 +16,7 @@ from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 from schemas.avro_columns import Writer
 from schemas.errors import ServiceError, SettingError
 from schemas.wording import cause
+from schemas.masking import masked
 
 _MOST_UNKNOWN = 10_000
 _MEANING = {
@@ -52,8 +53,11 @@ class Registry:
             SettingError: Not such a URL.
         """
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingError(f'registry: "{url}" is not an address; allowed: http://host:port or https://host:port')
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.path + parts.query + parts.fragment:
+            raise SettingError(
+                f'registry: "{masked(url)}" is not an address; allowed: http(s)://host:port, with user:password@ before the host, in which / ? # % @ are '
+                "%2F %3F %23 %25 %40"
+            )
         address = parts.netloc.rpartition("@")[2]
         self.url = f"{parts.scheme}://{address}{parts.path.rstrip('/')}"
         self._headers = {"Accept": "application/vnd.schemaregistry.v1+json"}

@@ -15,6 +15,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
+from inference.online.address import StoreAddress
 from inference.online.refusals import refusal
 
 Client = redis.Redis
@@ -25,15 +26,18 @@ _PACKED = 200  # commands that the server works on while the next are written
 
 
 def connect(address: str) -> Client:
-    """A client for `host:port` or a `redis://` URL; nothing is sent yet.
+    """A client for `host:port` or a URL, as `StoreAddress` reads it; nothing is sent yet.
 
     A command is tried again after a lost connection: everything sent here is idempotent.
+
+    Raises:
+        SettingError: It is no such address.
     """
-    url = address if "://" in address else f"redis://{address}"
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES)
     errors: list[type[Exception]] = [redis.ConnectionError, redis.TimeoutError]
-    timeouts = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
-    return redis.Redis.from_url(url, retry=retry, retry_on_error=errors, **timeouts)
+    timeouts: dict[str, Any] = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
+    options = {**timeouts, **StoreAddress.parse(address).options}
+    return redis.Redis.from_pool(redis.ConnectionPool(retry=retry, retry_on_error=errors, **options))
 
 
 @contextmanager

