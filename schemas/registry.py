@@ -15,8 +15,8 @@ from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
 from schemas.avro_columns import Writer
 from schemas.errors import ServiceError, SettingError
-from schemas.wording import cause
 from schemas.masking import masked
+from schemas.wording import cause
 
 _MOST_UNKNOWN = 10_000
 _MEANING = {
