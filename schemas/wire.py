@@ -144,8 +144,8 @@ class Decoder:
             messages = [bodies[row] or b"" for row in members] if len(members) < count else bodies
             found = None if key is None else self._reader(key)
             if found is None:
-                bodies_ = messages if key is None else [body[_CONFLUENT_HEADER:] for body in messages]  # type: ignore[index]
-                self._keep(batch, rows, *read_json(bodies_, self._theirs, self._envelope))  # type: ignore[arg-type]  # no None is left
+                texts = messages if key is None else [body[_CONFLUENT_HEADER:] for body in messages]  # type: ignore[index]
+                self._keep(batch, rows, *read_json(texts, self._theirs, self._envelope))  # type: ignore[arg-type]  # no None is left
                 continue
             if isinstance(found, str):
                 for row in members:
