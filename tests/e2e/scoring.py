@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
@@ -135,11 +135,13 @@ def suspended(settings: Settings, service: str) -> Iterator[None]:
     held = [first, *first.children(recursive=True)]
     try:
         for process in held:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
         yield
     finally:
         for process in held:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def process_of(settings: Settings, service: str) -> psutil.Process:
