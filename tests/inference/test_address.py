@@ -123,7 +123,9 @@ def tls(valkey: str, folder: Path) -> Iterator[str]:
     def relay(taken: socket.socket) -> None:
         """Back and forth in one thread, since an SSL socket is not for two."""
         try:
-            with context.wrap_socket(taken, server_side=True) as client, socket.create_connection((host, int(port))) as server:
+            taken.settimeout(5)  # of the handshake: one who speaks no TLS waits for an answer in vain
+            with taken, context.wrap_socket(taken, server_side=True) as client, socket.create_connection((host, int(port))) as server:
+                client.settimeout(None)
                 while True:
                     ready = [client] if client.pending() else select.select([client, server], [], [])[0]
                     for source, sink in ((client, server), (server, client)):
