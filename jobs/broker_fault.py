@@ -7,9 +7,8 @@ import socket
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from jobs.frontier import show_ms
 from schemas.errors import DataError, ServiceError
-from schemas.wording import sentence, span
+from schemas.wording import moment, sentence, span
 
 _ASK_S = 1.0
 _WHO = re.compile(r"\b(?:Broker|Local): ")  # of librdkafka's, before what is told
@@ -142,7 +141,7 @@ def record_fault(fault: KafkaException | KafkaError, servers: str, topic: str, r
 def described(*, key: str | bytes | None, timestamp_ms: int, size: int) -> str:
     """A record, as a message names it."""
     named = key.decode(errors="backslashreplace") if isinstance(key, bytes) else key
-    return f"the record {'without a key' if named is None else f'of key {named}'}, time {show_ms(timestamp_ms)}, {size:,} bytes"
+    return f"the record {'without a key' if named is None else f'of key {named}'}, time {moment(timestamp_ms)}, {size:,} bytes"
 
 
 def described_message(message: Message) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from features.compiler.plan import Plan, SourcePlan
-from jobs.frontier import show_ms
 from schemas.errors import SettingError
-from schemas.wording import beside, span
+from schemas.wording import beside, moment, span
 
 LIVE_MS = 300_000
 """Tiles that ended less than this ago, or have not yet, are live: more may come for them."""
@@ -48,7 +47,7 @@ class EndMarker:
         """Raises SettingError where jobs will pass the marker over when it is sent at `now_ms`, since it is too far ahead of the clock."""
         if self.marker_ms > now_ms + skew_ms:
             raise SettingError(
-                f"publish: --marker: to close the tiles up to {show_ms(self.closed_ms)} it tells a time {beside('now', self.marker_ms - now_ms)}; "
+                f"publish: --marker: to close the tiles up to {moment(self.closed_ms)} it tells a time {beside('now', self.marker_ms - now_ms)}; "
                 f"jobs pass over markers of more than {span(skew_ms)} (TIDEMARK_FUTURE_SKEW); publish without --marker, and later events close them"
             )
 
@@ -56,7 +55,7 @@ class EndMarker:
         """What is told once it was sent at `now_ms`."""
         told = f", and an end marker to {'its partition' if partitions == 1 else f'each of {partitions} partitions'}"
         if self.tiles and self.closed_ms > now_ms:
-            told += f"\ntiles closed up to {show_ms(self.closed_ms)}, {beside('now', self.closed_ms - now_ms)}: events of before that are late from now on"
+            told += f"\ntiles closed up to {moment(self.closed_ms)}, {beside('now', self.closed_ms - now_ms)}: events of before that are late from now on"
         return told
 
     def left_out(self, now_ms: int) -> str:
@@ -65,5 +64,5 @@ class EndMarker:
             return ""
         return (
             f"\nthe newest event is live, {beside('now', self.newest_ms - now_ms)}: later events close its tiles; "
-            f"to close them at once, up to {show_ms(self.closed_ms)}, {beside('now', self.closed_ms - now_ms)}, say --marker"
+            f"to close them at once, up to {moment(self.closed_ms)}, {beside('now', self.closed_ms - now_ms)}, say --marker"
         )

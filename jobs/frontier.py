@@ -19,15 +19,11 @@ from inference.online.serving import served
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError
 from schemas.wire import now_ms
-from schemas.wording import span
+from schemas.wording import moment, span
 
 _POLL_S = 0.05
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_YEARS_MS = (
-    (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1),
-    (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1),
-)
 
 
 def command(
@@ -106,6 +102,4 @@ def show_ms(ms: int | None) -> str:
     """A time as users read it."""
     if ms is None:
         return "nothing yet"
-    if not _YEARS_MS[0] <= ms <= _YEARS_MS[1]:
-        return f"{ms:,} ms since the epoch"  # no calendar has it
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment(ms)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 1_000  # of a sentence: some have a whole query in them
 
 _FRAME = re.compile(r"at [\w.$/<>]+\(")  # of a stack trace of Java's
@@ -35,6 +37,14 @@ def beside(what: str, distance_ms: float) -> str:
     """
     distance_ms = round(distance_ms)
     return f"{span(abs(distance_ms))} {'ahead of' if distance_ms >= 0 else 'behind'} {what}"
+
+
+def moment(ms: int) -> str:
+    """A time of ms since the epoch, as users write it: `2013-10-01T12:00:00.000Z`; as a number where no calendar has it."""
+    try:
+        return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except OverflowError:
+        return f"{ms:,} ms since the epoch"
 
 
 def near(text: str, folder: Path | None = None) -> str:

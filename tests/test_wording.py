@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from jobs.cli import guarded
 from schemas.errors import SettingError
-from schemas.wording import beside, cause, near, sentence, span
+from schemas.wording import beside, cause, moment, near, sentence, span
 
 ROOT = Path(__file__).parents[1]
 UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "min": 60_000, "s": 1_000, "ms": 1}
@@ -57,6 +57,19 @@ def test_a_duration_is_cut_by_less_than_its_smallest_unit_and_keeps_its_sign(dur
         or told > 0
     )
     assert beside("now", duration_ms).endswith("ahead of now" if duration_ms >= 0 else "behind now")
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (10**17, "100,000,000,000,000,000 ms since the epoch"),
+        (-(2**63), "-9,223,372,036,854,775,808 ms since the epoch"),
+    ],
+)
+def test_every_moment_can_be_told(ms: int, text: str) -> None:
+    assert moment(ms) == text
 
 
 def test_paths_are_told_from_the_working_directory_and_urls_are_not_touched() -> None:
