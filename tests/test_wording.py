@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from jobs.cli import guarded
 from schemas.errors import SettingError
+from schemas.times import show_ms
 from schemas.wording import beside, cause, near, sentence, span
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,19 @@ def test_a_duration_is_cut_by_less_than_its_smallest_unit_and_keeps_its_sign(dur
         or told > 0
     )
     assert beside("now", duration_ms).endswith("ahead of now" if duration_ms >= 0 else "behind now")
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (10**17, "100000000000000000 ms"),
+        (-(2**63), "-9223372036854775808 ms"),
+    ],
+)
+def test_every_moment_can_be_told(ms: int, text: str) -> None:
+    assert show_ms(ms) == text
 
 
 def test_paths_are_told_from_the_working_directory_and_urls_are_not_touched() -> None:
