@@ -13,7 +13,6 @@ from schemas.errors import DataError
 from schemas.record import Schema, SchemaSet
 from schemas.table import conform
 
-
 NO_TEXT: Any = pa.array([b"\xff", b"\xff"]).view(pa.string())
 
 
