@@ -13,9 +13,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from schemas import folders
 from schemas.accepted import is_uuid
@@ -24,6 +26,7 @@ from schemas.field import Field
 from schemas.table import arrow, check, convert
 
 BATCH_ROWS = 65_536
+_LAST_NS = 2**63
 _ROWS = "#rows"  # carries the count of rows where a file has none of the columns
 
 
@@ -124,10 +127,13 @@ class ParquetFile:
             raise _unreadable(path, error) from None
 
     @cached_property
+    def _stored(self) -> pa.Schema:
+        return self.metadata.schema.to_arrow_schema()
+
+    @cached_property
     def columns(self) -> pa.Schema:
         """Its columns as they are read: UUIDs as such, and times of 96 bits in the unit that holds them."""
-        stored = self.metadata.schema.to_arrow_schema()
-        return pa.schema([self._column(column, self.leaves[number]) for number, column in enumerate(stored)])
+        return pa.schema([self._column(column, leaf) for column, leaf in zip(self._stored, self.leaves, strict=True)])
 
     @property
     def unit_of_int96(self) -> Literal["ms", "ns"]:
@@ -142,7 +148,7 @@ class ParquetFile:
     def leaves(self) -> list[int]:
         """For each column the number of its first leaf: names alone cannot tell a column `a.b` from the `b` of a column `a`."""
         found, next_ = [], 0
-        for column in self.metadata.schema.to_arrow_schema():
+        for column in self._stored:
             found.append(next_)
             next_ += _leaves(column.type)
         return found
@@ -175,7 +181,12 @@ class ParquetFile:
         """
         types = {field.name: field.type for field in fields if field.name in self.folders}
         alone = [pa.field(name, types[name].arrow) for name in types if name not in self.columns.names]
-        check(pa.schema([*self.columns, *alone]), fields, where=str(self.path), faults=folders.faults(self.folders, types))
+        check(
+            pa.schema([*self.columns, *alone]) if alone else self.columns,
+            fields,
+            where=str(self.path),
+            faults=folders.faults(self.folders, types),
+        )
 
     def tables(self, fields: Sequence[Field], *, groups: Iterable[int] | None = None, nulls: bool = False) -> Iterator[pa.Table]:
         """Its rows in the fields' types, never those of two row groups in one table.
@@ -208,10 +219,27 @@ class ParquetFile:
                         yield first_row, pa.table({_ROWS: pa.nulls(rows[number])})
                         continue
                     for batch in file.iter_batches(BATCH_ROWS, row_groups=[number], columns=names):
+                        self._refuse_far(pa.Table.from_batches([batch]), number, first_row - before[number])
                         yield first_row, pa.Table.from_batches([batch])
                         first_row += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(self.path, error) from None
+
+    def _refuse_far(self, batch: pa.Table, group: int, begin: int) -> None:
+        """Refuse times of 96 bits that ns do not hold, in which alone Arrow's own negative parts of a day add up: there they come out as others."""
+        names = [name for name in batch.column_names if self.unit_of_int96 == "ns" and self.is_int96(self.leaf(name))]
+        if not names:
+            return
+        with pq.ParquetFile(self.path, metadata=self.metadata, coerce_int96_timestamp_unit="ms") as file:
+            plain = file.read_row_group(group, columns=names).slice(begin, len(batch))
+        for name in names:
+            held, told = (_numbers(table[name]) for table in (batch, plain))
+            # A negative part of a day is read as one of 2⁶⁴ ns less, so that it lies beyond 2262, and not beyond 2554.
+            far = (held // 1_000_000 != told) & ((told < _LAST_NS // 1_000_000) | (told > 2 * _LAST_NS // 1_000_000 + 1))
+            if far.any():
+                raise DataError(
+                    f'{self.path}: column "{name}" has a time of 96 bits beyond the years 1677 to 2262, which Arrow does not tell from others'
+                )
 
     def _with_folders(self, table: pa.Table, fields: Sequence[Field], first_row: int) -> pa.Table:
         """With the columns that stand in folders' names; where the file has them too, they must say the same."""
@@ -254,6 +282,10 @@ def _leaves(type_: pa.DataType) -> int:
     if pa.types.is_dictionary(type_):
         return _leaves(type_.value_type)
     return sum(_leaves(type_.field(number).type) for number in range(type_.num_fields)) if type_.num_fields else 1
+
+
+def _numbers(column: Any) -> NDArray[np.int64]:
+    return np.asarray(column.cast(pa.int64()).fill_null(0))
 
 
 def _shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ import pytest
 from schemas.errors import DataError
 from schemas.record import Schema, SchemaSet
 from schemas.table import conform
+
+NO_TEXT: Any = pa.array([b"\xff", b"\xff"]).view(pa.string())
 
 
 @pytest.fixture
@@ -45,6 +48,7 @@ def test_columns_come_in_schema_order_with_defaults_and_without_others(schema: S
         ("sensor", pa.array(["a", "b"], pa.large_string()), ["a", "b"]),
         ("sensor", pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
         ("note", pa.array([None, None], pa.null()), [None, None]),
+        ("value", pa.array([Decimal("0.5"), Decimal("1.5")]).dictionary_encode(), [0.5, 1.5]),
     ],
 )
 def test_types_that_lose_nothing_are_taken(schema: Schema, name: str, column: Any, expected: list[Any]) -> None:
@@ -70,6 +74,7 @@ def test_times_become_milliseconds_in_utc(schema: Schema, type_: pa.TimestampTyp
         ({"count": pa.array([1.0, 2.0])}, 'f: column "count" is double; expected int64'),
         ({"event_time": pa.array([1, 2])}, 'f: column "event_time" is int64; expected timestamp[ms, tz=UTC]'),
         ({"event_time": pa.array(["2013-10-01", "x"])}, 'f: column "event_time" is string; expected timestamp[ms, tz=UTC]'),
+        ({"sensor": NO_TEXT}, 'f: column "sensor" cannot be read as string: it has bytes that are no UTF-8'),
         ({"sensor": pa.array(["a", None])}, 'f: column "sensor" is null in row 2; the schema allows none'),
         (
             {"count": pa.array([1, 2**64 - 1], pa.uint64())},

@@ -142,10 +142,9 @@ def _times() -> list[Case]:
             early = -86_400_000 * per_ms - (per_ms > 1)
             wanted = {"event_time": AT_MS, "seen": -86_400_000 - (per_ms > 1)}
             cases.append(typed("time ", wanted, label=f"{unit} {zone}", event_time=instant(fine, type_), seen=instant(early, type_)))
-    old = {"use_deprecated_int96_timestamps": True}
     ns = pa.timestamp("ns")
     fine, early = instant(AT_MS * 1_000_000 + 999_999, ns), instant(-1, ns)
-    cases.append(typed("time of 96 bits", {"seen": -1}, options=old, event_time=fine, seen=early))
+    cases.append(typed("time of 96 bits", {"seen": -1}, options=OLD, event_time=fine, seen=early))
     far, past = instant(dt.date(2300, 1, 1).toordinal() * 86_400 - 62_135_683_200, pa.timestamp("s")), instant(-1, pa.timestamp("s"))
     cases.append(typed("time in s", {"event_time": -1000, "seen": 10_413_792_000_000}, event_time=past, seen=far))
     return cases
@@ -153,6 +152,7 @@ def _times() -> list[Case]:
 
 DUCK = row(event_time=AT_MS + 123, amount=12.5, items=5, seen=DAY_MS, flag=True)
 BEAR, CUB = DUCK, row(id="b", event_time=AT_MS + 123, amount=-0.01, items=6)
+OLD = {"use_deprecated_int96_timestamps": True}
 DOTTED: dict[str, Any] = {"amount.raw": pa.array([9.0]), "card.x": pa.array(["no"])}
 PANDA = row(event_time=AT_MS + 123, items=5, seen=AT_MS - 19_800_000, flag=True)
 
@@ -292,6 +292,16 @@ REFUSED = (
         "a decimal with more digits than a double",
         'column "amount" cannot be read as float64: Decimal value 9007199254740993.00 has more digits than a double holds',
         amount=one(Decimal("9007199254740993.00"), pa.decimal128(38, 2)),
+    ),
+    *(
+        Case(
+            name=f"a time of 96 bits in {year}",
+            write=lambda folder, year=year: file(
+                folder / "a.parquet", {"seen": one(dt.datetime(year, 3, 4, 5, 6, 7), pa.timestamp("us"))}, **OLD
+            ),  # type: ignore[misc]
+            refused='column "seen" has a time of 96 bits beyond the years 1677 to 2262, which Arrow does not tell from others',
+        )
+        for year in (1, 3000, 9999)
     ),
     refused(
         "bytes that are no text",
