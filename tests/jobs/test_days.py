@@ -117,6 +117,6 @@ def test_a_path_that_cannot_be_looked_at_is_one_line(tmp_path: Path) -> None:
         pass
     nobody: Any = None  # no session is asked
     with pytest.raises(SettingError, match=f"^--requests: {said.format('read')}"):
-        requests(nobody, tmp_path / LONG, schemas.current(source.schema))
+        requests(nobody, tmp_path / LONG, source, schemas.current(source.schema))
     with pytest.raises(SettingError, match=f"^--events: {said.format('read')}"):
         events(nobody, tmp_path / LONG, source, schemas.current(source.schema))
