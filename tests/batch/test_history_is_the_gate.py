@@ -47,17 +47,14 @@ EVENT = {
         {"name": "seen", "type": ["null", TIME]},
     ],
 }
-CHANGES: list[tuple[int, dict[str, Any]]] = [
-    *((time, {}) for time in TIMES + FAR_TIMES),
-    *((NOON_MS, {"seen": time}) for time in TIMES + FAR_TIMES),
-    *((NOON_MS, {name: number}) for name, number in itertools.product(("int", "long"), WHOLE)),
-    *((NOON_MS, {name: number}) for name, number in itertools.product(("float", "double", "any_float"), NUMBERS)),
-    (NOON_MS // 1000, {"int": 2**31, "float": math.nan}),
+PLAIN: dict[str, Any] = {"event_time": NOON_MS, "int": 1, "long": 1, "float": 1.0, "double": 1.0, "any_float": None, "seen": None}
+CHANGES: list[dict[str, Any]] = [
+    *({name: time} for name, time in itertools.product(("event_time", "seen"), TIMES + FAR_TIMES)),
+    *({name: number} for name, number in itertools.product(("int", "long"), WHOLE)),
+    *({name: number} for name, number in itertools.product(("float", "double", "any_float"), NUMBERS)),
+    {"event_time": NOON_MS // 1000, "int": 2**31, "float": math.nan},
 ]
-ROWS: list[dict[str, Any]] = [
-    {"event_time": time, "int": 1, "long": 1, "float": 1.0, "double": 1.0, "any_float": None, "seen": None} | change
-    for time, change in CHANGES
-]
+ROWS = [PLAIN | change for change in CHANGES]
 
 
 @pytest.fixture(scope="module")
