@@ -125,8 +125,8 @@ def requests(spark: SparkSession, path: Path, source: SourcePlan, schema: Schema
         SettingError: There is nothing at the path, or it may not be looked at.
         DataError: A file is not Parquet, or lacks a column, or has one of another type.
     """
-    folder = path if path.is_dir() else path.parent
-    return read(spark, folder, files_of(path, what="--requests"), source, schema, placed=True)
+    files = files_of(path, what="--requests")
+    return read(spark, path if path.is_dir() else path.parent, files, source, schema, placed=True)
 
 
 @contextmanager
