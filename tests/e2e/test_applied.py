@@ -14,6 +14,7 @@ from jobs import topics
 from jobs.applied import computes, forget, refuse_other_graph, refuse_other_tiles
 from schemas.errors import SettingError
 from tests import shop
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.e2e
 
@@ -42,7 +43,7 @@ def test_a_changed_view_is_refused_once_its_topic_has_held_a_tile_and_not_before
     refuse_other_tiles(applied, [changed])
     producer = Producer({"bootstrap.servers": applied.kafka_servers, "log_level": 0})
     producer.produce(changed.tiles_topic, b"a tile")
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     with pytest.raises(SettingError, match=rf'^view "{NAME}" is not what topic {changed.tiles_topic} holds tiles of: tile: 1m → 5m; '):
         refuse_other_tiles(applied, [changed])
     refuse_other_tiles(applied, [view()])

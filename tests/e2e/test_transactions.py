@@ -27,7 +27,7 @@ from tests import shop
 from tests.e2e.command_line import tidemark
 from tests.e2e.readings.run import Run, tile_records
 from tests.shop import MINUTE, NOON
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -72,12 +72,12 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
             with transaction(servers, "decided") as producer:
                 for at in range(number):
                     producer.produce(source.topic, click("ann", NOON + at), partition=0)
-                assert producer.flush(30) == 0  # also what is aborted has been written
+                assert producer.flush(PATIENCE_S) == 0  # also what is aborted has been written
                 finish(producer)
         with transaction(servers, "undecided") as undecided:
             for at in range(3):
                 undecided.produce(source.topic, click("bob", NOON + at), partition=1)
-            assert undecided.flush(30) == 0
+            assert undecided.flush(PATIENCE_S) == 0
             with transaction(servers, "later") as producer:
                 producer.produce(source.topic, click("eve", NOON + LATER), partition=0)
                 producer.commit_transaction()

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from inference.online.store import TileWriter
 from infra.service import Ports
 from tests import shop
 from tests.shop import MINUTE, NOON
+from tests.waiting import eventually
 
 PLAN = shop.plan()
 USER = PLAN.views["user_clicks"]
@@ -185,12 +185,12 @@ class Server:
         options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", str(self.folder), *self.settings]
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen([binary, *options], stdout=log, stderr=subprocess.STDOUT)
-        while True:
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.01)
+        eventually("Valkey serves", self._serves, poll_s=0.01)
+
+    def _serves(self) -> bool:
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def kill(self) -> None:
         if self.process.poll() is None:

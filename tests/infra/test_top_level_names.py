@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from jobs.package import PACKAGES
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
@@ -37,5 +38,5 @@ def test_a_package_of_that_name_would_be_found(tmp_path: Path) -> None:
 
 def test_an_interpreter_that_is_nowhere_near_the_project_imports_ours(tmp_path: Path) -> None:
     code = f"import {', '.join(sorted(PACKAGES))}; print(*[each.__file__ for each in ({', '.join(sorted(PACKAGES))})], sep='\\n')"
-    run = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert run.stdout.splitlines() == [str(ROOT / name / "__init__.py") for name in sorted(PACKAGES)]
