@@ -19,7 +19,7 @@ from inference.online.connection import Client
 from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
-from jobs import control
+from jobs import control, topics
 from jobs.bootstrap import BEFORE_THE_STREAM, Wanted, closed, messages, staged
 from jobs.cli import main
 from jobs.closings import Extent
@@ -223,7 +223,9 @@ def test_tiles_of_another_definition_are_refused_before_anything_is_touched(
     monkeypatch.setenv("TIDEMARK_DEFINITIONS", str(shop.DEFINITIONS))
     monkeypatch.setenv("TIDEMARK_SCHEMAS", str(shop.SCHEMAS))
     before = view_record(replace(BUY.views[0], tile_ms=5 * MINUTE))
+    monkeypatch.setenv("TIDEMARK_KAFKA", "127.0.0.1:1")  # not asked: what it holds is told here
     monkeypatch.setattr(control, "records", lambda settings: {"view/user_clicks": before})
+    monkeypatch.setattr(topics, "written", lambda servers, names: set(names))
     assert main(command) == 2
     said = capsys.readouterr().err
     assert said.startswith('tidemark: view "user_clicks" is not what topic tidemark.tiles.user_clicks holds tiles of: tile: 5m → 1m; ')
