@@ -27,7 +27,7 @@ from tests import shop
 from tests.e2e.command_line import tidemark
 from tests.e2e.readings.run import Run, tile_records
 from tests.shop import MINUTE, NOON
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -94,7 +94,7 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
             undecided.commit_transaction()
         with transaction(servers, "decided") as producer:
             producer.produce(source.topic, click("ann", NOON), partition=1)
-            assert producer.flush(30) == 0
+            assert producer.flush(PATIENCE_S) == 0
             producer.abort_transaction()
         eventually("partitions that end with what no reader is given are idle", lambda: set(counts()) == {"ann", "bob"})
         with Publisher(servers, source.topic, CLICK, event_time="event_time") as publisher:
