@@ -1,13 +1,14 @@
 """How far event time has come in the partitions of a topic: what decides, record by record, whether an event is late.
 
 Flink's own idleness goes by silence alone: after a pause, the partition that is read first runs ahead of one that has unread records, and
-whole hours of a burst or a replay are late. Here a partition is left out only when there is nothing of it to read.
+whole hours of a burst or a replay are late. Here a partition is left out only when there is nothing of it to read, as the log says: how long
+a reader takes to come to it tells nothing.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -24,14 +25,13 @@ TICK = -1
 _PAUSE_S = 1.0  # between two records of a topic: what comes then may be the beginning of a burst
 _GRACE_S, _SHORT_GRACE_S = 0.25, 0.05  # from a record in one partition to the next in another: producers send partition by partition
 _RECHECK_S = 0.05  # how long an answer of the log stands
-_STARVED_S = 60.0  # how long a partition with unread records may be passed over by a reader that is busy with others
 
 
 class Extent(NamedTuple):
     """What a partition holds.
 
     Attributes:
-        first: The offset of the first record that is known to be unread.
+        first: The offset of the first record that is known to be unread: what the reader has committed as read ends there.
         decided: The offset up to which all transactions are decided: readers get no further.
         end: The offset that its next record will have.
     """
@@ -47,29 +47,64 @@ class Log(Protocol):
     def extents(self) -> Mapping[int, Extent]:
         """Partition → what it holds."""
 
+    def first_records(self, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, int]:
+        """Where the next records lie: what transactions and compaction leave are offsets of which no reader is given a record.
+
+        Called with all that is in question, also when that is nothing, and again until it is answered; never waits for an answer.
+
+        Args:
+            spans: Partition → `[begin, end)`, offsets up to at most `decided`.
+
+        Returns:
+            Partition → the offset of the first record of its span that readers are given; `end` where there is none.
+            Without the partitions of which that is not known yet.
+        """
+
 
 @dataclass(kw_only=True)
 class _Partition:
     high_ms: int = NONE  # newest event time
     spoke_s: float  # when a record of it was last read, or it was found
-    position: int  # the offset behind the last record read
-    end: int  # of the log, when last looked
-    grew_s: float  # when the end was first seen where it is
+    read_to: int = 0  # the offset behind the last record read here
+    first: int = 0  # of the log, when last looked: restored readers begin there, and pass over what they cannot tell us
+    decided: int = 0  # of the log, when last looked
     undecided: bool = False  # a transaction was open, when last looked
+    bare_to: int = 0  # no reader is given a record that is unread and lies before
+    record_at: int = -1  # there, one is
+
+    @property
+    def clear_to(self) -> int:
+        """The offset before which nothing is to be read."""
+        return max(self.read_to, self.first, self.bare_to)
+
+    @property
+    def in_question(self) -> bool:
+        """Whether it is not known if anything lies behind; of an open transaction it does not matter yet."""
+        return not self.undecided and self.clear_to < self.decided and self.clear_to != self.record_at
+
+    def see(self, extent: Extent) -> None:
+        if extent.first < self.first:  # the reader goes on from further back than was thought
+            self.bare_to, self.record_at = 0, -1
+        self.first, self.decided, self.undecided = extent.first, extent.decided, extent.decided < extent.end
+
+    def learn(self, record_at: int, end: int) -> None:
+        self.bare_to = record_at
+        self.record_at = record_at if record_at < end else -1
+
+    def silent(self, now_s: float, idle_s: float) -> bool:
+        return now_s - self.spoke_s >= idle_s
 
     def idle(self, now_s: float, idle_s: float) -> bool:
-        if self.undecided:  # its records may be committed yet, and would then be late
-            return False
-        # What stays unread for longer, while nothing is added, is no record: transactions leave offsets that no reader is given.
-        unread = self.end > self.position and now_s - self.grew_s < max(idle_s, _STARVED_S)
-        return now_s - self.spoke_s >= idle_s and not unread
+        # The records of an open transaction may be committed yet, and would then be late. What is in question is held.
+        return self.silent(now_s, idle_s) and not self.undecided and self.clear_to >= self.decided
 
 
 class Watermarks:
     """The watermark of a topic after each of its records: the least of its partitions' newest event times, less the lateness.
 
     A partition that has been silent for the idle timeout and has nothing unread does not hold it back; when all are, the newest counts. One with
-    an open transaction does, as long as that is open: what it holds may yet be committed.
+    a record that is unread does, however long the reader takes, and one with an open transaction, as long as that is open: what it holds may yet
+    be committed.
     Not restored after a fault: the caller keeps the running maximum as state.
     """
 
@@ -117,15 +152,16 @@ class Watermarks:
             ServiceError: The log does not answer; nothing of the batch has been taken in.
         """
         records = partition != TICK
-        if records.any():
+        speaking: list[int] = np.unique(partition[records]).tolist()
+        if speaking:
             self._wait_for_others(int(time_ms[records].max()))
         now = self._clock()
-        self._look(now, ticked=not records.all())
+        self._look(now, speaking, ticked=not records.all())
         latest: dict[int, Int64s] = {}
-        for number in np.unique(partition[records]).tolist():
+        for number in speaking:
             own = partition == number
-            state = self._partitions.setdefault(number, _Partition(spoke_s=now, position=0, end=0, grew_s=now))
-            state.spoke_s, state.position = now, max(state.position, int(offset[own].max()) + 1)
+            state = self._partitions.setdefault(number, _Partition(spoke_s=now))
+            state.spoke_s, state.read_to = now, max(state.read_to, int(offset[own].max()) + 1)
             latest[number] = np.maximum(np.maximum.accumulate(np.where(own, time_ms, NONE)), state.high_ms)
             state.high_ms = int(latest[number][-1])
         if latest:
@@ -149,14 +185,18 @@ class Watermarks:
             self._pause(_GRACE_S if now - self._spoke_s >= _PAUSE_S else _SHORT_GRACE_S)
             self._looked_s = float("-inf")
 
-    def _look(self, now: float, *, ticked: bool) -> None:
+    def _look(self, now: float, speaking: Collection[int], *, ticked: bool) -> None:
         """Ask the log where that may matter: before the first record, for silent partitions, and now and then for new ones."""
-        silent = not self._partitions or any(now - state.spoke_s >= self._idle_s for state in self._partitions.values())
+        silent = not self._partitions or any(state.silent(now, self._idle_s) for state in self._partitions.values())
         if not (silent or ticked) or now - self._looked_s < _RECHECK_S:
             return
         for number, extent in self._log.extents().items():
-            state = self._partitions.setdefault(number, _Partition(spoke_s=now, position=extent.first, end=extent.end, grew_s=now))
-            if state.end != extent.end:
-                state.end, state.grew_s = extent.end, now
-            state.undecided = extent.decided < extent.end
+            self._partitions.setdefault(number, _Partition(spoke_s=now)).see(extent)
+        spans = {
+            number: (state.clear_to, state.decided)
+            for number, state in self._partitions.items()
+            if number not in speaking and state.silent(now, self._idle_s) and state.in_question
+        }
+        for number, record_at in self._log.first_records(spans).items():
+            self._partitions[number].learn(record_at, spans[number][1])
         self._looked_s = now

@@ -13,6 +13,8 @@ from features.watermarks import Extent
 from jobs import committed
 from jobs.broker_fault import broker_fault
 from jobs.committed import End
+from jobs.record_search import RecordSearch
+from schemas.errors import ServiceError
 
 _ANSWER_S = 5.0
 _METADATA_S = 30.0  # how soon new partitions are found; Flink's own source looks every five minutes
@@ -31,6 +33,7 @@ class PartitionLog:
         self._first: dict[int, int] = {}
         self._asked_s = float("-inf")
         self._open = OpenTransactions(topic)
+        self._search = RecordSearch(servers, topic, group=group)
         self._log = logging.getLogger("tidemark")
 
     @property
@@ -57,10 +60,27 @@ class PartitionLog:
                 self._asked_s = time.monotonic()
             ends = committed.ends(self._admin, [(self._topic, partition) for partition in self._first], timeout_s=_ANSWER_S)
         except KafkaException as fault:
-            raise broker_fault(fault, self._servers, f"does not tell what topic {self._topic} holds") from fault
+            raise self._fault(fault) from fault
         for line in self._open.see({partition: end for (_, partition), end in ends.items()}, time.monotonic()):
             self._log.warning("%s", line)
         return {partition: Extent(first=self._first[partition], decided=end.decided, end=end.head) for (_, partition), end in ends.items()}
+
+    def first_records(self, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, int]:
+        """As `features.watermarks.Log`; where Kafka does not answer, nothing is known, and the log tells it after a while.
+
+        Raises:
+            ServiceError: The broker refuses to let the topic be read.
+        """
+        try:
+            found = self._search.answers(spans, time.monotonic())
+        except KafkaException as fault:
+            raise self._fault(fault) from fault
+        for line in self._search.overdue(time.monotonic()):
+            self._log.warning("%s", line)
+        return found
+
+    def _fault(self, fault: KafkaException) -> ServiceError:
+        return broker_fault(fault, self._servers, f"does not tell what topic {self._topic} holds")
 
 
 class OpenTransactions:

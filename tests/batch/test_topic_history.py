@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from infra.settings import Settings
 from jobs import topic_history, topics
 from jobs.cli import main
 from jobs.publish import Publisher
+from jobs.record_search import RecordSearch
 from jobs.topic_reader import Slice, bodies_of
 from schemas.errors import ServiceError
 from schemas.wire import encode
 from tests import shop
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -165,7 +168,9 @@ def test_what_cannot_be_read_is_one_line(past: Past, monkeypatch: pytest.MonkeyP
     assert (error.count("\n"), error.startswith("tidemark: kafka 127.0.0.1:1: no answer within")) == (1, True)
 
 
-def test_slices_meet_where_offsets_have_gaps(settings: Settings) -> None:
+@pytest.fixture(scope="module")
+def gaps(settings: Settings) -> str:
+    """A topic of one partition, with the marks of two transactions that were committed and one that was aborted."""
     servers, name = settings.kafka_servers, "gaps"
     topics.create(servers, [name], partitions=1, replication=1)
     producer = Producer({"bootstrap.servers": servers, "transactional.id": name, "log_level": 0})
@@ -177,10 +182,22 @@ def test_slices_meet_where_offsets_have_gaps(settings: Settings) -> None:
         producer.flush()
         finish()
     assert topics.extents(servers, [name]) == {name: {0: (0, 10)}}  # a b c · x y · d e ·
+    return name
+
+
+def test_slices_meet_where_offsets_have_gaps(settings: Settings, gaps: str) -> None:
+    servers, name = settings.kafka_servers, gaps
     for cut in range(11):
         slices = [Slice(source="s", topic=name, partition=0, first=first, end=end) for first, end in ((0, cut), (cut, 10)) if first < end]
         read = [body for piece in slices for batch in bodies_of(servers, piece) for body in batch]
         assert read == [b"a", b"b", b"c", b"d", b"e"]
+
+
+def test_what_transactions_leave_is_told_from_unread_records(settings: Settings, gaps: str) -> None:
+    search = RecordSearch(settings.kafka_servers, gaps, group="gaps")
+    for begin in range(10):
+        first = next((offset for offset in (0, 1, 2, 7, 8) if offset >= begin), 10)
+        assert eventually("the answer", partial(search.answers, {0: (begin, 10)}, 0.0), poll_s=0.01) == {0: first}
 
 
 def test_records_that_are_gone_are_missed(settings: Settings) -> None:

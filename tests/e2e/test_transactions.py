@@ -92,6 +92,11 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
             assert topics.extents(servers, [source.topic])[source.topic][1] == (0, 0), "readers get no further"
             assert counts() == {}, "the undecided events would be late"
             undecided.commit_transaction()
+        with transaction(servers, "decided") as producer:
+            producer.produce(source.topic, click("ann", NOON), partition=1)
+            assert producer.flush(PATIENCE_S) == 0
+            producer.abort_transaction()
+        eventually("partitions that end with what no reader is given are idle", lambda: set(counts()) == {"ann", "bob"})
         with Publisher(servers, source.topic, CLICK, event_time="event_time") as publisher:
             publisher.marker(EndMarker.of(plan, source, newest_ms=NOON + LATER).marker_ms, final=True)
         eventually("all tiles", lambda: set(counts()) == {"ann", "bob", "eve"})

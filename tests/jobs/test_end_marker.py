@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,6 +55,9 @@ class Topic:
 
     def extents(self) -> dict[int, Extent]:
         return dict.fromkeys((0, 1), Extent(first=0, decided=0, end=0))
+
+    def first_records(self, spans: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        return {number: end for number, (_, end) in spans.items()}
 
 
 @settings(deadline=None)
