@@ -67,9 +67,8 @@ def asked(folder: Path, requests: Path | None = None) -> Backfill:
     )
 
 
-BY_TYPE = [
-    case for case in REFUSED if case.refused is not None and "cannot be read as" not in case.refused and " in row " not in case.refused
-]
+OF_VALUES = ("cannot be read as", " in row ", "beyond the years")
+BY_TYPE = [case for case in REFUSED if case.refused is not None and not any(words in case.refused for words in OF_VALUES)]
 BY_VALUE = [case for case in REFUSED if case not in BY_TYPE]
 
 
