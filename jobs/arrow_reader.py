@@ -94,4 +94,4 @@ def _for_spark(column: Any) -> pa.ChunkedArray[Any]:
 
 def _as_spark_names(path: str) -> str:
     """As `_metadata.file_path` does, so that the files of both sort by one rule."""
-    return "file://" + "".join(quote(char, safe=_PLAIN) if char.isascii() else char for char in path)
+    return "file:" + "".join(quote(char, safe=_PLAIN) if char.isascii() else char for char in path)

@@ -30,6 +30,7 @@ from schemas.times import YEAR_1_MS, YEAR_10000_MS, show_ms
 from schemas.types import DataType
 
 _LARGEST = 1.7976931348623157e308
+_SPARK_MS = (1 << 63) // 1_000 - 1  # Spark holds times in µs, and ends a job with those that are none
 _WHOLE_DOUBLES = 1 << 53  # up to here each whole number is a double
 ARRIVAL = Field(name=WATERMARK, type=DataType.INT64, nullable=True)
 """The column of the archive that says which events were late, beside a schema's fields."""
@@ -310,6 +311,8 @@ def _physical(file: ParquetFile, field: Field) -> _Physical | None:
         case DataType.TIMESTAMP if logical == "TIMESTAMP":
             time = json.loads(column.logical_type.to_json())
             per_millisecond = {"milliseconds": 1, "microseconds": 1_000, "nanoseconds": 1_000_000}[time["timeUnit"]]
+            if per_millisecond == 1 and _beyond(file, field.name, _SPARK_MS):
+                return None
             if per_millisecond == 1_000_000:
                 return _Physical(read=T.LongType(), per_millisecond=per_millisecond)
             return _Physical(read=T.TimestampType() if time["isAdjustedToUTC"] else T.TimestampNTZType(), per_millisecond=per_millisecond)
@@ -321,6 +324,12 @@ def _within(file: ParquetFile, name: str, low: int, high: int) -> bool:
     """Whether a column's statistics say that all its values are within `[low, high]`."""
     known = file.range_of(name)
     return known is not None and low <= known[0] and known[1] <= high
+
+
+def _beyond(file: ParquetFile, name: str, most: int) -> bool:
+    """Whether a column's statistics say that a value is beyond `±most`."""
+    known = file.range_of(name)
+    return known is not None and not -most <= known[0] <= known[1] <= most
 
 
 def _read_by_arrow(spark: SparkSession, reader: ArrowReader) -> DataFrame:

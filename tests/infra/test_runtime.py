@@ -53,7 +53,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert ended.returncode == 0, ended.stderr
 
 
-HASTY = {"TIDEMARK_HANG_TIMEOUT": "10s", "TIDEMARK_COMPILER": "quick", "TIDEMARK_FLINK_TASKMANAGERS": "2"}
+HASTY = {"TIDEMARK_HANG_TIMEOUT": "10s", "TIDEMARK_FLINK_TASKMANAGERS": "2"}
 
 
 @pytest.fixture(scope="module")
