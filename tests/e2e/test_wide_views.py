@@ -12,7 +12,7 @@ from features.catalog import load
 from infra import flink
 from infra.settings import Settings
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.large]
 
 PLAIN = (
     'Count(where="amount > {}")',
