@@ -16,6 +16,7 @@ from schemas.field import Field
 from schemas.record import Schema
 from schemas.times import YEAR_1_MS, YEAR_10000_MS
 from schemas.types import DataType
+from schemas.wording import cause
 
 
 def conform(table: pa.Table, schema: Schema, *, where: str) -> pa.Table:
@@ -71,7 +72,7 @@ def convert(table: pa.Table, fields: Sequence[Field], *, where: str, first_row: 
         try:
             column = _converted(table, field)
         except pa.ArrowException as error:
-            problems.append(f'column "{field.name}" cannot be read as {field.type}: {str(error).splitlines()[0]}')
+            problems.append(f'column "{field.name}" cannot be read as {field.type}: {cause(error)}')
             continue
         columns.append(column)
         if column.null_count and not field.nullable and not nulls:

@@ -18,9 +18,8 @@ from inference.online.frontier import Frontiers, Lost, Opened, Place, changing
 from schemas.errors import ServiceError
 
 _TRIES = 20
-_IN_VAIN_MS = (
-    3_600_000  # at least so much later a tile has to be whole before one that waits is given up, where what it waits for may be lost
-)
+_IN_VAIN_MS = 3_600_000
+"""At least so much later a tile has to be whole before one that waits is given up, where what it waits for may be lost."""
 
 Span = tuple[int, int]
 """The first offset of some records of a partition, and the one after the last."""
