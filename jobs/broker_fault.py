@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas.errors import DataError, ServiceError
 from schemas.times import show_ms
@@ -143,11 +143,6 @@ def described(*, key: str | bytes | None, timestamp_ms: int, size: int) -> str:
     """A record, as a message names it."""
     named = key.decode(errors="backslashreplace") if isinstance(key, bytes) else key
     return f"the record {'without a key' if named is None else f'of key {named}'}, time {show_ms(timestamp_ms)}, {size:,} bytes"
-
-
-def described_message(message: Message) -> str:
-    """The same of a message whose delivery was told."""
-    return described(key=message.key(), timestamp_ms=message.timestamp()[1], size=len(message.value() or b""))
 
 
 def _error(fault: KafkaException | KafkaError) -> KafkaError:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -26,7 +27,7 @@ from features.compiler.plan import Plan, SourcePlan
 from inference.shards.shard_map import KEY_TYPES, key_texts
 from infra.settings import Settings
 from jobs import topics
-from jobs.broker_fault import FOLLOWS, broker_fault, described, described_message, record_fault
+from jobs.broker_fault import FOLLOWS, broker_fault, described, record_fault
 from jobs.end_marker import EndMarker
 from schemas import parquet
 from schemas.errors import DataError, ServiceError, SettingError
@@ -152,7 +153,8 @@ class Publisher:
         place = {} if partition is None else {"partition": partition}
         while True:
             try:
-                self._producer.produce(self._topic, body, key, timestamp=max(timestamp_ms, 1), on_delivery=self._delivered, **place)  # type: ignore[arg-type]
+                told = partial(self._delivered, timestamp_ms)
+                self._producer.produce(self._topic, body, key, timestamp=max(timestamp_ms, 1), on_delivery=told, **place)  # type: ignore[arg-type]
             except BufferError:
                 self._producer.poll(0.1)
                 self._check()
@@ -183,9 +185,10 @@ class Publisher:
             self._check()
         self._check()
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+    def _delivered(self, timestamp_ms: int, error: KafkaError | None, message: Message) -> None:
+        """Told the time by us: of a record whose time the broker refuses, librdkafka tells none."""
         if error is not None and (self._fault is None or self._fault[0].code() in FOLLOWS):
-            self._fault = error, described_message(message)
+            self._fault = error, described(key=message.key(), timestamp_ms=timestamp_ms, size=len(message.value() or b""))
 
     def _check(self) -> None:
         if self._fault is not None:

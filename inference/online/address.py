@@ -68,8 +68,7 @@ class StoreAddress:
     @property
     def where(self) -> str:
         """For people: without user and password."""
-        server = self.options.get("path") or f"{self.options.get('host', 'localhost')}:{self.options.get('port', 6379)}"
-        return f"{server} db {self.options.get('db', 0)}"
+        return str(self.options.get("path") or f"{self.options.get('host', 'localhost')}:{self.options.get('port', 6379)}")
 
     def for_feast(self) -> str:
         """In the notation of Feast's own client, `host:port,db=4,password="…",ssl=true`, which holds the same options.
@@ -109,6 +108,8 @@ def _refuse_ambiguous(parts: SplitResult) -> None:
     if parts.scheme == "unix":
         if parts.netloc.rpartition("@")[2] or not parts.path:
             raise _refused("unix:// needs the whole path of the socket, as in unix:///run/valkey.sock?db=0")
+    elif not parts.netloc.rpartition("@")[2].partition(":")[0]:
+        raise _refused("names no host; it must be as redis://host:6379/0")
     elif parts.path.strip("/") and not parts.path.strip("/").isdecimal():
         raise _refused("what is behind host:port/ must be the number of a database, as in redis://host:6379/0")
 

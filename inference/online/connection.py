@@ -46,13 +46,7 @@ def answering(client: Client) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise refusal(error, named(client)) from error
-
-
-def named(client: Client) -> str:
-    """Where a client's server is, without user and password."""
-    where = client.connection_pool.connection_kwargs
-    return where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+        raise refusal(error, StoreAddress(options=client.connection_pool.connection_kwargs).where) from error
 
 
 class Script:

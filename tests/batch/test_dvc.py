@@ -23,7 +23,9 @@ ROOT = Path(__file__).parent.parent.parent
 BESIDES = {"inference/uncollected.py"} | {
     f"jobs/{name}.py"
     for name in [
+        "broker_fault",
         "code_version",
+        "committed",
         "features_read",
         "frontier",
         "outcome",

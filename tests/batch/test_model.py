@@ -180,7 +180,7 @@ def test_a_child_that_hangs_is_given_up_and_killed(tmp_path: Path, monkeypatch: 
     trained(tmp_path / "m")
     (tmp_path / "hangs.py").write_text("import time\ntime.sleep(30)\n")
     monkeypatch.setattr(first_load, "__file__", str(tmp_path / "hangs.py"))
-    with pytest.raises(DataError, match=r"not loaded within 0\.01 s"):
+    with pytest.raises(DataError, match="not loaded within 10 ms"):
         load(tmp_path / "m", deadline_s=0.01)
     assert [child for child in psutil.Process().children() if str(tmp_path) in " ".join(child.cmdline())] == []
 

@@ -303,6 +303,6 @@ def test_a_model_that_cannot_serve_is_one_clear_line_before_any_job_starts(setti
 def test_transactions_that_the_broker_would_end_too_early_are_refused(settings: Settings) -> None:
     assert transaction_timeout_ms(settings) == int(broker_setting(settings.kafka_servers, "transaction.max.timeout.ms"))
     with pytest.raises(
-        SettingError, match=r"^TIDEMARK_DELIVERY: exactly_once needs transactions of 7500 s .* transaction\.max\.timeout\.ms is 3600 s"
+        SettingError, match=r"^TIDEMARK_DELIVERY: exactly_once needs transactions of 2 h 5 min .* transaction\.max\.timeout\.ms is 1 h"
     ):
         transaction_timeout_ms(replace(settings, checkpoint_interval_ms=7_200_000))
