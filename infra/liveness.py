@@ -75,8 +75,7 @@ class Liveness:
         if share is not None:
             self._collecting.add(_MEASURED_S) if share > _COLLECTING_SHARE else self._collecting.end()
         if self._silent.counted_s >= TOLD_S:
-            what = "does not answer" + (", its process is stopped" if self.stopped else "")
-            return Trouble(what=what, since=self._silent.since, counted_s=self._silent.counted_s)
+            return Trouble(what=self._silence(), since=self._silent.since, counted_s=self._silent.counted_s)
         if self._collecting.counted_s >= TOLD_S:
             return Trouble(what="does little but collect garbage", since=self._collecting.since, counted_s=self._collecting.counted_s)
         return None
@@ -88,6 +87,11 @@ class Liveness:
             return self.process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
         except psutil.Error:
             return False
+
+    def _silence(self) -> str:
+        if self.stopped:
+            return "does not answer, its process is stopped"
+        return "does not answer" if self.answered else "starts, and has not answered yet"
 
     def _share(self) -> float:
         """How much of the time since the last question a silent process ran, of what it wanted to; 1 where it wanted nothing, or nobody knows."""

@@ -100,6 +100,8 @@ def test_one_that_starts_may_take_its_time(tmp_path: Path) -> None:
     service.start()
     try:
         assert eventually("it is told", lambda: (told := looked(service).trouble) is not None and told.counted_s > 0.6)
+        assert service.trouble is not None
+        assert service.trouble.what == "starts, and has not answered yet"
         service.look()
         assert service.process.poll() is None
     finally:
