@@ -63,26 +63,26 @@ class Cluster:
 
     def jobs(self) -> list[Job]:
         """All jobs that the cluster remembers, newest first. Raises ServiceError when it does not answer."""
-        listed = self._ask("/jobs/overview")["jobs"]
-        return [self._job(entry) for entry in sorted(listed, key=lambda entry: -int(entry["start-time"]))]
+        return [self._job(entry) for entry in self._overview()]
 
     def running(self, name: str) -> Job | None:
         """The job of this name that has not ended."""
-        return next((job for job in self.jobs() if job.name == name and job.state not in ENDED), None)
+        return next((self._job(entry) for entry in self._overview() if entry["name"] == name and entry["state"] not in ENDED), None)
+
+    def names(self) -> set[str]:
+        """Of the jobs that have not ended."""
+        return {str(entry["name"]) for entry in self._overview() if entry["state"] not in ENDED}
 
     def job(self, job_id: str) -> Job:
         """One job. Raises ServiceError when the cluster does not know it."""
-        for job in self.jobs():
-            if job.id == job_id:
-                return job
-        raise ServiceError(f"flink at {self.url}: no job has id {job_id}; was the JobManager started again?")
+        return self._job(self._entry(job_id))
 
     def cancel(self, job_id: str, *, timeout_s: float = 60.0) -> None:
         """End a job and wait until it has; its newest checkpoint stays. Raises ServiceError when it does not end in time."""
-        if self.job(job_id).state not in ENDED:
+        if self._entry(job_id)["state"] not in ENDED:
             self._ask(f"/jobs/{job_id}?mode=cancel", method="PATCH")
         deadline = time.monotonic() + timeout_s
-        while self.job(job_id).state not in ENDED:
+        while self._entry(job_id)["state"] not in ENDED:
             if time.monotonic() > deadline:
                 raise ServiceError(f"flink at {self.url}: job {job_id} has not ended within {timeout_s:g} s")
             time.sleep(0.1)
@@ -112,13 +112,23 @@ class Cluster:
     def room(self) -> Room:
         """What there is for a job. Raises ServiceError when the cluster does not answer."""
         configuration = {str(entry["key"]): str(entry["value"]) for entry in self._ask("/jobmanager/config")}
-        running = [job.name for job in self.jobs() if job.state not in ENDED]
-        return Room.of(self._ask("/taskmanagers")["taskmanagers"], configuration, running)
+        return Room.of(self._ask("/taskmanagers")["taskmanagers"], configuration, sorted(self.names()))
 
     def _failures(self, job_id: str) -> list[dict[str, Any]]:
         """What a job failed of last; nothing where it never did."""
         listed: list[dict[str, Any]] = self._ask(f"/jobs/{job_id}/exceptions?maxExceptions=1")["exceptionHistory"]["entries"]
         return listed
+
+    def _entry(self, job_id: str) -> Mapping[str, Any]:
+        for entry in self._overview():
+            if entry["jid"] == job_id:
+                return entry
+        raise ServiceError(f"flink at {self.url}: no job has id {job_id}; was the JobManager started again?")
+
+    def _overview(self) -> list[Mapping[str, Any]]:
+        """What one answer tells of all jobs, newest first: the cluster remembers those that have ended, and each has more to ask for."""
+        listed: list[Mapping[str, Any]] = self._ask("/jobs/overview")["jobs"]
+        return sorted(listed, key=lambda entry: -int(entry["start-time"]))
 
     def _job(self, entry: Mapping[str, Any]) -> Job:
         metrics = self._ask(f"/jobs/{entry['jid']}/metrics?get=numRestarts")

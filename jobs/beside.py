@@ -30,7 +30,7 @@ def only(plan: Plan, view: str) -> Plan:
 
 def running(settings: Settings) -> set[str]:
     """The names of the jobs that have not ended. Raises ServiceError when Flink does not answer."""
-    return {job.name for job in flink.Cluster(settings.flink_url).jobs() if job.state not in flink.ENDED}
+    return flink.Cluster(settings.flink_url).names()
 
 
 def without_others(plan: Plan, settings: Settings) -> Plan:

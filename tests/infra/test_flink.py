@@ -75,6 +75,16 @@ def test_any_other_refusal_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyP
         cluster.jobs()
 
 
+def test_of_the_jobs_that_have_ended_nothing_is_asked_but_what_one_answer_tells(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster remembers them, and a submission asks for its own job many times a second."""
+    ended = [LISTED | {"jid": str(number), "state": "CANCELED"} for number in range(99)]  # of which the endpoint knows no more
+    monkeypatch.setattr(Endpoint, "others", {"/jobs/overview": {"jobs": [*ended, LISTED]}})
+    assert cluster.job("a").checkpoint == "file:/chk-7"
+    assert cluster.running("features") == cluster.job("a")
+    assert cluster.names() == {"features"}
+    cluster.cancel("7")
+
+
 LOST = "java.util.concurrent.TimeoutException: Heartbeat of TaskManager flink-taskmanager timed out\n\tat org.apache.flink.Any.call(Any.java:1)"
 FAILED = {
     "exceptionHistory": {"entries": [{"exceptionName": "java.util.concurrent.TimeoutException", "stacktrace": LOST, "timestamp": 60_000}]}
