@@ -21,12 +21,14 @@ def eventually(
         what: Is waited for; or what there is instead, asked when it did not come.
         ready: Whether it is there.
         unless: Called before each look: raises when it can come no more.
-        poll_s: Between two looks.
+        poll_s: Between two looks, at least; twice as long as one takes, so that what is waited for has most of the machine.
     """
     deadline = time.monotonic() + PATIENCE_S
     while True:
         unless()
+        looked = time.monotonic()
         if found := ready():
             return found
+        took_s = time.monotonic() - looked
         assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what if isinstance(what, str) else what()}"
-        time.sleep(poll_s)
+        time.sleep(max(poll_s, 2 * took_s))

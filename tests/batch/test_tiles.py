@@ -82,9 +82,17 @@ def view_of(*, dedupe: bool, where: bool) -> ViewPlan:
     return replace(VIEW, source=source, where=condition)
 
 
-@pytest.mark.parametrize("as_known", [False, True])
-@pytest.mark.parametrize(("dedupe", "pieces"), [(False, False), (True, False), (True, True)])
-@pytest.mark.parametrize("where", [False, True])
+@pytest.mark.parametrize(
+    ("as_known", "dedupe", "pieces", "where"),
+    [  # each pair of choices
+        (False, False, False, True),
+        (True, False, False, False),
+        (False, True, False, False),
+        (True, True, False, True),
+        (False, True, True, True),
+        (True, True, True, False),
+    ],
+)
 def test_tiles_folded_by_the_kernel_are_the_oracle(spark: SparkSession, as_known: bool, dedupe: bool, pieces: bool, where: bool) -> None:
     view = view_of(dedupe=dedupe, where=where)
     apart = [event | {"key": event["key"] and f"{n}:{event['key']}"} for n, each in enumerate(CASES) for event in each.events]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 from fastavro import parse_schema
@@ -32,12 +33,14 @@ from tests.e2e.readings.run import (
     wait_for_the_end,
     wait_for_time,
 )
-from tests.e2e.readings.stream import PARTITIONS, Reading
+from tests.e2e.readings.stream import PARTITIONS, Message, Reading
 from tests.e2e.scoring import kill
 from tests.naive_entries import entries, latest
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
+
+KINDS: dict[str, Any] = {"killed": {}, "trusted": {"trusted": True}, "trusted2": {"trusted": True, "parallelism": 2}}
 
 
 def letters(run: Run, topic: str, source: str, *, restarted: bool) -> dict[tuple[int, int], tuple[dict[str, str], Any]]:
@@ -184,32 +187,63 @@ def test_a_replay_is_counted_exactly_and_everything_else_is_where_it_belongs(rep
     assert_exact(replay, restarted=False)
 
 
-@pytest.mark.parametrize(
-    ("trusted", "parallelism"), [(False, 1), (True, 1), (True, 2)], ids=["through the gate", "trusted", "trusted, in two subtasks"]
-)
-def test_a_killed_worker_costs_nothing(settings: Settings, tmp_path: Path, trusted: bool, parallelism: int) -> None:
-    name = f"{'trusted' if trusted else 'killed'}{parallelism}"
-    own, plan = prepared(settings, tmp_path, name, trusted=trusted)
-    own = dataclasses.replace(own, parallelism=parallelism)
-    streams = of_trusted(generated(plan)) if trusted else generated(plan)
-    end_ms, final = ends(plan, streams)
-    run = Run(settings=own, plan=plan, streams=streams, end_ms=end_ms)
-    cluster = flink.Cluster(own.flink_url)
-    job = flink.submit("jobs.features", [], name=f"features-{name}", settings=own)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Half:
+    """A job that has read half of its streams and kept a checkpoint of it."""
+
+    run: Run
+    final: list[Message]
+    job: str
+
+    @classmethod
+    def of(cls, settings: Settings, folder: Path, name: str, *, trusted: bool = False, parallelism: int = 1) -> Self:
+        own, plan = prepared(settings, folder / name, name, trusted=trusted)
+        own = dataclasses.replace(own, parallelism=parallelism)
+        streams = of_trusted(generated(plan)) if trusted else generated(plan)
+        end_ms, final = ends(plan, streams)
+        run = Run(settings=own, plan=plan, streams=streams, end_ms=end_ms)
+        half = cls(run=run, final=final, job=flink.submit("jobs.features", [], name=f"features-{name}", settings=own))
+        half.publish(0, COUNT // 2)
+        return half
+
+    def publish(self, first: int, end: int | None) -> None:
+        for name, messages in self.run.streams.items():
+            stream.publish(self.run.settings.kafka_servers, self.run.plan.sources[name].topic, messages[first:end])
+
+    def publish_the_rest(self) -> None:
+        for name, messages in self.run.streams.items():
+            self.run.streams[name] = [*messages, *map(dataclasses.replace, self.final)]
+        self.publish(COUNT * 3 // 4, None)
+
+
+def test_a_killed_worker_costs_nothing(settings: Settings, tmp_path: Path) -> None:
+    """Of a source behind the gate, a trusted one, and a trusted one in two subtasks; one worker holds all three jobs."""
+    cluster, halves = flink.Cluster(settings.flink_url), list[Half]()
     try:
-        for name, messages in streams.items():
-            stream.publish(own.kafka_servers, plan.sources[name].topic, messages[: COUNT // 2])
-        wait_for_time(run, COUNT // 2)
-        before = cluster.job(job).checkpoint
-        eventually("a checkpoint that holds closed tiles", lambda: cluster.job(job).checkpoint not in (None, before))
-        for name, messages in streams.items():
-            stream.publish(own.kafka_servers, plan.sources[name].topic, messages[COUNT // 2 : COUNT * 3 // 4])
-        kill(own, "flink-taskmanager")
-        for name, messages in streams.items():
-            streams[name] = [*messages, *map(dataclasses.replace, final)]
-            stream.publish(own.kafka_servers, plan.sources[name].topic, streams[name][COUNT * 3 // 4 :])
-        wait_for_the_end(run)
-        eventually("the restart is told", lambda: cluster.job(job).restarts > 0)
-        assert_exact(run, restarted=True)
+        for name, kind in KINDS.items():
+            halves.append(Half.of(settings, tmp_path, name, **kind))
+        for half in halves:
+            wait_for_time(half.run, COUNT // 2)
+        before = [cluster.job(half.job).checkpoint for half in halves]
+        for half, checkpoint in zip(halves, before, strict=True):
+            eventually("a checkpoint that holds closed tiles", partial(has_another, cluster, half.job, checkpoint))
+        for half in halves:
+            half.publish(COUNT // 2, COUNT * 3 // 4)
+        kill(settings, "flink-taskmanager")
+        for half in halves:
+            half.publish_the_rest()
+        for half in halves:
+            wait_for_the_end(half.run)
+            eventually("the restart is told", partial(has_restarted, cluster, half.job))
+            assert_exact(half.run, restarted=True)
     finally:
-        cluster.cancel(job)
+        for half in halves:
+            cluster.cancel(half.job)
+
+
+def has_another(cluster: flink.Cluster, job: str, checkpoint: str | None) -> bool:
+    return cluster.job(job).checkpoint not in (None, checkpoint)
+
+
+def has_restarted(cluster: flink.Cluster, job: str) -> bool:
+    return cluster.job(job).restarts > 0

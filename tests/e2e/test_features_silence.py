@@ -6,11 +6,12 @@ import dataclasses
 import random
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import pytest
 from confluent_kafka import Producer
 
-from features.compiler.plan import ViewPlan
+from features.compiler.plan import SourcePlan, ViewPlan
 from infra import flink
 from infra.settings import Settings
 from jobs.read import messages as read
@@ -29,32 +30,52 @@ MINUTE_MS = 60_000
 STEP_MS = 10_000  # of event time between two records: a day in all
 
 
-@pytest.mark.parametrize("parallelism", [1, 2])
-def test_a_burst_after_silence_is_counted_whole(settings: Settings, tmp_path: Path, parallelism: int) -> None:
-    """Event times alone tell the time: the producer sets no record timestamps and sends no markers until the end."""
-    prefix = f"burst{parallelism}"
-    own, plan = prepared(settings, tmp_path, prefix)
-    own = dataclasses.replace(own, idle_timeout_ms=1_000, parallelism=parallelism)
-    source = plan.sources[f"{prefix}_every"]
-    view = plan.views[f"{prefix}_every_places"]
-    run = Run(settings=own, plan=plan, streams={}, end_ms=START_MS + MINUTE_MS * 60 + (BURST + 60) * STEP_MS)
-    job = flink.submit("jobs.features", [source.name], name=f"features-{prefix}", settings=own)
-    try:
-        ahead_ms = START_MS + 10 * MINUTE_MS
-        send(run, source.topic, readings([(0, START_MS), (1, ahead_ms)]))
-        boundary_ms = (ahead_ms - LATENESS_MS + 1) // view.tile_ms * view.tile_ms
-        eventually("time goes on although one partition fell silent early", lambda: boundary_ms in dict(closings(run, view.name)))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bursting:
+    """The job of a source, of one subtask or more."""
 
-        begin_ms = START_MS + 60 * MINUTE_MS
+    run: Run
+    source: SourcePlan
+    view: ViewPlan
+    job: str
+
+    @classmethod
+    def of(cls, settings: Settings, folder: Path, parallelism: int) -> Self:
+        prefix = f"burst{parallelism}"
+        own, plan = prepared(settings, folder / prefix, prefix)
+        own = dataclasses.replace(own, idle_timeout_ms=1_000, parallelism=parallelism)
+        source = plan.sources[f"{prefix}_every"]
+        run = Run(settings=own, plan=plan, streams={}, end_ms=START_MS + MINUTE_MS * 60 + (BURST + 60) * STEP_MS)
+        job = flink.submit("jobs.features", [source.name], name=f"features-{prefix}", settings=own)
+        return cls(run=run, source=source, view=plan.views[f"{prefix}_every_places"], job=job)
+
+
+def test_a_burst_after_silence_is_counted_whole(settings: Settings, tmp_path: Path) -> None:
+    """Event times alone tell the time: the producer sets no record timestamps and sends no markers until the end. In one subtask and in two."""
+    jobs = list[Bursting]()
+    try:
+        for parallelism in (1, 2):
+            jobs.append(Bursting.of(settings, tmp_path, parallelism))
+        ahead_ms, begin_ms = START_MS + 10 * MINUTE_MS, START_MS + 60 * MINUTE_MS
+        for each in jobs:
+            send(each.run, each.source.topic, readings([(0, START_MS), (1, ahead_ms)]))
+        for each in jobs:
+            boundary_ms = (ahead_ms - LATENESS_MS + 1) // each.view.tile_ms * each.view.tile_ms
+            eventually("time goes on although one partition fell silent early", partial(closed, each.run, each.view, boundary_ms))
+
         burst = readings([(number % PARTITIONS, begin_ms + number * STEP_MS) for number in range(BURST)])
-        with suspended(own, "flink-taskmanager"):  # all of the burst is there before any of it is read, however slowly it is sent
-            send(run, source.topic, burst)
-        publish_markers(run, source.topic)
-        eventually("the last closing", partial(closed, run, view))
-        assert read_count(run, source.late_topic) == read_count(run, source.dead_letter_topic) == 0
-        assert counted(run, view) == BURST + 2
+        with suspended(settings, "flink-taskmanager"):  # all of the burst is there before any of it is read, however slowly it is sent
+            for each in jobs:
+                send(each.run, each.source.topic, burst)
+        for each in jobs:
+            publish_markers(each.run, each.source.topic)
+        for each in jobs:
+            eventually("the last closing", partial(closed, each.run, each.view, last_boundary(each.run, each.view)))
+            assert read_count(each.run, each.source.late_topic) == read_count(each.run, each.source.dead_letter_topic) == 0
+            assert counted(each.run, each.view) == BURST + 2
     finally:
-        flink.Cluster(own.flink_url).cancel(job)
+        for each in jobs:
+            flink.Cluster(settings.flink_url).cancel(each.job)
 
 
 def readings(records: list[tuple[int, int]]) -> list[tuple[int, bytes]]:
@@ -83,8 +104,8 @@ def publish_markers(run: Run, topic: str) -> None:
     assert producer.flush(PATIENCE_S) == 0
 
 
-def closed(run: Run, view: ViewPlan) -> bool:
-    return last_boundary(run, view) in dict(closings(run, view.name))
+def closed(run: Run, view: ViewPlan, boundary_ms: int) -> bool:
+    return boundary_ms in dict(closings(run, view.name))
 
 
 def read_count(run: Run, topic: str) -> int:

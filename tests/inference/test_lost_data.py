@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -291,6 +292,23 @@ def test_topics_that_no_longer_keep_their_first_tiles_are_complete_since_the_fir
     assert exact == {(user, boundary) for user, boundary in ALL if boundary >= NOON + 6 * MINUTE + USER.longest_window_ms}
 
 
+def test_records_that_retention_deleted_before_they_were_written_are_a_loss(client: Client) -> None:
+    """Of a job that was away for too long: Kafka holds nothing of them any more."""
+    run = Run(client, 3)
+    run.until(8)
+    for _ in range(6):
+        run.log.publish(run.random)
+    run.log.begins = {place: len(records) for place, records in run.log.records.items()}
+    for worker in run.workers:
+        worker.at = {place: run.log.begins[place] for place in worker.places}
+    exact = run.end()
+    assert re.fullmatch(r"it has topic \S+, partition \d up to offset \d+ only, and the job goes on at \d+", run.began[-1].lost)
+    since = Frontiers(client).known([USER.name])[USER.name].since_ms
+    assert since is not None
+    assert NOON < since < NOON + MINUTES * MINUTE
+    assert exact == {(user, boundary) for user, boundary in ALL if boundary >= since + USER.longest_window_ms}
+
+
 def test_a_tile_of_which_retention_has_left_only_a_part_is_given_up_when_one_an_hour_later_is_whole(client: Client) -> None:
     run = Run(client, 3)
     for _ in range(100):
@@ -309,18 +327,21 @@ def test_a_tile_of_which_retention_has_left_only_a_part_is_given_up_when_one_an_
 
 
 def test_an_evicted_key_is_a_loss(server: Server) -> None:
+    """Of tiles alone: what the store says of itself is all there."""
     run = Run(server.client, 11)
     run.until(14)
     client: Any = server.client
-    client.config_set("maxmemory-policy", "allkeys-random")
-    client.config_set("maxmemory", "1mb")
-    with pytest.raises(Exception, match=r"maxmemory|evict"):
-        for number in range(10_000):
-            client.set(f"other:{number}", "x" * 100)
-            if int(client.info("stats")["evicted_keys"]):
-                raise RuntimeError("evicted")
+    key = EntityKeys(USER.keys, "tidemark").of([next(iter(USERS))])
+    assert client.pexpire(key, 10**9)
+    client.config_set("maxmemory-policy", "volatile-ttl")
+    client.config_set("maxmemory", "1")
+    with pytest.raises(Exception, match=r"maxmemory"):
+        client.set("other", "x")  # which makes the server look for room
     client.config_set("maxmemory", "0")
-    after_the_loss(run, run.end())
+    assert not client.exists(key)
+    exact = run.end()
+    assert run.began[-1].lost == f"the server has evicted {client.info('stats')['evicted_keys']} keys"
+    after_the_loss(run, exact)
 
 
 def test_of_all_time_nothing_is_exact_once_something_is_lost(client: Client) -> None:

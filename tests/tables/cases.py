@@ -249,6 +249,11 @@ ACCEPTED = (
     by_other("fastparquet", PANDA),
     by_other("fastparquet_int96", PANDA | {"card": "k1"}),
     by_other("fastparquet_hive", PANDA | {"card": "k1", "items": 7}),
+    by_other("spark", DUCK | {"card": "k1"}),
+    by_other("spark_hive", DUCK | {"card": "k1"}, DUCK | {"card": "a/b ü%"}, DUCK | {"card": None}),
+    by_other("spark_micros", DUCK | {"card": None}),
+    by_other("spark_legacy", DUCK | {"card": "k1"}),
+    by_other("spark_ntz", DUCK | {"card": "k1"}),
 )
 
 REFUSED = (

@@ -42,7 +42,7 @@ KEYS = {
 @pytest.mark.e2e
 def test_one_day_through_everything(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    command = [sys.executable, "-m", "jobs.cli", "demo", "--days", "1", "--train-from", "2013-08-01"]
+    command = [sys.executable, "-m", "jobs.cli", "demo", "--days", "1", "--train-from", "2013-08-31"]
     done = subprocess.run(
         command,
         env=os.environ | {"TIDEMARK_HOME": str(home)} | PATIENT,
