@@ -35,7 +35,7 @@ month: $(READY) ## A whole month, out of order, with a killed TaskManager, prove
 million: $(READY) ## A million requests answered exactly once, with a TaskManager that is killed twice
 	@$(BIN)/python -m pytest -n 0 -s -m million tests/faults/test_million_requests.py
 
-large: $(READY) ## Models of 5,000 trees and 64 shards, views of 100 features, ten years of events beside other jobs, services that hang
+large: $(READY) ## Models of 5,000 trees and 64 shards, views of 300 features, ten years of events beside other jobs, services that hang
 	@$(BIN)/python -m pytest -n 0 -s -m large tests/e2e/test_large_models.py tests/e2e/test_wide_views.py tests/faults/test_ten_years.py tests/infra/test_runtime.py
 
 bench: $(READY) ## Speed beside the limit and the peers: over two and a half hours; writes the table in the README, and a page with plots

@@ -36,7 +36,7 @@ from jobs.history import at_once, refuse, to_write
 from jobs.history import events as events_of
 from jobs.parity import archive
 from jobs.parity.history import History
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from jobs.spark_session import session
 from schemas.errors import SettingError
 from schemas.parquet import parquet_files

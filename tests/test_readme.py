@@ -18,7 +18,7 @@ from features.catalog import load
 from inference.model import load_for
 from infra.settings import Settings
 from jobs import topics
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from jobs.read import messages
 from schemas.record import SHIPPED, SchemaSet
 from schemas.types import DataType

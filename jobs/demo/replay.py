@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from features.compiler.plan import ServicePlan, SourcePlan
 from jobs.broker_fault import broker_fault, silent
 from jobs.demo.faults import Fault, bad_records
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from schemas.record import SchemaSet
 from schemas.wire import Encoder
 

@@ -22,7 +22,7 @@ from inference.model import load
 from infra.settings import Settings
 from jobs import topic_history, topics
 from jobs.cli import main
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from jobs.record_search import RecordSearch
 from jobs.topic_reader import Slice, bodies_of
 from schemas.errors import ServiceError

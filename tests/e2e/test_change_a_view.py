@@ -26,7 +26,7 @@ from infra.settings import Settings
 from jobs.end_marker import EndMarker
 from jobs.frontier import wait_for
 from jobs.parity import archive
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from jobs.read import messages
 from schemas.parquet import parquet_files
 from schemas.record import SchemaSet

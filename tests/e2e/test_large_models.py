@@ -26,7 +26,7 @@ from inference.shards.shard_map import ShardMap
 from infra import runtime
 from infra.settings import Settings
 from jobs import topics
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from schemas.types import DataType
 from tests import shop
 from tests.e2e.scoring import (

@@ -29,7 +29,7 @@ from infra import flink
 from infra.settings import Settings
 from jobs.end_marker import EndMarker
 from jobs.frontier import wait_for
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from jobs.read import messages
 from jobs.topics import ensure
 from schemas.record import SchemaSet

@@ -27,7 +27,7 @@ from infra.service import Ports, Service
 from infra.settings import Settings
 from jobs import topics
 from jobs.cli import main
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from jobs.read import RecordReader, messages
 from schemas.errors import DataError, ServiceError
 from schemas.record import SHIPPED, SchemaSet

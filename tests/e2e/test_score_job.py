@@ -24,7 +24,7 @@ from infra import flink
 from infra.settings import Delivery, Settings
 from jobs.code_version import code_version
 from jobs.frontier import wait_for
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from jobs.score import transaction_timeout_ms
 from jobs.topics import broker_setting
 from schemas.errors import DataError, SettingError

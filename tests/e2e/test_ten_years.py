@@ -17,7 +17,7 @@ from infra import flink
 from infra.settings import Settings
 from jobs import topics
 from jobs.end_marker import EndMarker
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from schemas.parquet import parquet_files
 from tests import shop
 from tests.e2e.readings.run import Run, tile_records

@@ -18,7 +18,7 @@ from infra import flink
 from infra.settings import Settings
 from jobs import frontier, topics
 from jobs.end_marker import EndMarker
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from jobs.read import messages as read
 from jobs.topic_reader import Slice, bodies_of
 from schemas.parquet import parquet_files

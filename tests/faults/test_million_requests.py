@@ -21,7 +21,7 @@ from infra import flink, runtime
 from infra.runtime import RuntimeState
 from infra.settings import Settings
 from jobs import topics
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from tests import shop
 from tests.shop import NOON
 

@@ -26,7 +26,7 @@ from infra.runtime import RuntimeState
 from infra.settings import Settings
 from jobs import topics
 from jobs.end_marker import EndMarker
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from jobs.read import messages
 from schemas.parquet import parquet_files
 from tests import shop

@@ -12,7 +12,7 @@ import pytest
 
 import features.definitions
 from jobs.cli import main
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from schemas.errors import DataError, ServiceError
 from schemas.record import SHIPPED, SchemaSet
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from infra.settings import Settings
 from jobs import topics
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from schemas.errors import ServiceError
 from schemas.record import SchemaSet
 from schemas.wire import Encoder

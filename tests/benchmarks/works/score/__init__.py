@@ -13,7 +13,7 @@ import psutil
 import pyarrow as pa
 
 from inference.online.connection import connect
-from jobs.publish import Publisher
+from jobs.publisher import Publisher
 from schemas.record import SchemaSet
 from tests.benchmarks import pace, services
 from tests.benchmarks.benchmark import CORES, Benchmark, Contender, Figures, Goal, Role, Workspace
