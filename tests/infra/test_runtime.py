@@ -188,6 +188,8 @@ def test_all_services_that_hang_at_once_are_told_then_killed_and_replaced(hasty_
 @pytest.mark.large
 def test_a_job_that_does_not_fit_is_refused_with_the_number_with_which_it_runs(hasty_home: Path) -> None:
     of_the_shop = {"TIDEMARK_DEFINITIONS": str(shop.DEFINITIONS), "TIDEMARK_SCHEMAS": str(shop.SCHEMAS), "TIDEMARK_START_TIMEOUT": "300s"}
+    cluster = flink.Cluster(endpoints_of(hasty_home)["flink"])
+    assert eventually("replaced TaskManagers have found the JobManager", lambda: cluster.room().slots == 12)
     refused = tidemark("submit", "features", "--parallelism", "13", home=hasty_home, **of_the_shop)
     assert (refused.returncode, refused.stderr) == (
         3,
