@@ -93,32 +93,36 @@ def buffer_bytes(settings: Settings) -> int:
 
 
 def misfit(needs: Needs, room: Room, settings: Settings) -> str | None:
-    """Why the job cannot start on the cluster as it is, and what would do; None where it can."""
+    """Why the job cannot start on the cluster as it is, and what would do, all at once; None where it can."""
     embedded = settings.flink is None
-    again = "then `tidemark down` and `tidemark up`"
     if room.on_demand:
         return None
     if not room.taskmanagers:
         return "the cluster has no TaskManager; " + ("one that was lost is replaced, see `tidemark status`" if embedded else "start one")
-    if needs.slots > room.free:
+    lacks, remedies = list[str](), list[str]()
+    few_slots, little_memory = needs.slots > room.free, (slot_bytes := room.slot_bytes_for(needs)) > room.slot_bytes
+    if few_slots:
         running = f"; {', '.join(room.jobs)} run{'s' * (len(room.jobs) == 1)}" if room.jobs else ""
         more = room.slots + needs.slots - room.free
-        remedy = f"TIDEMARK_FLINK_SLOTS={more}, {again}" if embedded else f"give the cluster {more} slots"
-        return f"it needs {needs.slots} slots, {room.free} of {room.slots} are free{running}: `tidemark cancel` what is not needed, or {remedy}"
-    if (slot_bytes := room.slot_bytes_for(needs)) > room.slot_bytes:
-        wanted = -(-slot_bytes // _STEP_BYTES) * _STEP_BYTES // _MEBI
-        setting = (
-            f"TIDEMARK_FLINK_SLOT_MEMORY={wanted}MB, {again}"
-            if embedded
-            else f"taskmanager.memory.managed.size of {wanted} MB for each slot"
-        )
-        have = room.slot_bytes // _MEBI
-        return (
-            f"its {needs.window_operators} window operators need {wanted} MB of a slot, and a slot of the cluster has {have} MB: {setting}; "
-            "or begin views in jobs of their own (--only)"
+        lacks.append(f"it needs {needs.slots} slots, {room.free} of {room.slots} are free{running}")
+        remedies.append(f"TIDEMARK_FLINK_SLOTS={more}" if embedded else f"give the cluster {more} slots")
+    if little_memory:
+        wanted, have = _proposed(slot_bytes), room.slot_bytes // _MEBI
+        lacks.append(f"its {needs.window_operators} window operators need {wanted} MB of a slot, and a slot of the cluster has {have} MB")
+        remedies.append(
+            f"TIDEMARK_FLINK_SLOT_MEMORY={wanted}MB" if embedded else f"taskmanager.memory.managed.size of {wanted} MB for each slot"
         )
     if needs.buffers > room.buffers:
-        wanted = -(-needs.buffers * _PAGE_BYTES // _STEP_BYTES) * _STEP_BYTES // _MEBI
-        setting = f"TIDEMARK_FLINK_NETWORK_MEMORY={wanted}MB, {again}" if embedded else f"taskmanager.memory.network.max of {wanted} MB"
-        return f"its exchanges need {needs.buffers} network buffers, and the cluster has {room.buffers}: {setting}"
-    return None
+        wanted = _proposed(needs.buffers * _PAGE_BYTES)
+        lacks.append(f"its exchanges need {needs.buffers} network buffers, and the cluster has {room.buffers}")
+        remedies.append(f"TIDEMARK_FLINK_NETWORK_MEMORY={wanted}MB" if embedded else f"taskmanager.memory.network.max of {wanted} MB")
+    if not lacks:
+        return None
+    told = "`tidemark cancel` what is not needed, or " * few_slots + " and ".join(remedies)
+    again = ", then `tidemark down` and `tidemark up`" * embedded
+    return f"{'; '.join(lacks)}: {told}{again}{'; or begin views in jobs of their own (--only)' * little_memory}"
+
+
+def _proposed(least_bytes: int) -> int:
+    """In MB."""
+    return -(-least_bytes // _STEP_BYTES) * _STEP_BYTES // _MEBI

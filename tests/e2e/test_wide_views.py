@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from features.catalog import load
-from infra import flink
+from infra import flink, runtime
 from infra.settings import Settings
+from schemas.errors import ServiceError
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.e2e, pytest.mark.large]
 
@@ -40,6 +42,7 @@ minute = timedelta(minutes=1)
 table = Source(topic="wide-events", schema="event", lateness=timedelta(seconds=5))
 order, group = Entity(keys=["shop"]), Entity(keys=["user"])
 """
+SCHEMAS = Path(__file__).parents[1] / "features" / "every" / "schemas"
 NAMES = ("select", "values", "window", "tumble", "input", "base", "v" * 100)
 
 
@@ -48,38 +51,53 @@ def view(name: str, features: list[str], *, entity: str, tile: int) -> str:
     return f"{name} = FeatureView(entity={entity}, source=table, tile={tile} * minute, features={{{listed}}})\n"
 
 
-SHAPES = {
-    "seven of sixty to a hundred": [60 + 40 * number // 6 for number in range(7)],
-    "one of three hundred": [300],
-    "forty of eight": [8] * 40,
-}
-"""Name → how many features each view has."""
-
-
-@pytest.fixture(params=SHAPES)
-def wide(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[Settings]:
-    """Definitions of one of these shapes."""
-    folder = tmp_path / "definitions"
+def defined(folder: Path, sizes: list[int]) -> Path:
+    """Definitions of views with so many aggregations each."""
     folder.mkdir()
-    sizes, views = SHAPES[request.param], []
+    views = []
     for number, size in enumerate(sizes):
         name = NAMES[number] if len(sizes) == len(NAMES) else f"view{number}"
         plain = [PLAIN[each % len(PLAIN)].format(each) for each in range(size - len(STEPS))]
         views.append(view(name, [*STEPS, *plain], entity=("order", "group")[number % 2], tile=1 + number % 3))
     (folder / "wide.py").write_text(HEAD + "".join(views))
-    schemas = Path(__file__).parents[1] / "features" / "every" / "schemas"
-    assert sum(len(each.features) for each in load(folder, schemas).views.values()) >= sum(sizes)  # an aggregation may have several columns
-    own = replace(
-        settings, definitions=folder, schemas=schemas, kafka=settings.kafka_servers, redis=settings.redis_url, start_timeout_ms=900_000
+    assert sum(len(each.features) for each in load(folder, SCHEMAS).views.values()) >= sum(sizes)  # some have several columns
+    return folder
+
+
+def of(settings: Settings, definitions: Path) -> Settings:
+    """The settings of a job of these definitions."""
+    return replace(settings, definitions=definitions, schemas=SCHEMAS, start_timeout_ms=900_000)
+
+
+def runs(settings: Settings) -> None:
+    """All its tasks do."""
+    cluster, job = flink.Cluster(settings.flink_url), flink.submit("jobs.features", [], name="features-wide", settings=settings, fresh=True)
+    try:
+        found = cluster.job(job)
+        assert (found.state, found.tasks[0]) == ("RUNNING", found.tasks[1])
+    finally:
+        cluster.cancel(job)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[60 + 40 * number // 6 for number in range(7)], [300]], ids=["seven of sixty to a hundred", "one of three hundred"]
+)
+def test_wide_views_run_on_the_cluster_as_it_is(settings: Settings, tmp_path: Path, sizes: list[int]) -> None:
+    runs(of(settings, defined(tmp_path / "definitions", sizes)))
+
+
+def test_forty_views_are_refused_with_the_number_with_which_they_run(settings: Settings, tmp_path: Path) -> None:
+    definitions = defined(tmp_path / "definitions", [8] * 40)
+    told = (
+        r"its \d+ window operators need (\d+) MB of a slot, .*; its exchanges need \d+ network buffers, .*: "
+        r"TIDEMARK_FLINK_SLOT_MEMORY=\1MB and TIDEMARK_FLINK_NETWORK_MEMORY=(\d+MB), then "
     )
-    yield own
-    cluster = flink.Cluster(settings.flink_url)
-    if (job := cluster.running("features-wide")) is not None:
-        cluster.cancel(job.id)
-
-
-def test_wide_views_and_many_run_in_one_slot(wide: Settings) -> None:
-    """Seven of sixty to a hundred features have more than 150 tasks."""
-    job = flink.submit("jobs.features", [], name="features-wide", settings=wide, fresh=True)
-    found = flink.Cluster(wide.flink_url).job(job)
-    assert (found.state, found.tasks[0]) == ("RUNNING", found.tasks[1])
+    with pytest.raises(ServiceError, match=told) as refused:
+        runs(of(settings, definitions))
+    found = re.search(told, str(refused.value))
+    assert found is not None
+    environ = {"HOME": str(tmp_path / "home"), "FLINK_SLOTS": "2", "START_TIMEOUT": f"{PATIENCE_S:.0f}s"}
+    environ |= {"FLINK_SLOT_MEMORY": f"{found[1]}MB", "FLINK_NETWORK_MEMORY": found[2]}
+    roomy = Settings.load(environ={f"TIDEMARK_{name}": value for name, value in environ.items()}, folder=tmp_path)
+    with runtime.started(roomy):
+        runs(of(roomy, definitions))

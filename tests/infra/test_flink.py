@@ -187,8 +187,9 @@ WINDOWS = Needs(slots=1, window_operators=90, managed_bytes=400 << 20, python=Tr
         (
             WINDOWS,
             EMBEDDED,
-            "its 90 window operators need 576 MB of a slot, and a slot of the cluster has 256 MB: TIDEMARK_FLINK_SLOT_MEMORY=576MB, "
-            "then `tidemark down` and `tidemark up`; or begin views in jobs of their own (--only)",
+            "its 90 window operators need 576 MB of a slot, and a slot of the cluster has 256 MB; its exchanges need 5000 network buffers, and the cluster "
+            "has 4096: TIDEMARK_FLINK_SLOT_MEMORY=576MB and TIDEMARK_FLINK_NETWORK_MEMORY=160MB, then `tidemark down` and `tidemark up`; "
+            "or begin views in jobs of their own (--only)",
         ),
         (
             Needs(slots=2, buffers=5000),
