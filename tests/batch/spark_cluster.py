@@ -81,7 +81,13 @@ def _daemon(folder: Path, kind: str, name: str, port: int, *options: str) -> Ser
     spec = ServiceSpec(
         name=name,
         command=(str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}", "--host", LOOPBACK, *options),
-        environ={**java_environment(), "SPARK_HOME": str(home), "SPARK_LOCAL_IP": LOOPBACK, **memory},
+        environ={
+            **java_environment(),
+            "SPARK_HOME": str(home),
+            "SPARK_LOCAL_IP": LOOPBACK,
+            "SPARK_LOCAL_DIRS": str(folder / "local"),
+            **memory,
+        },
         folder=folder,
         port=port,
         port_setting="",

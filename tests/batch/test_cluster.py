@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from infra.java import temporary
 from jobs import package
 from tests import shop
 from tests.batch import spark_cluster
@@ -201,9 +202,8 @@ def submit(cluster: Cluster, folder: Path, log: Path) -> list[object]:
         "spark.scheduler.minRegisteredResourcesRatio": "1.0",
         "spark.scheduler.maxRegisteredResourcesWaitingTime": "900s",
     }
-    settings |= dict.fromkeys(
-        ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"), "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-    )
+    machine = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *temporary(folder / "tmp"))  # what is killed leaves its files here
+    settings |= dict.fromkeys(("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"), " ".join(machine))
     settings |= {f"spark.eventLog.{name}": value for name, value in record.items()}
     options = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
     return [

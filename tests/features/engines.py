@@ -22,7 +22,8 @@ def flink(rows: str, columns: dict[str, DataType], expressions: list[str]) -> It
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
     environment = TableEnvironment.create(EnvironmentSettings.in_batch_mode())  # its Java is started once
-    for name, value in {"table.local-time-zone": "UTC", "parallelism.default": "1"}.items():
+    own = dict.fromkeys(("web.tmpdir", "io.tmp.dirs"), str(Path(rows).parent))
+    for name, value in {"table.local-time-zone": "UTC", "parallelism.default": "1", **own}.items():
         environment.get_config().set(name, value)
     fields = ", ".join(f"`{name}` {_stored(type_).flink}" for name, type_ in columns.items())
     environment.execute_sql(
