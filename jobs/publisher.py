@@ -136,9 +136,9 @@ class Publisher:
             partition: Where to; by the key when None.
         """
         place = {} if partition is None else {"partition": partition}
+        told = partial(self._delivered, timestamp_ms)
         while True:
             try:
-                told = partial(self._delivered, timestamp_ms)
                 self._producer.produce(self._topic, body, key, timestamp=max(timestamp_ms, 1), on_delivery=told, **place)  # type: ignore[arg-type]
             except BufferError:
                 self._producer.poll(0.1)
