@@ -150,7 +150,8 @@ def test_ten_years_beside_three_other_jobs(tmp_path: Path) -> None:
         for topic in (*refused, *(plan.sources[name].late_topic for name in ("past", "clicks"))):
             assert sum(1 for _ in messages(own.kafka_servers, topic)) == 0, topic
         assert max(open_files) <= 2 * own.parallelism, "at midnight a second folder is begun"
-        assert floors[3] < 1.25 * floors[1], "what stays in the heap does not grow with the days"
+        # Of halves: a quarter may have no collection of all, and then tells of garbage.
+        assert min(floors[2:]) < 1.25 * min(floors[:2]), "what stays in the heap does not grow with the days"
         assert state(own) == before, "no service was replaced"
         assert [(job.state, job.restarts) for job in flink.Cluster(own.flink_url).jobs()] == [("RUNNING", 0)] * 4
         tidemark(own, "status")
