@@ -30,7 +30,7 @@ from jobs.days import WHOLE, Days, claim
 from jobs.features_read import service_named
 from jobs.outcome import Outcome
 from jobs.point_in_time import REQUESTS, Inputs
-from jobs.spark_session import FAULTS, is_gone, reason, session
+from jobs.spark_session import FAULTS, is_gone, is_refusal, reason, session
 from jobs.splits import DAY_MS, Range, ranges
 from schemas.errors import SettingError
 from schemas.record import SHIPPED, SchemaSet
@@ -164,7 +164,7 @@ def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome, kaf
 def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bool = False, outcome: Outcome | None = None) -> Outcome:
     """The features of every request, one Parquet file per day in the order of the requests; days that are done already are kept.
 
-    A range of days that fails is told in the outcome, and the others are computed all the same.
+    A range of days that fails is told in the outcome, and the others are computed all the same; but for what is refused in the files.
 
     Raises:
         SettingError: The folder is of other inputs, or something else, or not writable.
@@ -208,7 +208,7 @@ def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Day
 
 def _failed(spark: SparkSession, error: Exception, days: list[int], outcome: Outcome) -> None:
     outcome.failed |= dict.fromkeys(days, reason(error))
-    if is_gone(spark):
+    if is_gone(spark) or is_refusal(error):
         raise error
 
 

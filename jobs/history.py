@@ -22,10 +22,12 @@ from features.offline import FILE, POSITION
 from jobs.arrow_reader import ArrowReader, Piece, pieces
 from jobs.splits import DAY_MS, ROWS_PER_PARTITION
 from schemas import folders
-from schemas.errors import SettingError
+from schemas.accepted import NO_UTF8
+from schemas.errors import DataError, SettingError
 from schemas.field import Field
 from schemas.parquet import ParquetFile, files_of, parquet_files
 from schemas.record import Schema
+from schemas.table import unheld
 from schemas.times import YEAR_1_MS, YEAR_10000_MS, show_ms
 from schemas.types import DataType
 
@@ -362,11 +364,20 @@ def _portable(name: str, physical: _Physical | None, field: Field | None) -> Col
         )
     elif physical.per_millisecond > 1:
         value = F.timestamp_millis(F.unix_millis(F.col(_quoted(name)).cast("timestamp")))
+    elif field is not None and field.type is DataType.STRING:
+        value = _text(name, field)
     else:
         value = F.col(_quoted(name))
     if field is not None and field.is_single:
         value = value.cast("double").cast("float")  # as the wire carries it, in every format
     return value.cast(type_.spark).alias(name)
+
+
+def _text(name: str, field: Field) -> Column:
+    """A column of text; a file may call any bytes text, and Spark would pass them."""
+    column, path = F.col(_quoted(name)), F.try_url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))
+    why = F.concat(F.lit(f"{DataError.__name__}: "), F.regexp_replace(path, "^file:/+", "/"), F.lit(f": {unheld(field, NO_UTF8)}"))
+    return F.when(column.isNull() | F.is_valid_utf8(column), column).otherwise(F.raise_error(why).cast("string"))
 
 
 def _none(spark: SparkSession, schema: Schema) -> DataFrame:

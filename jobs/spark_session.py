@@ -36,8 +36,11 @@ _MEANING = {
 FAULTS = (PySparkException, Py4JError, EOFError, ConnectionError)
 """What calls to Spark raise; the last two, of the sockets between, where its Java has died."""
 
-_RAISED = re.compile(r"^Traceback [^\n]*\n(?:[ \t][^\n]*\n)+(?:\w+\.)*([^\n]+)", re.MULTILINE)
+_RAISED = re.compile(r"Traceback [^\n]*\n(?:[ \t][^\n]*\n)+(?:\w+\.)*([^\n]+)")
 """The last line of a Python traceback, without the module of the exception."""
+_RAISED_IN_SQL = re.compile(r"\[USER_RAISED_EXCEPTION\] (.*) SQLSTATE: \w+$", re.MULTILINE)
+"""What `raise_error` was given."""
+_REFUSAL = f"{DataError.__name__}: "
 
 
 @contextmanager
@@ -90,8 +93,7 @@ def told() -> Iterator[None]:
         yield
     except FAULTS as error:
         what = reason(error)
-        refused = what.removeprefix(f"{DataError.__name__}: ")
-        raise (ServiceError(f"Spark: {what}") if refused == what else DataError(refused)) from error
+        raise (DataError(what.removeprefix(_REFUSAL)) if is_refusal(error) else ServiceError(f"Spark: {what}")) from error
 
 
 def _tell_the_end_of_java_once(spark: SparkSession) -> None:
@@ -133,11 +135,16 @@ def is_gone(spark: SparkSession) -> bool:
         return True
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether what was read is refused, so that to try again is of no use."""
+    return reason(error).startswith(_REFUSAL)
+
+
 def reason(error: Exception) -> str:
-    """The line of a Spark error that tells most: what a Python worker raised, else the innermost cause."""
+    """The line of a Spark error that tells most: what a Python worker or `raise_error` raised, else the innermost cause."""
     if _java_died(error):
         return "its Java process has ended"
-    if raised := _RAISED.findall(str(error)):
+    if raised := _RAISED.findall(str(error)) or _RAISED_IN_SQL.findall(str(error)):
         return str(raised[-1])
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]

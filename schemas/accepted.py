@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _PER_MS = {"us": 1_000, "ns": 1_000_000}
 _SURE_DIGITS = 15
 """Any decimal of so many digits is a double, and this double's shortest text is the decimal."""
+NO_UTF8 = "it has bytes that are no UTF-8"
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), dtype=np.uint8).reshape(256, 2)
 _UUID_BYTES, _UUID_TEXT = 16, 36
 
@@ -72,7 +73,7 @@ def _text(column: Column) -> Column:
         column = column.cast(pa.string())
         column.validate(full=True)  # a file may call any bytes text
     except pa.ArrowInvalid:
-        raise pa.ArrowInvalid("it has bytes that are no UTF-8") from None
+        raise pa.ArrowInvalid(NO_UTF8) from None
     return column
 
 

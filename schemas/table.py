@@ -72,7 +72,7 @@ def convert(table: pa.Table, fields: Sequence[Field], *, where: str, first_row: 
         try:
             column = _converted(table, field)
         except pa.ArrowException as error:
-            problems.append(f'column "{field.name}" cannot be read as {field.type}: {cause(error)}')
+            problems.append(unheld(field, cause(error)))
             continue
         columns.append(column)
         if column.null_count and not field.nullable and not nulls:
@@ -80,6 +80,11 @@ def convert(table: pa.Table, fields: Sequence[Field], *, where: str, first_row: 
             problems.append(f'column "{field.name}" is null in row {row:,}; the schema allows none')
     _refuse(where, problems)
     return pa.table(columns, schema=arrow(fields, nulls=nulls))
+
+
+def unheld(field: Field, why: str) -> str:
+    """That a column has a value which its field cannot hold."""
+    return f'column "{field.name}" cannot be read as {field.type}: {why}'
 
 
 def allowed(table: pa.Table, fields: Iterable[Field], *, event_time: str, earliest_ms: int | None) -> pa.Table:

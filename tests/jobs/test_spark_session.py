@@ -1,4 +1,4 @@
-"""What pyspark leaves behind where its Java dies."""
+"""What is told of Spark's faults, and what pyspark leaves behind where its Java dies."""
 
 from __future__ import annotations
 
@@ -10,8 +10,38 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pyspark.errors import PySparkException
 
-from jobs.spark_session import UnclosedIterators
+from jobs.spark_session import UnclosedIterators, told
+from schemas.errors import DataError, ServiceError, TidemarkError
+
+PYTHON = """Traceback (most recent call last):
+  File "/a/arrow_reader.py", line 76, in _rows
+    raise DataError(f"{where}: {problems}")
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+schemas.errors.DataError: a.parquet: column "items" is null
+"""
+SQL = 'SparkRuntimeException: [USER_RAISED_EXCEPTION] DataError: b.parquet: column "card" is no text SQLSTATE: P0001\n\tat org.apache.spark'
+TWICE = "SparkException: [STAGE_MATERIALIZATION_MULTIPLE_FAILURES] Multiple failures (2) in stage materialization: \n"
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (f"An error occurred\n{PYTHON}\n\tat org.apache", DataError('a.parquet: column "items" is null')),
+        (
+            f"{TWICE}  1. PythonException: [PYTHON_EXCEPTION] thrown: {PYTHON} SQLSTATE: 38000\n",
+            DataError('a.parquet: column "items" is null'),
+        ),
+        (f"Job aborted: {SQL}", DataError('b.parquet: column "card" is no text')),
+        (f"{TWICE}  1. {SQL}\n  2. {SQL}", DataError('b.parquet: column "card" is no text')),
+        ("SparkException: lost\nCaused by: java.io.IOException: No space left", ServiceError("Spark: java.io.IOException: No space left")),
+    ],
+)
+def test_what_a_worker_or_a_query_refuses_to_read_is_told_as_such(said: str, error: TidemarkError) -> None:
+    with pytest.raises(type(error)) as caught, told():
+        raise PySparkException(said)
+    assert str(caught.value) == str(error)
 
 
 class PyLocalIterable:

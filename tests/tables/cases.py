@@ -313,6 +313,12 @@ REFUSED = (
         'column "card" cannot be read as string: it has bytes that are no UTF-8',
         card=one(b"\xff", pa.binary()),
     ),
+    Case(
+        name="bytes that are called text, and are none",
+        write=lambda folder: file(folder / "a +%, b.parquet", {"card": one(b"k\xff", pa.binary()).view(pa.string())}),
+        refused='column "card" cannot be read as string: it has bytes that are no UTF-8',
+        file="a +%, b.parquet",
+    ),
     refused(
         "several values",
         'column "amount" cannot be read as float64: Decimal value 9007199254740993.00 has more digits than a double holds; '
