@@ -39,10 +39,10 @@ large: $(READY) ## Models of 5,000 trees and 64 shards, views of 300 features, t
 	@$(BIN)/python -m pytest -n 0 -s -m large tests/e2e/test_large_models.py tests/e2e/test_wide_views.py tests/faults/test_ten_years.py tests/infra/test_runtime.py
 
 bench: $(READY) ## Speed beside the limit and the peers: over two and a half hours; writes the table in the README, and a page with plots
-	@$(BIN)/python -m tests.benchmarks $(BENCH)
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 bench-quick: $(READY) ## The same on small inputs and in one round, minutes
-	@$(BIN)/python -m tests.benchmarks --quick $(BENCH)
+	@$(BIN)/python -m benchmarks --quick $(BENCH)
 
 lint: $(READY) ## Style, types and layers
 	@$(BIN)/ruff check

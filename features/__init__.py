@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from features.aggregations import Count, First, Last, Lifetime, Max, Mean, Min, Share, StdDev, Sum, Variance
-from features.aggregations_of_maps import CategoryCounts, CountDistinct, LastN, Quantile, TopK
-from features.vocabulary import Entity, FeatureService, FeatureView, Label, Source
+from features.vocabulary.aggregations import Count, First, Last, Lifetime, Max, Mean, Min, Share, StdDev, Sum, Variance
+from features.vocabulary.aggregations_of_maps import CategoryCounts, CountDistinct, LastN, Quantile, TopK
+from features.vocabulary.words import Entity, FeatureService, FeatureView, Label, Source
 
 __all__ = [
     "CategoryCounts",

@@ -18,10 +18,10 @@ from types import ModuleType
 import schemas as schemas_package
 from features.compiler.analyse import analyse
 from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean
-from features.compiler.plan import Plan, ViewPlan
-from features.vocabulary import Entity, FeatureService, FeatureView, Source
+from features.plan import Plan, ServicePlan, ViewPlan
+from features.vocabulary.words import Entity, FeatureService, FeatureView, Source
 from schemas.errors import DefinitionError, SettingError
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 
 _SHIPPED_DEFINITIONS = Path(__file__).parent / "definitions"
 _SHIPPED_SCHEMAS = Path(schemas_package.__file__ or "").parent
@@ -63,6 +63,19 @@ def view_named(plan: Plan, name: str, *, where: str = "") -> ViewPlan:
         near = did_you_mean(name, sorted(plan.views)) if plan.views else "there are none"
         raise SettingError(f'{where}no feature view is named "{name}"; {near}')
     return plan.views[name]
+
+
+def service_named(name: str, plan: Plan) -> ServicePlan:
+    """A feature service of the definitions.
+
+    Raises:
+        SettingError: There is none of that name.
+    """
+    if name not in plan.services:
+        raise SettingError(
+            f'no feature service is named "{name}"; {did_you_mean(name, sorted(plan.services)) if plan.services else "there are none"}'
+        )
+    return plan.services[name]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.compiler.plan import ServicePlan
-from inference.manifest import Manifest
-from inference.model import LoadedModel, load
+from features.plan import ServicePlan
+from inference.model.loading import LoadedModel, load
+from inference.model.manifest import Manifest
 from inference.prediction import VARIANT, id_field, told
 from inference.prediction_table import EVENT_TIME, REQUEST_ID, SCORES, schema_of
 from inference.shards.boosters import SHARD_MEMORY_BYTES

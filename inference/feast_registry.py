@@ -23,13 +23,13 @@ import numpy as np
 import pyarrow as pa
 
 from features.compiler.feast import AS_OF, FRONTIER, OLDER, REQUEST, SINCE, TILES, feast_type, join_keys
-from features.compiler.plan import Plan, ServicePlan, ViewPlan
-from features.kernel import fold
-from features.packing import ALL_TIME, TileCodec
+from features.kernel.fold import fold
+from features.plan import Plan, ServicePlan, ViewPlan
+from features.tiles.codec import ALL_TIME, TileCodec
+from inference.online.active_generation import served
 from inference.online.address import StoreAddress
 from inference.online.connection import connect
 from inference.online.refusals import refusal
-from inference.online.serving import served
 from schemas.errors import SettingError
 from schemas.types import DataType
 from schemas.wording import cause

@@ -17,16 +17,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.compiler.plan import FRONTIER_TOPIC, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
-from features.entries import well_formed
+from features.kernel.map_partials import well_formed
+from features.plan import FRONTIER_TOPIC, ViewPlan
 from inference.online.frontier import Account, Frontiers, Place, changing
 from inference.online.marks import Marks, Span
 from inference.online.store import TileWriter
 from schemas.avro_columns import Reader, compile_reader
 from schemas.avro_cursor import Column
 from schemas.errors import ServiceError
-from schemas.record import Schema, SchemaSet, parse
+from schemas.schema import Schema, SchemaSet, parse
 
 Rows = NDArray[np.int64]
 

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.compiler.plan import ServicePlan
-from inference.avro import END, NULL, array, distinct, double_arrays, doubles, long, longs, maps, text
+from features.plan import ServicePlan
+from schemas.avro_writer import END, NULL, array, distinct, double_arrays, doubles, long, longs, maps, text
 from schemas.errors import DefinitionError, SettingError
-from schemas.record import Schema
+from schemas.schema import Schema
 
 _FIELDS = (
     "request_id",

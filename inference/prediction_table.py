@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from features.compiler.plan import ServicePlan
+from features.plan import ServicePlan
 from schemas.types import DataType
 
 REQUEST_ID, EVENT_TIME = "request_id", "event_time"

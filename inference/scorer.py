@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.compiler.plan import ServicePlan
+from features.plan import ServicePlan
+from inference.gc_paused import uncollected
+from inference.model.scores import Scores
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder, id_field
-from inference.scores import Scores
-from inference.shards.relay import Baton
+from inference.shards.partial_scores import Baton
 from inference.shards.shard_map import PARENT
-from inference.uncollected import uncollected
 from schemas.errors import ServiceError
 from schemas.types import DataType
 from schemas.wire import OK, Decoder, now_ms
@@ -28,7 +28,7 @@ _Columns = Mapping[str, Sequence[Any]]
 
 
 class Model(Protocol):
-    """What the scorer asks of a model: `inference.model.LoadedModel` has it, and `inference.stages.FirstStage`."""
+    """What the scorer asks of a model: `inference.model.loading.LoadedModel` has it, and `inference.shards.pipeline.FirstStage`."""
 
     def score(self, features: pa.Table, requests: pa.Table) -> Scores:
         """The answer to every row; the columns are found by name."""

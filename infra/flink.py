@@ -92,6 +92,11 @@ class Cluster:
         history = self._failures(job_id)
         return root_cause(history[0]["stacktrace"].splitlines()) if history else None
 
+    def troubles(self, listed: Sequence[Job]) -> list[str]:
+        """What is to be told of the jobs that do not run, or were restored after a failure, a line each. Raises ServiceError when it does not answer."""
+        now_ms = time.time_ns() // 1_000_000
+        return [line for job in listed if (line := self.trouble(job, now_ms=now_ms)) is not None]
+
     def trouble(self, job: Job, *, now_ms: int) -> str | None:
         """What is to be told of a job that does not run, or has failed meanwhile, in one line; None of one that is well."""
         if job.state in ENDED or not (job.is_troubled or job.restarts or job.tasks[0] < job.tasks[1]):

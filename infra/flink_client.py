@@ -32,7 +32,7 @@ _DRIVER = """\
 # Written by `tidemark submit`; a script of its own, so that the folder jobs/ is not ahead of the package `features` on the path.
 import sys
 
-from jobs.driver import run
+from jobs.flink.driver import run
 
 sys.exit(run({module!r}, sys.argv[1:]))
 """

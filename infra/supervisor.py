@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from infra import flink_cluster, kafka, valkey
-from infra.guard import guarding
+from infra.reaper import guarding
 from infra.runtime import RuntimeState, ServiceState, exclusive, state_file, write_json
 from infra.service import LOOPBACK, MARK, Ports, Service, sweep
 from infra.settings import Settings

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -19,61 +19,34 @@ from typing import Annotated, Any
 import pyarrow.parquet as pq
 import typer
 from fastavro import parse_schema, schemaless_writer
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from features.catalog import load, view_named
-from features.compiler.plan import ViewPlan
-from features.compiler.spark import late_tiles_query
 from features.compiler.tile_schema import tile_avro_schema
+from features.plan import ViewPlan
 from infra.settings import Settings
-from jobs import topics
-from jobs.applied import refuse_other_tiles
-from jobs.closings import Extent, extents
-from jobs.history import at_once, refuse, to_write
-from jobs.history import events as events_of
+from jobs.control.deployed import refuse_other_tiles
+from jobs.control.tile_closings import Extent, extents
+from jobs.kafka import admin
+from jobs.kafka.producer import Publisher
 from jobs.parity import archive
-from jobs.parity.history import History
-from jobs.publisher import Publisher
-from jobs.spark_session import session
+from jobs.spark.parquet_source import at_once, refuse
+from jobs.spark.parquet_source import events as events_of
+from jobs.spark.session import session
+from jobs.spark.tiles_of_history import BEFORE_THE_STREAM, Wanted, staged
 from schemas.errors import SettingError
 from schemas.parquet import parquet_files
-from schemas.record import SHIPPED, SchemaSet, parse
+from schemas.schema import SHIPPED, SchemaSet, parse
 from schemas.times import instant_ms, show_ms
 
-BEFORE_THE_STREAM = -1
-"""The revision of a bootstrap's tiles."""
-
 _BATCH = 10_000
-_FOREVER_MS = 1 << 52
 
 Views = Annotated[list[str] | None, typer.Argument(help="Feature views; all when none is named")]
 From = Annotated[str | None, typer.Option("--from", help="Only tiles that start at this time or later, e.g. 2013-01-01", metavar="TIME")]
 Until = Annotated[str | None, typer.Option(help="Only tiles that start before this time", metavar="TIME")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Which tiles to make of history.
-
-    Attributes:
-        views: Of these views.
-        schemas: Of their sources.
-        events: Folder with one folder of Parquet files per source.
-        as_known: Count late events too.
-        late_only: Only tiles that late events belong to.
-        from_ms, until_ms: Only tiles that start in `[from, until)`.
-    """
-
-    views: tuple[ViewPlan, ...]
-    schemas: SchemaSet
-    events: Path
-    as_known: bool
-    late_only: bool
-    from_ms: int | None = None
-    until_ms: int | None = None
 
 
 def bootstrap(
@@ -104,30 +77,6 @@ def correct(
     settings = Settings.load()
     wanted = _wanted(settings, views, events, from_, until, as_known=True, late_only=True)
     _publish(settings, wanted, revision=_now_ms())
-
-
-def staged(spark: SparkSession, wanted: Wanted, folder: Path) -> Iterator[tuple[ViewPlan, Path]]:
-    """Make the tiles of each view, as Parquet files in a folder of its own below `folder`.
-
-    Raises:
-        SettingError: A folder of events is missing, or the workers do not share `folder`.
-        DataError: Files that are not Parquet, or lack columns, or have others of wrong types.
-    """
-    history = History(spark=spark, schemas=wanted.schemas, events=wanted.events, as_known=wanted.as_known)
-    for view in wanted.views:
-        low_ms = None if wanted.from_ms is None else -(-wanted.from_ms // view.tile_ms) * view.tile_ms
-        high_ms = _FOREVER_MS if wanted.until_ms is None else -(-wanted.until_ms // view.tile_ms) * view.tile_ms
-        tiles: DataFrame = history.tiles(view, low_ms, high_ms)
-        if wanted.late_only:
-            tiles = tiles.join(spark.sql(late_tiles_query(view)), [*(key.name for key in view.keys), "tile_start"], "left_semi")
-        own, made = folder / view.name, Observation()
-        tiles.observe(made, F.count(F.lit(1)).alias("tiles")).write.parquet(to_write(own))
-        found = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
-        if found != made.get["tiles"]:
-            raise SettingError(
-                f"TIDEMARK_HOME: of {made.get['tiles']:,} tiles that Spark wrote to {own} {found:,} are there; it is a folder that all workers share"
-            )
-        yield view, own
 
 
 def messages(view: ViewPlan, folder: Path, *, revision: int) -> Iterator[list[tuple[str, bytes, int]]]:
@@ -181,7 +130,7 @@ def closed(spark: SparkSession, wanted: Wanted, closings: Mapping[str, Extent], 
 def _publish(settings: Settings, wanted: Wanted, *, revision: int) -> None:
     refuse_other_tiles(settings, wanted.views)
     plan = load(settings.definitions, settings.schemas)
-    topics.ensure(settings, plan)
+    admin.ensure(settings, plan)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         scratch = TemporaryDirectory(dir=settings.home, prefix="tiles-")

@@ -23,17 +23,18 @@ from features.compiler import flink, flink_gate, flink_tiles
 from features.compiler.declarations import did_you_mean
 from features.compiler.flink_gate import Reading
 from features.compiler.flink_text import quote
-from features.compiler.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
+from features.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from infra.settings import Settings
-from jobs import beginning, beside, committed, graph, topics
-from jobs.applied import Applied, computes, refuse_other_graph, refuse_other_tiles
-from jobs.beginning import Beginning
-from jobs.beside import consumer_group
-from jobs.gate import Clock, Gate
-from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES
-from jobs.source_decoder import decoder
+from jobs.control.deployed import Applied, computes, refuse_other_graph, refuse_other_tiles
+from jobs.flink import graph, single_view, start_offsets
+from jobs.flink.gate import Clock, Gate
+from jobs.flink.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES
+from jobs.flink.single_view import consumer_group
+from jobs.flink.start_offsets import Beginning
+from jobs.kafka import admin, committed
+from jobs.kafka.decoding import decoder
 from schemas.errors import SettingError
-from schemas.record import SHIPPED, SchemaSet
+from schemas.schema import SHIPPED, SchemaSet
 
 WATERMARK_INTERVAL_MS = 50  # how often the watermark is told downstream: a part of every tile's delay
 
@@ -149,10 +150,10 @@ class Job:
         """
         for source in self._sources:
             if _has_state():
-                self._beginnings[source.name] = beginning.resumed(self._settings, source)
+                self._beginnings[source.name] = start_offsets.resumed(self._settings, source)
             else:
-                self._beginnings[source.name] = found = beginning.fresh(self._settings, source, declared.views_of(source.name))
-                beginning.commit(self._settings, source, self._group(source), found)
+                self._beginnings[source.name] = found = start_offsets.fresh(self._settings, source, declared.views_of(source.name))
+                start_offsets.commit(self._settings, source, self._group(source), found)
 
     def _gate(self, source: SourcePlan, clock: Clock | None) -> Any:
         fields = [DataTypes.FIELD(name, _TYPES[type_]) for name, type_ in flink_gate.gate_columns(source).items()]
@@ -258,16 +259,16 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     settings = Settings.load()
     declared = load(settings.definitions, settings.schemas)
-    plan = beside.only(declared, given.only) if given.only else beside.without_others(declared, settings)
+    plan = single_view.only(declared, given.only) if given.only else single_view.without_others(declared, settings)
     sources = chosen(plan, given.source)
     views = [view for source in sources for view in plan.views_of(source.name)]
     job = Job(plan=plan, sources=sources, settings=settings, beside=given.only is not None)
     refuse_other_tiles(settings, views)
     if _has_state():
         refuse_other_graph(settings, views, [source.name for source in sources], only=given.only)
-    topics.ensure(settings, declared)
+    admin.ensure(settings, declared)
     job.begin(declared)
     job.submit()
-    idle = () if given.source or given.only else left_out(Applied.read(settings), sources, beside.running(settings))
+    idle = () if given.source or given.only else left_out(Applied.read(settings), sources, single_view.running(settings))
     computes(settings, [*(source.name for source in sources), *idle], views, only=given.only)
     return 0

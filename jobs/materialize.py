@@ -12,23 +12,24 @@ import argparse
 from collections.abc import Sequence
 
 from features.catalog import load
-from features.compiler.plan import FRONTIER_TOPIC, Plan, ViewPlan
+from features.plan import FRONTIER_TOPIC, Plan, ViewPlan
 from inference.feast_registry import registry
 from inference.materializer import Materializer
+from inference.online.active_generation import project_of
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.losses import evicts, refuse_losses
 from inference.online.marks import Began, Marks, spans_of
-from inference.online.serving import project_of
 from inference.online.store import TileWriter, refuse_forgetting
 from infra.settings import Settings
-from jobs import applied, topics
-from jobs.applied import refuse_other_tiles, stores
-from jobs.generations import job_name, served
-from jobs.pipeline import Outcome, Pipeline, PlacedFunction
-from jobs.tile_log import TileLog
+from jobs.control import deployed
+from jobs.control.deployed import refuse_other_tiles, stores
+from jobs.control.generations import job_name, served
+from jobs.flink.pipeline import Outcome, Pipeline, PlacedFunction
+from jobs.kafka import admin
+from jobs.kafka.tile_log import TileLog
 from schemas.errors import DefinitionError
-from schemas.record import SHIPPED, SchemaSet
+from schemas.schema import SHIPPED, SchemaSet
 
 
 class MaterializeFunction(PlacedFunction):
@@ -75,7 +76,7 @@ class MaterializeFunction(PlacedFunction):
 
     def _began(self, store: Began) -> None:
         """A store has begun: say so where it is remembered when the store is not."""
-        applied.began(self._settings, self._generation, store)
+        deployed.began(self._settings, self._generation, store)
         served(self._settings, connect(self._settings.redis_url))  # the record of what is served is lost with the rest
         if store.lost:
             self._lost += 1
@@ -110,7 +111,7 @@ def pipeline(settings: Settings, plan: Plan, *, generation: int = 1) -> Pipeline
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """The driver, run by `jobs.driver` inside Flink's client."""
+    """The driver, run by `jobs.flink.driver` inside Flink's client."""
     parser = argparse.ArgumentParser(prog="tidemark submit materialize")
     parser.add_argument("--generation", type=int, help="Of the store; the one that is served when not given.")
     given = parser.parse_args(arguments).generation
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     job = pipeline(settings, plan, generation=generation)
     refuse_other_tiles(settings, plan.views.values())
     refuse_losses(client, plan.views.values(), loss=settings.online_loss)
-    topics.ensure(settings, plan)
+    admin.ensure(settings, plan)
     registry(plan, redis=settings.redis_url, folder=settings.home / "feast", project=project_of(generation))
     job.submit(settings)
     stores(settings, generation, tuple(plan.views.values()))

@@ -1,6 +1,6 @@
 """Requests scored as they come: the job of `tidemark submit score SERVICE --model DIR`.
 
-requests topic ─▶ inference.scorer (─▶ inference.stages, one by one) ─▶ `<service>.predictions`, keyed by request id; malformed requests ─▶ `<requests topic>.dlq`
+requests topic ─▶ inference.scorer (─▶ inference.shards.pipeline, one by one) ─▶ `<service>.predictions`, keyed by request id; malformed requests ─▶ `<requests topic>.dlq`
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features import catalog
-from features.compiler.plan import ServicePlan
-from features.data_version import CodeVersion
-from inference.manifest import Manifest
-from inference.model import load, load_for
+from features.catalog import service_named
+from features.plan import ServicePlan
+from features.versions.data_version import CodeVersion
+from inference.model.loading import load, load_for
+from inference.model.manifest import Manifest
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder, id_field
 from inference.scorer import Model, Scorer
+from inference.shards.pipeline import FirstStage, LaterStage, check_stages, load_stage
 from inference.shards.stage import Stage
-from inference.stages import FirstStage, LaterStage, check_stages, load_stage
 from infra.settings import Settings
-from jobs import topics
-from jobs.applied import scores
-from jobs.code_version import code_version
-from jobs.features_read import service_named
-from jobs.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline, StageFunction
-from jobs.source_decoder import decoder
-from jobs.topics import broker_setting
+from jobs.control.code_version import code_version
+from jobs.control.deployed import scores
+from jobs.flink.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline, StageFunction
+from jobs.kafka import admin
+from jobs.kafka.admin import broker_setting
+from jobs.kafka.decoding import decoder
 from schemas.errors import SettingError
-from schemas.record import SHIPPED, SchemaSet
+from schemas.schema import SHIPPED, SchemaSet
 from schemas.wording import span
 
 RESTART_MS = 120_000  # what a lost worker, its replacement and the restore may take
@@ -193,7 +193,7 @@ def transaction_timeout_ms(settings: Settings) -> int:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The driver, run by `jobs.driver` inside Flink's client."""
+    """The driver, run by `jobs.flink.driver` inside Flink's client."""
     parser = argparse.ArgumentParser(prog="tidemark submit score")
     parser.add_argument("service")
     parser.add_argument("--model", type=Path, required=True)
@@ -202,7 +202,7 @@ def main(arguments: Sequence[str]) -> None:
     plan = catalog.load(settings.definitions, settings.schemas)
     service = service_named(given.service, plan)
     job = pipeline(settings, service, model=given.model)
-    topics.ensure(settings, plan)
+    admin.ensure(settings, plan)
     job.submit(settings)
     manifest = Manifest.read(given.model)
     scores(settings, service, model=manifest.name, model_version=manifest.version)

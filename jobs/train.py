@@ -11,18 +11,17 @@ from typing import Annotated, Any
 import lightgbm as lgb
 import typer
 
-from features.catalog import load
-from features.data_version import KEY
-from inference.manifest import MANIFEST_FILE
-from inference.saving import save
+from features.catalog import load, service_named
+from features.versions.data_version import KEY
+from inference.model.manifest import MANIFEST_FILE
+from inference.model.writer import save
 from inference.shards.shard_map import MOST_SHARDS, Missing
 from infra.settings import Settings
-from jobs.code_version import code_version
-from jobs.features_read import service_named
-from jobs.fit import PARAMETERS, TEST, Examples, Trained, fit
-from jobs.output import written_whole
-from jobs.train_shards import Sharding, figure, sharding, train_shards
-from jobs.training_set import Split, TrainingSet, day
+from jobs.control.code_version import code_version
+from jobs.training.atomic_output import written_whole
+from jobs.training.dataset import Split, TrainingSet, day
+from jobs.training.fit import PARAMETERS, TEST, Examples, Trained, fit
+from jobs.training.shards import Sharding, figure, sharding, train_shards
 from schemas.times import instant_ms
 
 STATIC = "static"

@@ -1,4 +1,4 @@
-"""The one list of what a file's column may be for a field, and how its values are read; every reader of files applies it (schemas/table)."""
+"""The one list of what a file's column may be for a field, and how its values are read; every reader of files applies it (schemas/conform)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from schemas.avro_types import describe, resolved, step_for
 
 if TYPE_CHECKING:
     from schemas.field import Field
-    from schemas.record import Schema
+    from schemas.schema import Schema
 
 Writer = Mapping[str, Any] | Sequence[Any]
 """A parsed Avro schema: of a record, or of a union with one."""

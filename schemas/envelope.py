@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from schemas.avro_columns import no_record
-from schemas.record import Schema
+from schemas.schema import Schema
 
 _RECORD = "after"
 

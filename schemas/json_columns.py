@@ -13,7 +13,7 @@ from schemas.avro_cursor import Column, as_column
 from schemas.envelope import Envelope, Refused, opened
 from schemas.field import Field
 from schemas.json_values import NAMES, VALUES, MinusZero, shown
-from schemas.record import Schema
+from schemas.schema import Schema
 
 _MINUS_ZERO = re.compile(rb"[\s:\[,]-0[\s,}\]]")
 _AHEAD_OF_A_COLON = (b" :", b"\t:", b"\n:", b"\r:")

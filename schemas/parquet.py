@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from schemas import folders
 from schemas.accepted import is_uuid
+from schemas.conform import arrow, check, convert
 from schemas.errors import DataError, SettingError
 from schemas.field import Field
-from schemas.table import arrow, check, convert
 
 BATCH_ROWS = 65_536
 _LAST_NS = 2**63

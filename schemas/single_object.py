@@ -14,7 +14,7 @@ from fastavro import schemaless_reader, schemaless_writer
 from schemas.errors import DataError
 from schemas.field import Field
 from schemas.logical import from_ms
-from schemas.record import SHIPPED, Schema, SchemaSet, load_file
+from schemas.schema import SHIPPED, Schema, SchemaSet, load_file
 from schemas.types import DataType
 
 SINGLE_OBJECT = b"\xc3\x01"

@@ -20,8 +20,8 @@ from schemas.envelope import Envelope, within
 from schemas.errors import DefinitionError
 from schemas.event_time import HINT, finer_unit, plausible_as_seconds, too_early
 from schemas.json_columns import read_json
-from schemas.record import Schema, SchemaSet
 from schemas.registry import Registry, UnknownSchema
+from schemas.schema import Schema, SchemaSet
 from schemas.single_object import HEADER_BYTES, SINGLE_OBJECT, Encoder, encode, marker, read_object
 from schemas.times import YEAR_1_MS, YEAR_10000_MS, show_ms
 from schemas.types import DataType

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
-from inference.model import load_for
+from inference.model.loading import load_for
 from infra.settings import Settings
-from jobs import topics
-from jobs.publisher import Publisher
-from jobs.read import messages
-from schemas.record import SHIPPED, SchemaSet
+from jobs.kafka import admin
+from jobs.kafka.consumer import messages
+from jobs.kafka.producer import Publisher
+from schemas.schema import SHIPPED, SchemaSet
 from schemas.types import DataType
 from schemas.wire import OK, Decoder, encode
 from tests.waiting import PATIENCE_S
@@ -123,7 +123,7 @@ def test_the_model_that_one_trains_oneself_serves(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 def test_the_publishing_client_writes_what_the_gate_accepts(settings: Settings, tmp_path: Path) -> None:
-    topics.create(settings.kafka_servers, ["departures"], partitions=1, replication=1)
+    admin.create(settings.kafka_servers, ["departures"], partitions=1, replication=1)
     run_snippet("publish", settings.home, tmp_path)
     (message,) = messages(settings.kafka_servers, "departures")
     body = message.value()
@@ -137,7 +137,7 @@ def test_the_publishing_client_writes_what_the_gate_accepts(settings: Settings, 
 
 @pytest.mark.e2e
 def test_the_reading_client_reads_predictions(settings: Settings, tmp_path: Path) -> None:
-    topics.create(settings.kafka_servers, ["flight_delay.predictions"], partitions=1, replication=1)
+    admin.create(settings.kafka_servers, ["flight_delay.predictions"], partitions=1, replication=1)
     schema = SchemaSet.load(SHIPPED).current("prediction")
     verdict = {
         "request_id": "UA-1",

@@ -14,14 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.cli import guarded
+from jobs.report.command import guarded
 from schemas.errors import SettingError
 from schemas.times import show_ms
 from schemas.wording import beside, cause, near, sentence, span
 
 ROOT = Path(__file__).parents[1]
 UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "min": 60_000, "s": 1_000, "ms": 1}
-ASKS_AFTER = {"jobs/broker_fault.py", "inference/online/refusals.py", "infra/flink_refusal.py", "schemas/registry.py", "infra/settings.py"}
+ASKS_AFTER = {
+    "jobs/kafka/broker_fault.py",
+    "inference/online/refusals.py",
+    "infra/flink_refusal.py",
+    "schemas/registry.py",
+    "infra/settings.py",
+}
 """Where it may be told that a service does not run: the one function of each."""
 
 
@@ -132,7 +138,7 @@ def test_only_one_function_for_each_service_says_that_it_does_not_run() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and blamed.search(node.value)
     }
-    assert found - {"jobs/runtime.py"} == ASKS_AFTER  # `tidemark status` knows: it has looked at the process
+    assert found - {"jobs/cli/runtime.py"} == ASKS_AFTER  # `tidemark status` knows: it has looked at the process
 
 
 def test_no_message_tells_an_error_of_kafka_by_itself() -> None:
@@ -143,7 +149,7 @@ def test_no_message_tells_an_error_of_kafka_by_itself() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "str" and not node.args
     }
-    assert found == {"jobs/broker_fault.py"}
+    assert found == {"jobs/kafka/broker_fault.py"}
 
 
 def test_no_message_cuts_a_text_or_shows_a_reason_that_may_be_none() -> None:
@@ -168,7 +174,7 @@ def test_no_message_cuts_a_text_or_shows_a_reason_that_may_be_none() -> None:
 def test_a_model_that_is_not_there_is_told_by_the_path_that_was_given(tmp_path: Path) -> None:
     for arguments in (["--model", "models/none"], ["--model=models/none"]):
         done = subprocess.run(
-            [sys.executable, "-m", "jobs.cli", "submit", "score", "flight_delay", *arguments],
+            [sys.executable, "-m", "jobs.cli.main", "submit", "score", "flight_delay", *arguments],
             cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (2, "")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from features.compiler.declarations import Definitions, Problems, checked_names
-from features.compiler.plan import Plan
 from features.compiler.services import analyse_services
 from features.compiler.sources import analyse_sources, non_finite_fields
 from features.compiler.views import analyse_views
-from features.vocabulary import Entity
+from features.plan import Plan
+from features.vocabulary.words import Entity
 from schemas.errors import DefinitionError
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 
 
 def analyse(definitions: Definitions, schemas: SchemaSet, problems: Problems) -> Plan:

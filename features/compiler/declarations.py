@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from features.durations import milliseconds, show
-from features.vocabulary import Entity, FeatureService, FeatureView, Source
+from features.vocabulary.durations import milliseconds, show
+from features.vocabulary.words import Entity, FeatureService, FeatureView, Source
 from schemas.errors import DefinitionError
 
 Definition = Source | Entity | FeatureView | FeatureService

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from features.compiler.flink_gate import BAD, OK, Reading, checked
 from features.compiler.flink_text import floor, indent, interval, quote, text, tumble, with_options
-from features.compiler.plan import WRITTEN, Column, SourcePlan, ViewPlan
+from features.plan import WRITTEN, Column, SourcePlan, ViewPlan
 from features.watermarks import NONE
 from schemas.types import DataType
 

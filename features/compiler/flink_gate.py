@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from features.compiler import trusted
+from features.compiler import flink_avro
 from features.compiler.flink_text import indent, milliseconds, quote, text, with_options
-from features.compiler.plan import SourcePlan
+from features.plan import SourcePlan
 from features.watermarks import TICK
 from schemas.event_time import too_early
-from schemas.record import Schema
+from schemas.schema import Schema
 from schemas.types import DataType
 
 OK, MARKER, BAD = 0, 1, 2  # kinds, as schemas.wire has them
@@ -127,12 +127,12 @@ def _by_flink(source: SourcePlan, schema: Schema) -> Reading:
     timestamps = {name for name, type_ in source.columns.items() if type_ is DataType.TIMESTAMP and name != source.event_time}
     wire = {
         name: type_.replace("BIGINT", "TIMESTAMP_LTZ(3)") if name in timestamps else type_
-        for name, type_ in trusted.columns(schema).items()
+        for name, type_ in flink_avro.columns(schema).items()
     }
-    event_ms, ours = quote(source.event_time), _is_fingerprint(trusted.fingerprint(schema))
+    event_ms, ours = quote(source.event_time), _is_fingerprint(flink_avro.fingerprint(schema))
     fields = {name: f"CAST({quote(name)} AS DOUBLE)" if type_.startswith("FLOAT") else quote(name) for name, type_ in wire.items()}
     written = {name: f"CAST({quote(name)} AS FLOAT)" if type_.startswith("FLOAT") else quote(name) for name, type_ in wire.items()}
-    ours = f"`_magic` = {trusted.MAGIC} AND {ours}"
+    ours = f"`_magic` = {flink_avro.MAGIC} AND {ours}"
     good, reason = ours, text(f'schema: not the current version of "{schema.name}", which a trusted source holds alone')
     if source.earliest_ms is not None:
         good = f"{ours} AND {event_ms} >= {source.earliest_ms}"
@@ -140,7 +140,7 @@ def _by_flink(source: SourcePlan, schema: Schema) -> Reading:
         told = f"{text(f'too-early: {early[0]}')} || CAST({event_ms} AS STRING) || {text(f' ms{early[1]}')}"
         reason = f"CASE WHEN {ours} THEN {told} ELSE {reason} END"
     header = {"_magic": "INT NOT NULL", "_fingerprint": "DOUBLE NOT NULL"}
-    expressions = {"_magic": str(trusted.MAGIC), "_fingerprint": "`_fingerprint`"} | written | {source.event_time: "`_time_ms`"}
+    expressions = {"_magic": str(flink_avro.MAGIC), "_fingerprint": "`_fingerprint`"} | written | {source.event_time: "`_time_ms`"}
     return Reading(
         value=header | wire,
         options={"value.format": "avro", "value.avro.timestamp_mapping.legacy": "false"},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from features.compiler import flink
 from features.compiler.flink_text import indent, quote, select, tumble
-from features.compiler.maps import bounded, number, sub_key, sub_key_source
-from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
-from features.expression import Expression
+from features.compiler.map_partial_sql import bounded, number, sub_key, sub_key_source
+from features.expressions.expression import Expression
+from features.plan import Column, Partial, PartialKind, ViewPlan
 
 _WINDOW = ("window_start", "window_end")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean, field_fault
-from features.compiler.plan import LabelPlan, RequestFeature, ServicePlan, SourcePlan, ViewPlan
 from features.compiler.sources import parse_over
 from features.compiler.views import RESERVED_FEATURES, feature_name_fault
-from features.derived import DerivedFeature, derived_feature
-from features.vocabulary import FeatureService, FeatureView, Label, Source
+from features.plan import LabelPlan, RequestFeature, ServicePlan, SourcePlan, ViewPlan
+from features.vocabulary.derived import DerivedFeature, derived_feature
+from features.vocabulary.words import FeatureService, FeatureView, Label, Source
 from schemas.errors import DefinitionError
 from schemas.types import DataType
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from features.compiler import trusted
+from features.compiler import flink_avro
 from features.compiler.declarations import Declared, Definitions, Problems, did_you_mean, duration_ms, field_fault, time_ms
-from features.compiler.plan import WRITTEN, SourcePlan
-from features.expression import Expression, parse
-from features.vocabulary import FeatureService, Source
+from features.expressions.expression import Expression, parse
+from features.plan import WRITTEN, SourcePlan
+from features.vocabulary.words import FeatureService, Source
 from schemas.envelope import Envelope
 from schemas.errors import DefinitionError
-from schemas.record import BUILT_IN, Schema, SchemaSet
+from schemas.schema import BUILT_IN, Schema, SchemaSet
 from schemas.types import DataType
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}")
@@ -104,7 +104,7 @@ def _source(declared: Declared, source: Source, schemas: SchemaSet, problems: Pr
     if schema is not None:
         faults += _field_faults(source, schema)
         if source.trusted is True:
-            faults += [f'trusted: schema "{schema.name}": {fault}' for fault in trusted.faults(schema)]
+            faults += [f'trusted: schema "{schema.name}": {fault}' for fault in flink_avro.faults(schema)]
     for fault in faults:
         problems.add(declared, fault)
     if faults or schema is None or isinstance(lateness, str) or isinstance(dedupe, str) or isinstance(earliest, str):

@@ -6,8 +6,8 @@ which no field can.
 
 from __future__ import annotations
 
-from features.compiler.maps import bounded, number, sub_key, sub_key_source
-from features.compiler.plan import Column, Partial, PartialKind, ViewPlan
+from features.compiler.map_partial_sql import bounded, number, sub_key, sub_key_source
+from features.plan import Column, Partial, PartialKind, ViewPlan
 
 WATERMARK = "_watermark_ms"
 """BIGINT: the watermark of its partition when the event arrived, as the archive keeps it; null where unknown, which counts as in time."""

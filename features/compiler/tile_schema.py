@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.compiler.plan import ViewPlan
+from features.plan import ViewPlan
 from schemas.types import DataType
 
 _AVRO: dict[DataType, object] = {

@@ -7,13 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from features.aggregations import Aggregation, Feature, Lifetime, Windowed
 from features.compiler.declarations import Declared, Definitions, Problems, duration_ms, field_fault, name_fault
-from features.compiler.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
 from features.compiler.sources import parse_over
-from features.durations import show
-from features.expression import Expression
-from features.vocabulary import Entity, FeatureView, Source
+from features.expressions.expression import Expression
+from features.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
+from features.vocabulary.aggregations import Aggregation, Feature, Lifetime, Windowed
+from features.vocabulary.durations import show
+from features.vocabulary.words import Entity, FeatureView, Source
 from schemas.errors import DefinitionError
 from schemas.types import DataType
 

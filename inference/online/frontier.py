@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features.packing import ALL_TIME
+from features.tiles.codec import ALL_TIME
+from inference.online.active_generation import KEY
 from inference.online.connection import Client, Script, answering
 from inference.online.layout import FORGETS, INCARNATION, frontier_fields, frontier_key, int64_of, serving_field, since_fields
-from inference.online.serving import KEY
 from schemas.errors import ServiceError
 
 Place = tuple[str, int]

@@ -9,7 +9,7 @@ from typing import Any
 import mmh3
 
 from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
-from features.compiler.plan import Column, ViewPlan
+from features.plan import Column, ViewPlan
 from schemas.types import DataType
 
 _STRING, _INT64 = 2, 4  # feast.protos.feast.types.Value_pb2.ValueType

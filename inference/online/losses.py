@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from features.compiler.plan import ViewPlan
+from features.plan import ViewPlan
 from inference.online.connection import Client, answering
 from schemas.errors import SettingError
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
 
-from features.compiler.plan import FRONTIER_TOPIC, ViewPlan
+from features.plan import FRONTIER_TOPIC, ViewPlan
 from inference.online.frontier import Frontiers, Lost, Opened, Place, changing
 from schemas.errors import ServiceError
 

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.compiler.plan import Column, ServicePlan, ViewPlan
-from features.kernel import fold_counting
-from features.packing import ALL_TIME, Packed, TileCodec, Unpacked, kept_from_ms
-from features.values import Bools, Int64s, Values
+from features.kernel.fold import fold_counting
+from features.kernel.values import Bools, Int64s, Values
+from features.plan import Column, ServicePlan, ViewPlan
+from features.tiles.codec import ALL_TIME, Packed, TileCodec, Unpacked, kept_from_ms
+from inference.gc_paused import uncollected
+from inference.online.active_generation import FIELD, KEY, Serving
+from inference.online.cold_tiles import all_fields, joined
 from inference.online.connection import Client, hmget_many
 from inference.online.layout import (
     FORGETS,
@@ -26,9 +29,6 @@ from inference.online.layout import (
     since_fields,
     tiles_fields,
 )
-from inference.online.older import all_fields, joined
-from inference.online.serving import FIELD, KEY, Serving
-from inference.uncollected import uncollected
 from schemas.errors import DataError
 from schemas.types import DataType
 

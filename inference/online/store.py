@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.compiler.plan import ViewPlan
-from features.entries import canonical
-from features.packing import TileCodec
-from features.retirement import HELD, HELD_MS
-from features.values import Int64s, Values
-from inference.online.bases import RETIRE_AT, Bases
+from features.kernel.map_partials import canonical
+from features.kernel.values import Int64s, Values
+from features.plan import ViewPlan
+from features.tiles.codec import TileCodec
+from features.tiles.compaction import HELD, HELD_MS
+from inference.gc_paused import uncollected
 from inference.online.connection import Client, Script
 from inference.online.frontier import Account, Frontiers, account_prefix, changing
 from inference.online.layout import EntityKeys, older_fields, tiles_fields
-from inference.uncollected import uncollected
+from inference.online.lifetime_aggregates import RETIRE_AT, Bases
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.types import DataType
 
@@ -38,7 +38,7 @@ class TileWriter:
 
     Any number of writers may store any tiles any number of times in any order: of each tile the highest revision stays, and
     of one revision the copy that came last. Tiles that end further than the retention before the newest one are dropped; where the
-    view has `Lifetime` features, they are merged into the key's base (`features.retirement`).
+    view has `Lifetime` features, they are merged into the key's base (`features.tiles.compaction`).
     """
 
     def __init__(

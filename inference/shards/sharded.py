@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from inference.booster import predict
-from inference.scores import Scores
+from inference.model.booster import predict
+from inference.model.scores import Scores
 from inference.shards.boosters import Boosters
 from inference.shards.shard_map import PARENT, Missing, ShardMap
 

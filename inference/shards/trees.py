@@ -1,7 +1,7 @@
 """A model cut by its trees: consecutive stages, each a model of its own, whose raw scores add up to those of the whole.
 
 The whole is a booster as it is loaded from its file: it has all trees that are meant, and no others. One that has just been trained may have more
-(its own `predict` goes up to `best_iteration`): `inference.saving` writes it and cuts what was written.
+(its own `predict` goes up to `best_iteration`): `inference.model.writer` writes it and cuts what was written.
 What LightGBM's own `predict` does with the sum is done here after the last stage: GBDT::Predict in src/boosting/gbdt_prediction.cpp, and the ConvertOutput
 of each objective in src/objective (LightGBM 4).
 """

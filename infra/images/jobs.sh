@@ -5,7 +5,7 @@ service=flight_delay
 model="$TIDEMARK_HOME/model"
 
 if [ ! -d "$model" ]; then
-  data=$(python -m jobs.flights)
+  data=$(python -m jobs.demo.flights)
   tidemark backfill --service "$service" --events "$data/events" --requests "$data/requests/flight_requests" \
     --until 2013-10-01 --label --out "$TIDEMARK_HOME/training" --overwrite
   tidemark train "$service" --training "$TIDEMARK_HOME/training" --out "$model"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from fastavro import schemaless_reader
 
-from features.compiler.plan import FRONTIER_TOPIC
-from jobs.demo.watch import Record
-from schemas.record import Schema
+from features.plan import FRONTIER_TOPIC
+from jobs.demo.topic_follower import Record
+from schemas.schema import Schema
 
 
 @dataclass(kw_only=True)

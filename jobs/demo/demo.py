@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from features.catalog import load
-from features.compiler.plan import Plan, ServicePlan
+from features.plan import Plan, ServicePlan
 from infra.settings import Settings
 from jobs.demo.processes import Task, run
 from jobs.demo.stages import Stages

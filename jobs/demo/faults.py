@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.field import Field
-from schemas.record import Schema
+from schemas.schema import Schema
 from schemas.types import DataType
 from schemas.wire import SINGLE_OBJECT, encode
 

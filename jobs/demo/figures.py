@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from inference.metrics import auc
-from jobs.demo.measure import calibration, roc
+from inference.model.evaluation import auc
+from jobs.demo.curves import calibration, roc
 from jobs.report.chart import Axis, Bars, Dots, Floats, Hover, Line, Mark, Panel, Upright, even_ticks
 
 ZONE = "America/New_York"

@@ -17,19 +17,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.compiler.plan import Plan, ServicePlan
-from inference.metrics import auc, log_loss
-from inference.model import load as load_model
+from features.plan import Plan, ServicePlan
+from inference.model.evaluation import auc, log_loss
+from inference.model.loading import load as load_model
 from inference.online.connection import answering, connect
 from infra.settings import Settings
-from jobs.demo.outcomes import happened, latencies_ms
+from jobs.demo.labels import happened, latencies_ms
 from jobs.demo.replay import Position, Tally
 from jobs.demo.report import FaultCount, Findings, page
-from jobs.demo.watch import Record
+from jobs.demo.topic_follower import Record
 from jobs.parity.comparison import compare
 from jobs.parity.predictions import prediction_table
 from schemas.errors import DataError
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 
 
 @dataclass(frozen=True, kw_only=True)

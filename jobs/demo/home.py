@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from features.compiler.plan import FRONTIER_TOPIC, Plan, ServicePlan
+from features.plan import FRONTIER_TOPIC, Plan, ServicePlan
 from inference.online.connection import answering, connect
 from infra import flink
 from infra.settings import Settings
-from jobs.broker_fault import broker_fault
+from jobs.kafka.broker_fault import broker_fault
 from schemas.errors import ServiceError, SettingError
 
 _ANSWER_S = 15.0

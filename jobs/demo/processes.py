@@ -89,7 +89,7 @@ def _start(task: Task, settings: Settings) -> subprocess.Popen[bytes]:
     task.log.parent.mkdir(parents=True, exist_ok=True)
     with task.log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "jobs.cli", *task.arguments],
+            [sys.executable, "-m", "jobs.cli.main", *task.arguments],
             env=os.environ | settings.environment(),
             cwd=settings.home,
             stdin=subprocess.DEVNULL,

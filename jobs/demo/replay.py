@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import KafkaError, Message, Producer
 
-from features.compiler.plan import ServicePlan, SourcePlan
-from jobs.broker_fault import broker_fault, silent
+from features.plan import ServicePlan, SourcePlan
 from jobs.demo.faults import Fault, bad_records
-from jobs.publisher import Publisher
-from schemas.record import SchemaSet
+from jobs.kafka.broker_fault import broker_fault, silent
+from jobs.kafka.producer import Publisher
+from schemas.schema import SchemaSet
 from schemas.wire import Encoder
 
 REQUESTS_PER_S = 400.0

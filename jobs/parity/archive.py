@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow.parquet as pq
 from confluent_kafka import Message
 
-from features.compiler.plan import SourcePlan
+from features.plan import SourcePlan
 from infra.settings import Settings
-from jobs.beginning import OFFSET, PARTITION
-from jobs.read import messages
-from jobs.source_decoder import decoder
+from jobs.flink.start_offsets import OFFSET, PARTITION
+from jobs.kafka.consumer import messages
+from jobs.kafka.decoding import decoder
 from schemas.errors import ServiceError
 from schemas.parquet import parquet_files
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 from schemas.wire import OK
 
 _POLL_S = 0.5

@@ -1,6 +1,6 @@
 """The comparison itself, without an engine: predictions beside what history says of the same requests, tiles beside tiles.
 
-What may differ is `features.exactness`'s to say.
+What may differ is `features.tolerances`'s to say.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.compiler.plan import ServicePlan, SourcePlan
-from features.exactness import Floats, Rule, differences, feature_rules
+from features.plan import ServicePlan, SourcePlan
+from features.tolerances import Floats, Rule, differences, feature_rules
 from inference.prediction import id_field
 from jobs.parity.findings import Case, Cases, ColumnParity, Counts, Example, Parity, Timeline, sizes
 from schemas.wording import span

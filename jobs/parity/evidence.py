@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.compiler.plan import ServicePlan, ViewPlan, WindowFeature
-from features.exactness import differences, tile_rules
+from features.plan import ServicePlan, ViewPlan, WindowFeature
+from features.tolerances import differences, tile_rules
+from inference.online.active_generation import served
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
-from inference.online.serving import served
 from infra.settings import Settings
+from jobs.control.store_state import show_since
 from jobs.parity.findings import Example
-from jobs.parity.history import History
 from jobs.parity.tiles import online_tiles
-from jobs.store_state import show_since
+from jobs.spark.history import History
 from schemas.errors import ServiceError, SettingError, TidemarkError
 
 _SHOWN = 24

@@ -10,20 +10,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from features.compiler.plan import ServicePlan
+from features.plan import ServicePlan
 from inference.prediction import id_field
 from infra.settings import Settings
 from jobs.parity import archive, staging
+from jobs.parity.buckets import BUCKET, into_buckets
 from jobs.parity.comparison import EXAMPLES, compare
 from jobs.parity.evidence import Evidence, evidence_of
 from jobs.parity.findings import Parity, Timeline
-from jobs.parity.history import BUCKET, History, into_buckets
-from jobs.parity.staging import ORDER, Stage
+from jobs.parity.staging import Stage
 from jobs.parity.tiles import Sessions, Stages
-from jobs.spark_session import session
+from jobs.spark.history import ORDER, History
+from jobs.spark.session import session
 from schemas.errors import DataError
 from schemas.parquet import parquet_files
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 
 
 @dataclass(frozen=True, kw_only=True)

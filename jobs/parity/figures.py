@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from features.exactness import RELATIVE_TOLERANCE
+from features.tolerances import RELATIVE_TOLERANCE
 from jobs.parity.findings import SIZES, ColumnParity, Timeline
 from jobs.parity.report import SIZE_NAMES, time_text
 from jobs.report.chart import Axis, Bars, Dots, Hover, Mark, Panel, even_ticks

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.exactness import Floats, Rule
+from features.tolerances import Floats, Rule
 
 DECADES = tuple(range(-16, 1))
 """Sizes of differences are counted up to 10 to these powers; beside them those that are 0, those above 1, and those without a size."""

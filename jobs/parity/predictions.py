@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.compiler.plan import ServicePlan
+from features.plan import ServicePlan
 from inference.prediction_table import ASKED, SAID, SCORES, schema_of
 from schemas.errors import DataError
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 from schemas.wire import read_object
 
 

@@ -12,27 +12,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import Message
 
-from features.compiler.plan import ServicePlan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
-from features.exactness import feature_rules
-from features.offline import TILE_START
+from features.plan import ServicePlan, ViewPlan
+from features.point_in_time import TILE_START
+from features.tolerances import feature_rules
 from inference.prediction import id_field
 from inference.prediction_table import FRONTIER, STALE, schema_of
 from infra.settings import Settings
+from jobs.kafka.consumer import messages
+from jobs.kafka.decoding import decoder
 from jobs.parity.comparison import DUE
 from jobs.parity.predictions import PredictionBatch
-from jobs.read import messages
-from jobs.source_decoder import decoder
+from jobs.spark.history import ORDER
 from schemas import parquet
 from schemas.avro_columns import compile_reader
 from schemas.errors import DataError
 from schemas.field import Field
-from schemas.record import Schema, SchemaSet, parse
+from schemas.schema import Schema, SchemaSet, parse
 from schemas.types import DataType
 from schemas.wire import OK
 
-ORDER = "#order"
-"""int64: in which order the rows came."""
 REVISION = "revision"
 _BATCH = 20_000
 

@@ -14,23 +14,23 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
-from features.compiler.plan import ViewPlan
-from features.exactness import tile_rules
-from features.offline import TILE_START
+from features.plan import ViewPlan
+from features.point_in_time import TILE_START
+from features.tolerances import tile_rules
+from inference.online.active_generation import served
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
-from inference.online.serving import served
 from infra.settings import Settings
-from jobs.history import to_read, to_write
 from jobs.parity import archive, staging
 from jobs.parity.comparison import EXAMPLES, compare_columns
 from jobs.parity.findings import Case, Cases, Parity, Timeline
-from jobs.parity.history import History
-from jobs.parity.staging import ORDER, REVISION, Stage
-from jobs.spark_session import session
+from jobs.parity.staging import REVISION, Stage
+from jobs.spark.history import ORDER, History
+from jobs.spark.parquet_source import to_read, to_write
+from jobs.spark.session import session
 from schemas.errors import DataError
 from schemas.parquet import parquet_files
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 
 Stages = Callable[[str], AbstractContextManager[None]]
 Sessions = Callable[[str], AbstractContextManager[SparkSession]]

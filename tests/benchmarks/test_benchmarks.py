@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.benchmarks import environments, results, sizing, table
-from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace, WrongAnswerError, benchmarks
-from tests.benchmarks.processes import CommandError, Family, measured
-from tests.benchmarks.rounds import measure
-from tests.benchmarks.units import shown
+from benchmarks import environments, results, sizing, table
+from benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace, WrongAnswerError, benchmarks
+from benchmarks.processes import CommandError, Family, measured
+from benchmarks.rounds import measure
+from benchmarks.units import shown
 
 MIB = 2**20
 

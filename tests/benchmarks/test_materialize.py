@@ -7,16 +7,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from features.compiler.plan import FRONTIER_TOPIC
+from benchmarks import pace
+from benchmarks.benchmark import WrongAnswerError
+from benchmarks.online import inputs
+from benchmarks.online.store import fill
+from benchmarks.online.valkey import valkey
+from benchmarks.processes import CommandError
+from benchmarks.works.materialize.progress import Progress
+from benchmarks.works.online_write import check, ours, stream
+from features.plan import FRONTIER_TOPIC
 from inference.online.connection import connect
-from tests.benchmarks import pace
-from tests.benchmarks.benchmark import WrongAnswerError
-from tests.benchmarks.online import inputs
-from tests.benchmarks.online.store import fill
-from tests.benchmarks.online.valkey import valkey
-from tests.benchmarks.processes import CommandError
-from tests.benchmarks.works.materialize.progress import Progress
-from tests.benchmarks.works.online_write import check, ours, stream
 
 
 def test_tiles_are_counted_as_they_are_stored_in_any_order(tmp_path: Path) -> None:

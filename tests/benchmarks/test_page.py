@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import __main__ as command
-from tests.benchmarks import page, results, table
-from tests.benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role
-from tests.benchmarks.rounds import Samples
+from benchmarks import __main__ as command
+from benchmarks import page, results, table
+from benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role
+from benchmarks.rounds import Samples
 
 
 def contender(name: str, role: Role = Role.PEER, what: str = "") -> Contender:

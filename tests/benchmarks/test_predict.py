@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.benchmarks.benchmark import WrongAnswerError
-from tests.benchmarks.predicting import agreed
-from tests.benchmarks.works.predict import OTHERS, SERVING, check, inputs
+from benchmarks.benchmark import WrongAnswerError
+from benchmarks.predicting import agreed
+from benchmarks.works.predict import OTHERS, SERVING, check, inputs
 
 
 def scored(folder: Path, scores: NDArray[np.float64]) -> Path:

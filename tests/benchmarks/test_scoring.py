@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from fastavro import schemaless_writer
 
+from benchmarks import services
+from benchmarks.benchmark import WrongAnswerError
+from benchmarks.scoring import inputs, plain
+from benchmarks.works.latency import arrivals, batches, over_http
 from infra.settings import Settings
-from schemas.record import SchemaSet
-from tests.benchmarks import services
-from tests.benchmarks.benchmark import WrongAnswerError
-from tests.benchmarks.scoring import inputs, plain
-from tests.benchmarks.works.latency import arrivals, batches, over_http
+from schemas.schema import SchemaSet
 
 
 def served(rows: list[tuple[str, str]]) -> pa.Table:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from features.packing import TileCodec
-from tests.benchmarks import sizing
-from tests.benchmarks.live import inputs
+from benchmarks import sizing
+from benchmarks.live import inputs
+from features.tiles.codec import TileCodec
 
 MEASURED = sizing.Measured(
     event_s=7e-6, view_s=3.5e-6, serial_s=7e-6, open_tile_bytes=2**30 / 65e6, tile_s=14e-6, request_s=70e-6, key_bytes=900.0

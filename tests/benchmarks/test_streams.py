@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.benchmarks.benchmark import WrongAnswerError
-from tests.benchmarks.live import inputs, reading
-from tests.benchmarks.works import features_keys
-from tests.benchmarks.works.features import check
-from tests.benchmarks.works.features.inputs import START_MS, Payments, events, tiles_of
-from tests.benchmarks.works.memory import growth
+from benchmarks.benchmark import WrongAnswerError
+from benchmarks.live import inputs, reading
+from benchmarks.works import features_keys
+from benchmarks.works.features import check
+from benchmarks.works.features.inputs import START_MS, Payments, events, tiles_of
+from benchmarks.works.memory import growth
 
 BEGIN_MS = 1_800_000_000_000
 END_MS = BEGIN_MS + 70_000

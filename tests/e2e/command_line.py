@@ -8,7 +8,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
 from infra.settings import Settings
-from jobs.cli import main
+from jobs.cli.main import main
 
 
 def tidemark(settings: Settings, *arguments: str, code: int = 0) -> str:

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from infra import flink
 from infra.runtime import RuntimeState
 from infra.settings import Settings
-from jobs import read
+from jobs.kafka import consumer
 from tests import shop
 from tests.waiting import PATIENCE_S, eventually
 
@@ -51,7 +51,7 @@ def produce(settings: Settings, topic: str, bodies: Sequence[bytes | None], *, k
 
 def messages(settings: Settings, topic: str) -> list[Message]:
     """Every committed message of a topic that there is now."""
-    return list(read.messages(settings.kafka_servers, topic))
+    return list(consumer.messages(settings.kafka_servers, topic))
 
 
 def wait_for_messages(settings: Settings, topic: str, count: int, wanted: Callable[[Message], bool] = lambda _: True) -> list[Message]:

@@ -15,19 +15,19 @@ import pytest
 from pyspark.sql import SparkSession
 
 import features
-from features.aggregations import Aggregation, Lifetime
-from features.compiler.plan import FRONTIER_TOPIC, ServicePlan, ViewPlan
-from features.offline import AS_OF, ROW, Folder
+from features.plan import FRONTIER_TOPIC, ServicePlan, ViewPlan
+from features.point_in_time import AS_OF, ROW, Folder
+from features.vocabulary.aggregations import Aggregation, Lifetime
 from inference.materializer import Materializer
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter, tile_schema
-from jobs import backfill
-from jobs.parity.history import History
-from jobs.read import messages
-from jobs.spark_session import session
-from schemas.record import SchemaSet
+from jobs.kafka.consumer import messages
+from jobs.spark import backfill
+from jobs.spark.history import History
+from jobs.spark.session import session
+from schemas.schema import SchemaSet
 from tests.e2e.readings import naive
 from tests.e2e.readings.agreement import LANES, Agreement, apart, row_of, table, without_figures_seen
 from tests.e2e.readings.questions import LEVELS, PLACES

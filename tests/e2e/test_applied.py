@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import Producer
 
-from features.compiler.plan import ViewPlan
+from features.plan import ViewPlan
 from infra.settings import Settings
-from jobs import topics
-from jobs.applied import computes, forget, refuse_other_graph, refuse_other_tiles
+from jobs.control.deployed import computes, forget, refuse_other_graph, refuse_other_tiles
+from jobs.kafka import admin
 from schemas.errors import SettingError
 from tests import shop
 from tests.waiting import PATIENCE_S
@@ -39,7 +39,7 @@ def applied(settings: Settings) -> Iterator[Settings]:
 def test_a_changed_view_is_refused_once_its_topic_has_held_a_tile_and_not_before(applied: Settings) -> None:
     changed = view(tile_ms=5 * shop.MINUTE)
     refuse_other_tiles(applied, [changed])  # its topic is not even there
-    topics.create(applied.kafka_servers, [changed.tiles_topic], partitions=2, replication=1)
+    admin.create(applied.kafka_servers, [changed.tiles_topic], partitions=2, replication=1)
     refuse_other_tiles(applied, [changed])
     producer = Producer({"bootstrap.servers": applied.kafka_servers, "log_level": 0})
     producer.produce(changed.tiles_topic, b"a tile")

@@ -12,8 +12,9 @@ from confluent_kafka import Producer
 
 from features.catalog import load
 from infra.settings import Settings
-from jobs import beginning, topics
-from jobs.beginning import Beginning
+from jobs.flink import start_offsets
+from jobs.flink.start_offsets import Beginning
+from jobs.kafka import admin
 from tests import shop
 from tests.shop import NOON
 from tests.waiting import PATIENCE_S
@@ -40,8 +41,8 @@ def test_what_is_archived_of_another_topic_of_the_name_does_not_count(
     plan = load(shop.DEFINITIONS, shop.SCHEMAS)
     source = replace(plan.sources["clicks"], topic="begin_clicks")
     own = replace(settings, home=tmp_path, kafka=settings.kafka_servers, redis=settings.redis_url)
-    topics.create(own.kafka_servers, [source.topic], partitions=2, replication=1)
-    if not any(end for _, end in topics.extents(own.kafka_servers, [source.topic])[source.topic].values()):
+    admin.create(own.kafka_servers, [source.topic], partitions=2, replication=1)
+    if not any(end for _, end in admin.extents(own.kafka_servers, [source.topic])[source.topic].values()):
         producer = Producer({"bootstrap.servers": own.kafka_servers, "log_level": 0})
         for partition, records in ((0, RECORDS), (1, RECORDS + 1)):
             for number in range(records):
@@ -56,6 +57,8 @@ def test_what_is_archived_of_another_topic_of_the_name_does_not_count(
     }
     pq.write_table(pa.table(columns), folder / "part-0")
 
-    assert beginning.resumed(own, source) == Beginning(archived=counts)
-    assert beginning.fresh(own, source, []) == Beginning(archived=counts, first={number: offset + 1 for number, offset in counts.items()})
+    assert start_offsets.resumed(own, source) == Beginning(archived=counts)
+    assert start_offsets.fresh(own, source, []) == Beginning(
+        archived=counts, first={number: offset + 1 for number, offset in counts.items()}
+    )
     assert ("is of another topic" in caplog.text) == (counts.keys() != last.keys())

@@ -12,11 +12,11 @@ from typing import Any, Self, cast
 import pytest
 from fastavro import parse_schema
 
-from features.compiler.plan import WRITTEN, PartialKind, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
+from features.plan import WRITTEN, PartialKind, ViewPlan
 from infra import flink
 from infra.settings import Settings
-from jobs.read import messages as read
+from jobs.kafka.consumer import messages as read
 from tests.e2e.readings import naive, stream
 from tests.e2e.readings.run import (
     COUNT,

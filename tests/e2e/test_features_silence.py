@@ -11,11 +11,11 @@ from typing import Self
 import pytest
 from confluent_kafka import Producer
 
-from features.compiler.plan import SourcePlan, ViewPlan
+from features.plan import SourcePlan, ViewPlan
 from infra import flink
 from infra.settings import Settings
-from jobs.read import messages as read
-from schemas.record import SchemaSet
+from jobs.kafka.consumer import messages as read
+from schemas.schema import SchemaSet
 from schemas.wire import Encoder, marker
 from tests.e2e.readings import stream
 from tests.e2e.readings.run import FOLDER, Run, closings, last_boundary, prepared, tile_records

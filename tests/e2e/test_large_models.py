@@ -18,15 +18,15 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from inference.booster import predict
-from inference.encoding import Encoding
-from inference.model import load
-from inference.saving import save
+from inference.model.booster import predict
+from inference.model.encoding import Encoding
+from inference.model.loading import load
+from inference.model.writer import save
 from inference.shards.shard_map import ShardMap
 from infra import runtime
 from infra.settings import Settings
-from jobs import topics
-from jobs.publisher import Publisher
+from jobs.kafka import admin
+from jobs.kafka.producer import Publisher
 from schemas.types import DataType
 from tests import shop
 from tests.e2e.scoring import (
@@ -56,7 +56,7 @@ def runtime_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setti
     found = Settings.load(environ={"TIDEMARK_HOME": str(home / "home"), "TIDEMARK_CHECKPOINT_INTERVAL": "1s"}, folder=home)
     own = replace(found, definitions=shop.DEFINITIONS, schemas=shop.SCHEMAS, partitions=2)
     with runtime.started(own):
-        topics.ensure(own, shop.plan())
+        admin.ensure(own, shop.plan())
         yield own
 
 

@@ -21,18 +21,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
-from features.compiler.plan import Plan
+from features.plan import Plan
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
 from infra import flink
 from infra.settings import Settings
-from jobs.end_marker import EndMarker
-from jobs.frontier import wait_for
-from jobs.publisher import Publisher
-from jobs.read import messages
-from jobs.topics import ensure
-from schemas.record import SchemaSet
+from jobs.control.frontiers import wait_for
+from jobs.kafka.admin import ensure
+from jobs.kafka.consumer import messages
+from jobs.kafka.end_marker import EndMarker
+from jobs.kafka.producer import Publisher
+from schemas.schema import SchemaSet
 from tests import shop
 from tests.e2e.command_line import tidemark
 from tests.shop import MINUTE, NOON

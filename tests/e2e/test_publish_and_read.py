@@ -20,17 +20,18 @@ from confluent_kafka import Producer
 from fastavro import schemaless_writer
 
 from features import catalog
-from features.compiler.plan import FRONTIER_TOPIC
 from features.compiler.tile_schema import tile_avro_schema
+from features.plan import FRONTIER_TOPIC
 from infra import kafka
 from infra.service import Ports, Service
 from infra.settings import Settings
-from jobs import topics
-from jobs.cli import main
-from jobs.publisher import Publisher
-from jobs.read import RecordReader, messages
+from jobs.cli.main import main
+from jobs.kafka import admin
+from jobs.kafka.consumer import messages
+from jobs.kafka.producer import Publisher
+from jobs.kafka.records import RecordReader
 from schemas.errors import DataError, ServiceError
-from schemas.record import SHIPPED, SchemaSet
+from schemas.schema import SHIPPED, SchemaSet
 from schemas.wire import encode, marker
 from tests.waiting import PATIENCE_S, eventually
 
@@ -60,7 +61,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def topic(servers: str, request: pytest.FixtureRequest) -> str:
     name = request.node.name.partition("[")[0]
-    topics.create(servers, [name], partitions=2, replication=1)
+    admin.create(servers, [name], partitions=2, replication=1)
     return str(name)
 
 
@@ -167,7 +168,7 @@ def test_a_record_that_the_broker_does_not_take(servers: str, topic: str) -> Non
 
 
 def test_a_record_whose_time_the_topic_does_not_take_is_named(servers: str) -> None:
-    topics.create(servers, ["recent"], partitions=1, replication=1, config={"message.timestamp.before.max.ms": "3600000"})
+    admin.create(servers, ["recent"], partitions=1, replication=1, config={"message.timestamp.before.max.ms": "3600000"})
     said = r"topic recent: the broker does not take the record of key f2, time 2013-10-01T04:02:00.000Z, .* \(message\.timestamp\.before"
     with (
         pytest.raises(DataError, match=said),
@@ -182,7 +183,7 @@ def test_topics_of_flinks_own_avro_format_and_dead_letters(servers: str) -> None
     tile = {"origin": "JFK", "tile_start": START_MS, "revision": 0} | {column.name: None for column in view.tile_columns}
     closing = {"view": view.name, "tile_end": START_MS, "tiles": 3}
     bodies = {view.tiles_topic: plain(tile_avro_schema(view), tile), FRONTIER_TOPIC: plain(dict(SCHEMAS.current("closing").avro), closing)}
-    topics.create(servers, [*bodies, "departures.dlq"], partitions=1, replication=1)
+    admin.create(servers, [*bodies, "departures.dlq"], partitions=1, replication=1)
     producer = Producer({"bootstrap.servers": servers})
     for topic, body in bodies.items():
         producer.produce(topic, body)
@@ -223,7 +224,7 @@ def test_the_command_line(servers: str, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_broker_that_dies_while_publishing(tmp_path: Path) -> None:
     broker = start_broker(tmp_path)
     servers = f"127.0.0.1:{broker.spec.port}"
-    topics.create(servers, ["t"], partitions=1, replication=1)
+    admin.create(servers, ["t"], partitions=1, replication=1)
 
     def connected() -> Publisher | None:
         """One that has delivered; it is not the broker's death if it takes longer than that."""

@@ -13,9 +13,9 @@ import pytest
 
 from infra import flink
 from infra.settings import Settings
-from jobs.cli import main
-from jobs.read import messages
-from schemas.record import SchemaSet
+from jobs.cli.main import main
+from jobs.kafka.consumer import messages
+from schemas.schema import SchemaSet
 from schemas.wire import now_ms
 from tests.e2e.readings import stream
 from tests.e2e.readings.run import FOLDER, Run, closings, prepared, tile_records

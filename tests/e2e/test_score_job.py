@@ -14,19 +14,19 @@ import pytest
 from confluent_kafka import Message
 
 from features.compiler.feast import AS_OF as AS_OF_FIELD
-from features.compiler.plan import FRONTIER_TOPIC
+from features.plan import FRONTIER_TOPIC
 from inference.feast_registry import feature_store
-from inference.model import load
+from inference.model.loading import load
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.shards.shard_map import Missing, ShardMap
 from infra import flink
 from infra.settings import Delivery, Settings
-from jobs.code_version import code_version
-from jobs.frontier import wait_for
-from jobs.publisher import Publisher
+from jobs.control.code_version import code_version
+from jobs.control.frontiers import wait_for
+from jobs.kafka.admin import broker_setting
+from jobs.kafka.producer import Publisher
 from jobs.score import transaction_timeout_ms
-from jobs.topics import broker_setting
 from schemas.errors import DataError, SettingError
 from schemas.wire import marker
 from tests import shop

@@ -15,9 +15,9 @@ import pytest
 from features.catalog import load
 from infra import flink
 from infra.settings import Settings
-from jobs import topics
-from jobs.end_marker import EndMarker
-from jobs.publisher import Publisher
+from jobs.kafka import admin
+from jobs.kafka.end_marker import EndMarker
+from jobs.kafka.producer import Publisher
 from schemas.parquet import parquet_files
 from tests import shop
 from tests.e2e.readings.run import Run, tile_records
@@ -40,7 +40,7 @@ def test_a_replay_of_ten_years_keeps_one_file_open_for_each_subtask(settings: Se
     own = replace(settings, definitions=definitions, schemas=shop.SCHEMAS, partitions=2, checkpoint_interval_ms=1_000)
     plan, cluster = load(definitions, shop.SCHEMAS), flink.Cluster(own.flink_url)
     source, view = plan.sources["ten_clicks"], plan.views["ten_user_clicks"]
-    topics.ensure(own, plan)
+    admin.ensure(own, plan)
     rows = [
         {"event_time": FIRST_MS + day * DAY_MS, "user": f"u{day % USERS}", "shop": 7, "shelf": "top", "amount": float(day)}
         for day in range(DAYS)

@@ -16,11 +16,12 @@ from confluent_kafka import Producer
 from features.catalog import load
 from infra import flink
 from infra.settings import Settings
-from jobs import frontier, topics
-from jobs.end_marker import EndMarker
-from jobs.publisher import Publisher
-from jobs.read import messages as read
-from jobs.topic_reader import Slice, bodies_of
+from jobs.control import frontiers
+from jobs.kafka import admin
+from jobs.kafka.consumer import messages as read
+from jobs.kafka.end_marker import EndMarker
+from jobs.kafka.producer import Publisher
+from jobs.kafka.slices import Slice, bodies_of
 from schemas.parquet import parquet_files
 from schemas.wire import encode
 from tests import shop
@@ -56,7 +57,7 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
     own = replace(settings, definitions=definitions, schemas=shop.SCHEMAS, partitions=2, idle_timeout_ms=500, checkpoint_interval_ms=1_000)
     plan, servers = load(definitions, shop.SCHEMAS), own.kafka_servers
     source, view = plan.sources["open_clicks"], plan.views["open_user_clicks"]
-    topics.create(servers, [source.topic], partitions=2, replication=1, config={"retention.ms": "-1"})
+    admin.create(servers, [source.topic], partitions=2, replication=1, config={"retention.ms": "-1"})
     run = Run(settings=own, plan=plan, streams={}, end_ms=0)
 
     def archived() -> int:
@@ -82,14 +83,14 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
                 producer.produce(source.topic, click("eve", NOON + LATER), partition=0)
                 producer.commit_transaction()
             eventually("what is committed is archived", lambda: archived() == 3)
-            held = frontier.held(topics.undecided(servers, [source.topic, "no_such_topic"]))
+            held = frontiers.held(admin.undecided(servers, [source.topic, "no_such_topic"]))
             assert held == [
                 f"topic {source.topic}, partition 1: an open transaction holds back 3 records from offset 0 on, and event time with them"
             ]
             said = tidemark(own, "frontier", view.name, "--wait", "2013-10-01T12:01Z", "--timeout", "1", code=3)
             assert held[0] in said
             assert held[0] in tidemark(own, "frontier", view.name)
-            assert topics.extents(servers, [source.topic])[source.topic][1] == (0, 0), "readers get no further"
+            assert admin.extents(servers, [source.topic])[source.topic][1] == (0, 0), "readers get no further"
             assert counts() == {}, "the undecided events would be late"
             undecided.commit_transaction()
         with transaction(servers, "decided") as producer:
@@ -102,11 +103,11 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
         eventually("all tiles", lambda: set(counts()) == {"ann", "bob", "eve"})
         assert counts() == {"ann": 2, "bob": 3, "eve": 1}
         assert list(read(servers, source.late_topic)) == list(read(servers, source.dead_letter_topic)) == []
-        assert frontier.held(topics.undecided(servers, [source.topic])) == []
+        assert frontiers.held(admin.undecided(servers, [source.topic])) == []
     finally:
         flink.Cluster(own.flink_url).cancel(job)
     eventually("the archive of all", lambda: archived() == 6)
-    extents = topics.extents(servers, [source.topic])[source.topic]
+    extents = admin.extents(servers, [source.topic])[source.topic]
     slices = [
         Slice(source=source.name, topic=source.topic, partition=number, first=first, end=end) for number, (first, end) in extents.items()
     ]

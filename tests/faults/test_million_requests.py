@@ -20,8 +20,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 from infra import flink, runtime
 from infra.runtime import RuntimeState
 from infra.settings import Settings
-from jobs import topics
-from jobs.publisher import Publisher
+from jobs.kafka import admin
+from jobs.kafka.producer import Publisher
 from tests import shop
 from tests.shop import NOON
 
@@ -45,7 +45,7 @@ def test_a_million_requests_are_answered_exactly_once_whatever_is_killed(tmp_pat
     )
     model = shop.train(tmp_path / "buy")
     with runtime.started(settings):
-        topics.ensure(settings, shop.plan())
+        admin.ensure(settings, shop.plan())
         publish(settings)
         job = flink.submit("jobs.score", ["buy", "--model", str(model)], name="score-buy", settings=settings, fresh=True)
         cluster = flink.Cluster(settings.flink_url)

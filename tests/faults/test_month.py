@@ -17,12 +17,12 @@ import pytest
 
 from infra import runtime
 from infra.settings import Settings
-from jobs.read import messages
+from jobs.kafka.consumer import messages
 from schemas.errors import ServiceError, SettingError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.month]
 
-COMMAND = (sys.executable, "-m", "jobs.cli")
+COMMAND = (sys.executable, "-m", "jobs.cli.main")
 PREDICTIONS_BEFORE_THE_KILL = 5_000
 
 

@@ -20,14 +20,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
-from features.compiler.plan import Plan
+from features.plan import Plan
 from infra import flink, runtime
 from infra.runtime import RuntimeState
 from infra.settings import Settings
-from jobs import topics
-from jobs.end_marker import EndMarker
-from jobs.publisher import Publisher
-from jobs.read import messages
+from jobs.kafka import admin
+from jobs.kafka.consumer import messages
+from jobs.kafka.end_marker import EndMarker
+from jobs.kafka.producer import Publisher
 from schemas.parquet import parquet_files
 from tests import shop
 from tests.e2e.command_line import tidemark
@@ -97,7 +97,7 @@ def click(user: str, at_ms: int, amount: float) -> dict[str, object]:
 def river(settings: Settings, model: Path) -> Iterator[Settings]:
     with runtime.started(settings):
         own = replace(settings, kafka=settings.kafka_servers, redis=settings.redis_url, flink=settings.flink_url)
-        topics.ensure(own, load(own.definitions, own.schemas))
+        admin.ensure(own, load(own.definitions, own.schemas))
         for job in (["features", "clicks"], ["materialize"], ["score", "buy", "--model", str(model)]):
             tidemark(own, "submit", *job)
         yield own

@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import features
-import features.aggregations
-import features.aggregations_of_maps
-from features.aggregations import Aggregation
+import features.vocabulary.aggregations
+import features.vocabulary.aggregations_of_maps
 from features.catalog import load
-from features.compiler.plan import Finish, PartialKind, Plan, ViewPlan, describe_service
-from features.durations import milliseconds, show
+from features.plan import Finish, PartialKind, Plan, ViewPlan, describe_service
+from features.vocabulary.aggregations import Aggregation
+from features.vocabulary.durations import milliseconds, show
 from schemas.envelope import Envelope
 from schemas.types import DataType
-from tests.kernel.example import QUESTIONS
+from tests.features.kernel.example import QUESTIONS
 
 EVERY = Path(__file__).parent / "every"
 HEAD = """
@@ -216,7 +216,7 @@ def test_every_word_of_the_vocabulary_is_in_the_tests_view_and_in_the_kernels() 
     """To add an aggregation is one class; what is not tested yet is found here."""
     words = {
         name
-        for name, value in (vars(features.aggregations) | vars(features.aggregations_of_maps)).items()
+        for name, value in (vars(features.vocabulary.aggregations) | vars(features.vocabulary.aggregations_of_maps)).items()
         if isinstance(value, type) and issubclass(value, Aggregation)
     } - {"Aggregation"}
     assert words <= set(features.__all__)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.compiler.plan import Column, Plan, RequestFeature, ServicePlan, SourcePlan, ViewPlan
-from features.expression import parse
+from features.expressions.expression import parse
+from features.plan import Column, Plan, RequestFeature, ServicePlan, SourcePlan, ViewPlan
 from inference.online.store import tile_schema
 from schemas.types import DataType
-from tests.kernel.example import VIEW, build_tiles
-from tests.kernel.test_packing import NUMBERS
+from tests.features.kernel.example import VIEW, build_tiles
+from tests.features.tiles.test_codec import NUMBERS
 
 ZONES = {"a": 7, "b": -(2**40), "silent": 9} | {f"k{entity}": 0 for entity in range(20)}
 

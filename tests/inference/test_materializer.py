@@ -7,9 +7,9 @@ from itertools import permutations
 import pyarrow as pa
 import pytest
 
-from features.compiler.maps import TOO_LARGE
-from features.compiler.plan import FRONTIER_TOPIC, Partial, PartialKind
+from features.compiler.map_partial_sql import TOO_LARGE
 from features.compiler.tile_schema import tile_avro_schema
+from features.plan import FRONTIER_TOPIC, Partial, PartialKind
 from inference.materializer import Materializer
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
@@ -18,8 +18,8 @@ from inference.online.store import TileWriter
 from schemas.errors import ServiceError
 from schemas.types import DataType
 from tests import shop
+from tests.features.kernel.test_kernel_is_the_oracle import event
 from tests.inference.example import WORDS, tiles_of
-from tests.kernel.test_kernel_is_the_oracle import event
 from tests.shop import MINUTE, NOON
 
 PLAN = shop.plan()

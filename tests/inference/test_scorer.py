@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from inference import model as models
-from inference.booster import predict
+from inference.model import loading as models
+from inference.model.booster import predict
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
 from inference.online.layout import EntityKeys, tiles_fields

@@ -18,10 +18,10 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.batch import BatchScorer
-from inference.encoding import Encoding
-from inference.manifest import Manifest
+from inference.model.encoding import Encoding
+from inference.model.manifest import Manifest
+from inference.model.writer import TrainedShards, save
 from inference.online.connection import Client
-from inference.saving import TrainedShards, save
 from inference.shards.shard_map import ShardMap
 from schemas.errors import SettingError
 from schemas.types import DataType

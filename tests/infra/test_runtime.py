@@ -21,17 +21,17 @@ import pytest
 import redis
 from confluent_kafka import Consumer, KafkaException, Producer
 
-from features.compiler.plan import Plan
+from features.plan import Plan
 from infra import flink, flink_cluster, runtime
 from infra.liveness import COLLECTORS
 from infra.runtime import RuntimeState
 from infra.service import LOOPBACK, marked
 from infra.settings import Settings
-from jobs import topics
+from jobs.kafka import admin
 from schemas.errors import DataError, ServiceError
 from tests import shop
-from tests.infra.test_cli import tidemark
 from tests.infra.test_java import installation
+from tests.jobs.cli.test_main import tidemark
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
@@ -99,7 +99,7 @@ def test_the_endpoints_lead_to_the_real_services(home: Path) -> None:
     with redis.Redis.from_url(endpoints["redis"]) as client:
         asked = client.config_get("append*")
         assert (asked["appendonly"], asked["appendfsync"]) == ("yes", "everysec")
-    assert topics.broker_setting(endpoints["kafka"], "message.max.bytes") == str(8 << 20)
+    assert admin.broker_setting(endpoints["kafka"], "message.max.bytes") == str(8 << 20)
 
 
 def test_everything_listens_on_loopback_only(home: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_broker_takes_what_only_the_gate_may_refuse(home: Path) -> None:
     servers = endpoints_of(home)["kafka"]
     topic = f"odd-{uuid.uuid4().hex}"
     producer = Producer({"bootstrap.servers": servers, "message.max.bytes": 8 << 20, "linger.ms": 0, "log_level": 0})
-    topics.create(servers, [topic], partitions=1, replication=1)
+    admin.create(servers, [topic], partitions=1, replication=1)
     in_2100 = 4_102_444_800_000
     sent = [(bytes(2 << 20), 0), (b"", 0), (None, 0), (b"x", in_2100), (b"y", 1)]
     for value, timestamp in sent:
@@ -262,8 +262,8 @@ def _read(servers: str, topic: str, count: int) -> list[tuple[bytes | None, int]
 
 
 def test_topics_can_be_asked_for_again_and_again(home: Path) -> None:
-    topics.ensure(settings_of(home), Plan())
-    topics.ensure(settings_of(home), Plan())
+    admin.ensure(settings_of(home), Plan())
+    admin.ensure(settings_of(home), Plan())
 
 
 def test_a_job_resumes_from_its_newest_checkpoint_wherever_it_was_ended(home: Path) -> None:
@@ -313,7 +313,7 @@ def test_submitting_something_else_than_a_job_is_refused(home: Path) -> None:
 def test_a_supervisor_that_is_killed_takes_all_with_it_and_the_data_stays(home: Path) -> None:
     servers = endpoints_of(home)["kafka"]
     topic = f"kept-{uuid.uuid4().hex}"
-    topics.create(servers, [topic], partitions=1, replication=1)
+    admin.create(servers, [topic], partitions=1, replication=1)
     producer = Producer({"bootstrap.servers": servers, "log_level": 0})
     producer.produce(topic, value=b"kept", on_delivery=_must_arrive)
     assert producer.flush(PATIENCE_S) == 0
@@ -335,7 +335,7 @@ def test_a_supervisor_that_is_killed_takes_all_with_it_and_the_data_stays(home: 
 
 
 def _popen(*arguments: str, home: Path, **environ: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "jobs.cli", *arguments]
+    command = [sys.executable, "-m", "jobs.cli.main", *arguments]
     return subprocess.Popen(command, env=os.environ | {"TIDEMARK_HOME": str(home)} | PATIENT | environ, stdout=subprocess.PIPE, text=True)
 
 
@@ -402,4 +402,4 @@ def test_a_service_that_does_not_start_is_quoted_with_its_log(tmp_path: Path) ->
 def test_a_broker_that_is_not_there_is_one_clear_line_in_time(tmp_path: Path, nobody: str) -> None:
     settings = Settings.load(environ={"TIDEMARK_KAFKA": nobody}, folder=tmp_path)
     with pytest.raises(ServiceError, match=rf"^kafka {nobody}: no answer within 8 s"):
-        topics.ensure(settings, Plan())
+        admin.ensure(settings, Plan())

@@ -9,7 +9,7 @@ from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from jobs.package import PACKAGES
+from jobs.control.code_version import PACKAGES
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]

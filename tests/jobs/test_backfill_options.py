@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from features.catalog import load
-from jobs.backfill import Backfill, events_of
+from jobs.spark.backfill import Backfill
+from jobs.spark.options import events_of
 from schemas.errors import SettingError
-from schemas.record import SHIPPED, SchemaSet
+from schemas.schema import SHIPPED, SchemaSet
 
 
 def test_only_the_word_kafka_means_topics_and_a_folder_of_that_name_can_be_named() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from features.catalog import service_named
 from infra.settings import Settings
-from jobs.features_read import service_named
 from jobs.score import pipeline
 from schemas.errors import TidemarkError
 from tests import shop

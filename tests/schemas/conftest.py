@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 from schemas.wire import Decoder
 
 TIME = {"type": "long", "logicalType": "timestamp-millis"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.avro_columns import Incompatible, compile_reader
 from schemas.avro_cursor import Column
-from schemas.record import SchemaSet, parse
+from schemas.schema import SchemaSet, parse
 from schemas.wire import BAD, OK, Decoder, encode
 from tests.schemas.conftest import READING_1, READING_2, TIME
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.record import Schema, SchemaSet, parse
+from schemas.conform import conform
 from schemas.registry import Registry
-from schemas.table import conform
+from schemas.schema import Schema, SchemaSet, parse
 from schemas.wire import BAD, Decoded, Decoder, Encoder
 from tests.schemas.conftest import TIME
 from tests.schemas.registry_server import framed, registry_server

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from schemas.avro_columns import Incompatible
 from schemas.errors import DataError
-from schemas.record import SchemaSet, parse
 from schemas.registry import Registry
+from schemas.schema import SchemaSet, parse
 from schemas.wire import Decoder, Encoder
 from tests.schemas.conftest import TIME
 from tests.schemas.registry_server import framed, registry_server

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from schemas.avro_columns import Incompatible
 from schemas.envelope import Envelope
-from schemas.record import SchemaSet, parse
 from schemas.registry import Registry
+from schemas.schema import SchemaSet, parse
 from schemas.wire import BAD, OK, Decoded, Decoder, Encoder
 from tests.schemas.conftest import TIME
 from tests.schemas.registry_server import framed, registry_server

@@ -1,4 +1,4 @@
-"""Files from anywhere, through every reader that needs no engine: equal values, or the same refusal. (Through Spark: tests/batch/test_tables.)"""
+"""Files from anywhere, through every reader that needs no engine: equal values, or the same refusal. (Through Spark: tests/jobs/spark/test_parquet_source.)"""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.changes import ALL_HISTORY_MS
-from features.offline import FILE, POSITION
-from jobs import features_read, history, publish
-from jobs.arrow_reader import ArrowReader, pieces
-from jobs.cli import main
-from jobs.history_size import measure
+from features.point_in_time import FILE, POSITION
+from features.versions.plan_diff import ALL_HISTORY_MS
+from jobs.cli import features, publish
+from jobs.cli.main import main
+from jobs.control.missing_history import measure
 from jobs.parity import staging
 from jobs.parity.staging import Stage
+from jobs.spark import history, parquet_source
+from jobs.spark.arrow_reader import ArrowReader, pieces
 from schemas import parquet
 from schemas.errors import DataError, SettingError
 from schemas.parquet import ParquetFile
@@ -40,7 +41,7 @@ def by_publish(path: Path) -> list[Row]:
 
 
 def by_features(path: Path) -> list[Row]:
-    return pa.concat_tables(features_read.read_requests(path, ASKED, SCHEMAS)).to_pylist()
+    return pa.concat_tables(features.read_requests(path, ASKED, SCHEMAS)).to_pylist()
 
 
 def by_parity(path: Path) -> list[Row]:
@@ -48,7 +49,7 @@ def by_parity(path: Path) -> list[Row]:
     stage = Stage(folder=path.parent / "staged", schema=READING.arrow, time="event_time")
     staging.requests_of_files(stage, path, READING)
     return pa.concat_tables(
-        [pq.ParquetFile(part).read().drop_columns([staging.ORDER]) for part in sorted(stage.folder.iterdir())]
+        [pq.ParquetFile(part).read().drop_columns([history.ORDER]) for part in sorted(stage.folder.iterdir())]
     ).to_pylist()
 
 
@@ -170,11 +171,11 @@ def test_which_files_spark_reads_itself(tmp_path: Path, column: str) -> None:
     }
     other = {"amount": one(1, pa.uint64()), "items": one(1, pa.uint64()), "card": pa.nulls(1), "seen": pa.nulls(1), "event_time": None}
     file(tmp_path / "a.parquet", common)
-    fields = (*READING.fields, history.ARRIVAL)
-    assert history.layout_of(ParquetFile.open(tmp_path / "a.parquet", root=tmp_path), fields) is not None
+    fields = (*READING.fields, parquet_source.ARRIVAL)
+    assert parquet_source.layout_of(ParquetFile.open(tmp_path / "a.parquet", root=tmp_path), fields) is not None
     folder = tmp_path / "event_time=2026-01-05" if column == "event_time" else tmp_path
     file(folder / "b.parquet", common | {column: other[column]})
-    assert history.layout_of(ParquetFile.open(folder / "b.parquet", root=tmp_path), fields) is None
+    assert parquet_source.layout_of(ParquetFile.open(folder / "b.parquet", root=tmp_path), fields) is None
 
 
 def test_predictions_are_read_as_all_else_is(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.errors import DefinitionError, SettingError
-from schemas.record import BUILT_IN, SchemaSet, parse
+from schemas.schema import BUILT_IN, SchemaSet, parse
 from schemas.types import DataType
 from schemas.wire import Decoder
 from tests.schemas.conftest import READING_2, TIME, write

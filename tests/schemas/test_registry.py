@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from schemas.errors import ServiceError, SettingError
-from schemas.record import SchemaSet, parse
 from schemas.registry import Registry, UnknownSchema
+from schemas.schema import SchemaSet, parse
 from schemas.wire import BAD, MARKER, OK, Decoder, encode, marker
 from tests.schemas.conftest import READING_1, READING_2, TIME
 from tests.schemas.registry_server import RegistryServer, framed, registry_server

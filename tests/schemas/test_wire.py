@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import DataError, DefinitionError
-from schemas.record import Schema, SchemaSet
+from schemas.schema import Schema, SchemaSet
 from schemas.wire import BAD, MARKER, NO_TIME, OK, Decoder, Encoder, encode, marker, read_object
 from tests.schemas.conftest import NOW_MS
 

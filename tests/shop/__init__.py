@@ -14,12 +14,12 @@ import pyarrow as pa
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from features.catalog import load
-from features.compiler.plan import Plan, ServicePlan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
-from inference.encoding import Encoding
-from inference.saving import TrainedShards, save
+from features.plan import Plan, ServicePlan, ViewPlan
+from inference.model.encoding import Encoding
+from inference.model.writer import TrainedShards, save
 from inference.shards.shard_map import ShardMap
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 from schemas.types import DataType
 from schemas.wire import encode
 

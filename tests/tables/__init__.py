@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from features.catalog import load
-from features.compiler.plan import Plan
-from schemas.record import SchemaSet
+from features.plan import Plan
+from schemas.schema import SchemaSet
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 SCHEMAS = Path(__file__).parent / "schemas"

@@ -15,12 +15,12 @@ import pyarrow.dataset as ds
 from fastavro import parse_schema, schemaless_reader
 
 from features.catalog import load
-from features.compiler.plan import FRONTIER_TOPIC, Plan, ViewPlan
 from features.compiler.tile_schema import tile_avro_schema
+from features.plan import FRONTIER_TOPIC, Plan, ViewPlan
 from infra.settings import Settings
-from jobs.read import messages as read
-from jobs.topics import create
-from schemas.record import SchemaSet
+from jobs.kafka.admin import create
+from jobs.kafka.consumer import messages as read
+from schemas.schema import SchemaSet
 from schemas.wire import encode, marker
 from tests.e2e.readings import naive, stream
 from tests.e2e.readings.stream import LATENESS_MS, PARTITIONS, Message

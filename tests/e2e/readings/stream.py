@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from schemas.record import Schema
+from schemas.schema import Schema
 from schemas.wire import encode, marker
 from tests.waiting import PATIENCE_S
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from inference.booster import predict
-from inference.manifest import MANIFEST_FILE
-from inference.model import LoadedModel, load, load_for
-from inference.scores import Shape
+from inference.model.booster import predict
+from inference.model.loading import LoadedModel, load, load_for
+from inference.model.manifest import MANIFEST_FILE
+from inference.model.scores import Shape
 from inference.shards.boosters import Boosters, Member
 from inference.shards.shard_map import PARENT, ShardMap
 from inference.shards.sharded import Sharded

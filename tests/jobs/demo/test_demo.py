@@ -16,7 +16,7 @@ import pytest
 
 from features.catalog import load
 from infra.java import QUICK
-from jobs.cli import main
+from jobs.cli.main import main
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -42,7 +42,7 @@ KEYS = {
 @pytest.mark.e2e
 def test_one_day_through_everything(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    command = [sys.executable, "-m", "jobs.cli", "demo", "--days", "1", "--train-from", "2013-08-31"]
+    command = [sys.executable, "-m", "jobs.cli.main", "demo", "--days", "1", "--train-from", "2013-08-31"]
     done = subprocess.run(
         command,
         env=os.environ | {"TIDEMARK_HOME": str(home)} | PATIENT,

@@ -8,7 +8,7 @@ import pytest
 
 import schemas as package
 from jobs.demo.faults import bad_records
-from schemas.record import SchemaSet
+from schemas.schema import SchemaSet
 from schemas.wire import BAD, OK, Decoder, encode
 
 DAY_MS = 1_380_585_600_000

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features.exactness import Rule
+from features.tolerances import Rule
 from jobs.demo.figures import stormiest_day
 from jobs.demo.report import FaultCount, Findings, page
 from jobs.parity.findings import ColumnParity, Parity, sizes

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.beginning import OFFSET, PARTITION
+from jobs.flink.start_offsets import OFFSET, PARTITION
 from jobs.parity.archive import archived
 
 

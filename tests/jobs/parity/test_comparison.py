@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.compiler.plan import Finish, Partial, PartialKind, RequestFeature, ServicePlan, SourcePlan, ViewPlan, WindowFeature
-from features.derived import DerivedFeature, derived_feature
-from features.expression import parse
+from features.expressions.expression import parse
+from features.plan import Finish, Partial, PartialKind, RequestFeature, ServicePlan, SourcePlan, ViewPlan, WindowFeature
+from features.vocabulary.derived import DerivedFeature, derived_feature
 from jobs.parity.comparison import DUE, compare
 from jobs.parity.findings import SIZES, Case, Cases, Parity, Timeline, sizes
 from jobs.parity.report import SIZE_NAMES

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from features.catalog import load
-from features.compiler.plan import ServicePlan
+from features.plan import ServicePlan
 from inference.prediction import PredictionEncoder
 from inference.prediction_table import schema_of
 from jobs.parity.predictions import PredictionBatch, prediction_table
 from schemas.errors import DataError
-from schemas.record import SHIPPED, SchemaSet
+from schemas.schema import SHIPPED, SchemaSet
 from schemas.types import DataType
 
 EXAMPLES = {DataType.STRING: "EWR", DataType.INT64: 3, DataType.FLOAT64: 1.5, DataType.TIMESTAMP: 1_380_600_000_123}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from features.exactness import Rule
+from features.tolerances import Rule
 from jobs.parity.evidence import Evidence, TilePair
 from jobs.parity.findings import Case, Cases, ColumnParity, Example, Parity, Timeline, sizes
 from jobs.parity.page import page

@@ -1,0 +1,45 @@
+"""Asks our reader: `python ours.py ADDRESS INPUTS OUT SECONDS`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.online.calls import timed
+from benchmarks.online.cases import CALLS, CASES, keys_of
+from benchmarks.online.inputs import DELAY_MS, END_MS, KEYS, TILE_MS, TIME, VIEWS, plan
+from benchmarks.online.store import fill
+from inference.online.connection import connect
+from inference.online.reader import OnlineReader
+
+
+def main(address: str, inputs: Path, out: Path, seconds: float) -> None:
+    """Fill the store, then measure every case."""
+    client, compiled = connect(address), plan()
+    fill(compiled, client, inputs)
+    figures: dict[str, float] = {}
+    for case in CASES:
+        reader = OnlineReader(compiled.services["one_view" if case.views == 1 else "three_views"], client)
+        requests = [_requests(number, case.rows) for number in range(CALLS)]
+        found, last = timed(reader.read, requests, seconds)
+        figures |= case.figures(found)
+        pq.write_table(last.table, out / f"{case.name}.parquet")
+    (out / "figures.json").write_text(json.dumps(figures))
+
+
+def _requests(number: int, rows: int) -> pa.Table:
+    """What a call asks: different keys, as of times at which the history's end is what counts."""
+    rng = np.random.default_rng(number)
+    time_ms = END_MS + DELAY_MS + rng.integers(0, TILE_MS, rows)
+    columns = {key: pa.array(keys_of(number, key, rows, KEYS)) for key in VIEWS.values()}
+    ids = [f"{number}-{row}" for row in range(rows)]
+    return pa.table({"request_id": ids, "event_time": pa.array(time_ms).cast(TIME), **columns})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]))

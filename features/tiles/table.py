@@ -1,0 +1,186 @@
+"""Tiles of many entities, and which of them a window has: what the kernel merges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.kernel.map_partials import Entries
+from features.kernel.values import Bools, Int64s, Values
+from features.plan import ViewPlan
+
+_CHUNK_ELEMENTS = 1 << 21  # tiles gathered at once: bounds memory, changes no value
+_COMPOSITE_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiles:
+    """Tiles of many entities, in any order.
+
+    Attributes:
+        owner: int64[n], whose tile it is: any small non-negative number per entity.
+        start_ms: int64[n], aligned to the view's tile size.
+        columns: Name → values, for every physical column of the view's tiles.
+        base: bool[n], which of them are bases: all tiles of an owner that start before the base's `start_ms`, merged. An owner has one at
+            most. Only `Lifetime` features count it, as of boundaries at or after its start. None: there are none.
+    """
+
+    owner: Int64s
+    start_ms: Int64s
+    columns: Mapping[str, Values]
+    base: Bools | None = None
+    _entries: dict[str, Entries] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, view: ViewPlan, *, owner: Int64s, start_ms: Int64s, table: pa.Table | pa.RecordBatch, base: Bools | None = None) -> Tiles:
+        """Read the tile columns of an Arrow table."""
+        columns = {column.name: Values.of(table.column(column.name), column.type) for column in view.tile_columns}
+        return cls(owner=owner, start_ms=start_ms, columns=columns, base=base)
+
+    def entries(self, column: str) -> Entries:
+        """What the texts of a map column say, read once for all windows and features."""
+        if column not in self._entries:
+            words = self.columns[column].words
+            assert words is not None
+            self._entries[column] = Entries.of(words)
+        return self._entries[column]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The tiles of one window for a batch of rows, gathered row by row in time order."""
+
+    size: int  # rows
+    filled: Int64s  # rows that have any tile
+    lengths: Int64s  # tiles of each of them
+    offsets: Int64s  # where each begins in `flat`
+    flat: Int64s  # positions in time order
+    tile: Int64s  # the same as indices of the tiles
+
+    def reduce(self, operation: np.ufunc, numbers: NDArray[Any], empty: float) -> NDArray[Any]:
+        """Reduce gathered numbers per row; `empty` for rows without tiles."""
+        result = np.full(self.size, empty, dtype=numbers.dtype)
+        if len(self.flat):
+            result[self.filled] = operation.reduceat(numbers, self.offsets)
+        return result
+
+    def any(self, valid: Bools | None) -> Bools:
+        """Whether a row has a tile that is valid."""
+        if valid is None:
+            result = np.zeros(self.size, dtype=np.bool_)
+            result[self.filled] = True
+            return result
+        return np.asarray(self.reduce(np.logical_or, valid[self.tile], 0), dtype=np.bool_)
+
+    def spread(self, per_row: NDArray[Any]) -> NDArray[Any]:
+        """A number per row, repeated for each of its tiles."""
+        return np.repeat(per_row[self.filled], self.lengths)
+
+    @cached_property
+    def row(self) -> Int64s:
+        """The row of each gathered tile."""
+        return self.spread(np.arange(self.size, dtype=np.int64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileIndex:
+    """Tiles in order of (owner, start), an owner's base first, searchable with one int64."""
+
+    view: ViewPlan
+    composite: Int64s  # sorted: owner · span, plus 0 for a base, plus 1 + the place of its start for another
+    order: Int64s | None  # tile indices in that order; None when they came sorted
+    distinct: bool  # no two tiles share owner and start
+    first: int
+    last: int
+    span: int
+    starts: Int64s | None  # distinct starts, where first..last is too wide to count tiles
+    base_starts: Int64s | None  # start of every tile, where some are bases
+
+    @classmethod
+    def of(cls, view: ViewPlan, tiles: Tiles) -> TileIndex:
+        """Sort tiles, unless they are."""
+        starts: Int64s | None = None
+        base = tiles.base if tiles.base is not None and tiles.base.any() else None
+        own = tiles.start_ms if base is None else tiles.start_ms[~base]
+        first, last = (int(own.min()), int(own.max())) if len(own) else (0, 0)
+        span = (last - first) // view.tile_ms + 3
+        start_ms = tiles.start_ms if base is None else np.where(base, first, tiles.start_ms)
+        if (int(tiles.owner.max(initial=0)) + 2) * span < _COMPOSITE_LIMIT:
+            position = (start_ms - first) // view.tile_ms + 1
+        else:
+            starts = np.unique(own)
+            span = len(starts) + 2
+            position = np.searchsorted(starts, start_ms) + 1
+        if base is not None:
+            position = np.where(base, 0, position)
+        composite = tiles.owner * span + position
+        step = np.diff(composite)
+        order = None
+        if np.any(step < 0):
+            order = np.argsort(composite, kind="stable")
+            composite = composite[order]
+            step = np.diff(composite)
+        return cls(
+            view=view,
+            composite=composite,
+            order=order,
+            distinct=bool(np.all(step > 0)),
+            first=first,
+            last=last,
+            span=span,
+            starts=starts,
+            base_starts=None if base is None else tiles.start_ms,
+        )
+
+    def ranges(self, owner: Int64s, boundary_ms: Int64s, window_ms: int | None) -> tuple[Int64s, Int64s]:
+        """Where each row's window begins and ends among the sorted tiles; None is the window of all time."""
+        end = np.minimum(np.maximum(boundary_ms, self.first), self.last + self.view.tile_ms + (window_ms or 0))
+        place = owner * self.span
+        high = np.searchsorted(self.composite, place + self._position(end))
+        if window_ms is not None:
+            return np.searchsorted(self.composite, place + self._position(end - window_ms)), high
+        low = np.searchsorted(self.composite, place + 1)
+        return (low if self.base_starts is None else low - self._has_base(place, low, boundary_ms, self.base_starts)), high
+
+    def _has_base(self, place: Int64s, low: Int64s, boundary_ms: Int64s, starts: Int64s) -> Bools:
+        """Whether the tile before each row's first is a base that its boundary has passed."""
+        at = np.searchsorted(self.composite, place)
+        tile = np.minimum(at, len(starts) - 1)
+        passed = starts[tile if self.order is None else self.order[tile]] <= boundary_ms
+        return np.asarray((at < low) & passed, dtype=np.bool_)
+
+    def _position(self, time_ms: Int64s) -> Int64s:
+        if self.starts is not None:
+            return np.searchsorted(self.starts, time_ms) + 1
+        return np.minimum(np.maximum(-((self.first - time_ms) // self.view.tile_ms), 0), self.span - 2) + 1
+
+    def window(self, low: Int64s, high: Int64s) -> Window:
+        """Gather the tiles of the given ranges."""
+        size = len(low)
+        lengths = high - low
+        filled = np.flatnonzero(lengths)
+        low, lengths = low[filled], lengths[filled]
+        offsets = np.cumsum(lengths) - lengths
+        flat = np.repeat(low - offsets, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
+        tile = flat if self.order is None else self.order[flat]
+        return Window(size=size, filled=filled, lengths=lengths, offsets=offsets, flat=flat, tile=tile)
+
+
+def batches(lengths: Int64s) -> list[slice]:
+    """Slices of rows whose windows together stay within the memory bound; one slice for no rows."""
+    ends = np.cumsum(lengths)
+    if not len(ends) or ends[-1] <= _CHUNK_ELEMENTS:
+        return [slice(0, len(ends))]
+    found, begin = [], 0
+    while begin < len(ends):
+        done = int(ends[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, done + _CHUNK_ELEMENTS, side="right")))
+        found.append(slice(begin, end))
+        begin = end
+    return found

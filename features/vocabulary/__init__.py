@@ -1,0 +1,1 @@
+"""The words of a definition: sources, entities, views, services, aggregations. Nothing here computes."""

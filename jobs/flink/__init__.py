@@ -1,0 +1,1 @@
+"""What the streaming jobs share: their shape, their gate, their graph's way to a cluster, and where they begin."""

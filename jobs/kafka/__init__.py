@@ -1,0 +1,1 @@
+"""Kafka: connections, topics, what is committed, and what is read and written."""

@@ -1,0 +1,117 @@
+"""What the partitions of a topic hold, as the broker says: for `features.watermarks`, inside the workers of `jobs/features`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from features.watermarks import Extent
+from jobs.kafka import committed
+from jobs.kafka.broker_fault import broker_fault
+from jobs.kafka.committed import End
+from jobs.kafka.record_search import RecordSearch
+from schemas.errors import ServiceError
+
+_ANSWER_S = 5.0
+_METADATA_S = 30.0  # how soon new partitions are found; Flink's own source looks every five minutes
+_LONG_S, _TELL_S = 30.0, 300.0  # after how long an open transaction is told in the log, and how often
+
+
+class PartitionLog:
+    """The extents of a topic's partitions, behind what a consumer group has committed."""
+
+    def __init__(self, servers: str, topic: str, *, group: str) -> None:
+        """Make the clients; nothing is asked yet."""
+        self._servers = servers
+        self._topic = topic
+        self._admin = AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": int(_ANSWER_S * 1000), "log_level": 0})
+        self._consumer = committed.consumer(servers, group)
+        self._first: dict[int, int] = {}
+        self._asked_s = float("-inf")
+        self._open = OpenTransactions(topic)
+        self._search = RecordSearch(servers, topic, group=group)
+        self._log = logging.getLogger("tidemark")
+
+    @property
+    def undecided(self) -> int:
+        """Partitions that an open transaction holds back, when last asked."""
+        return len(self._open)
+
+    def extents(self) -> Mapping[int, Extent]:
+        """Partition → what it holds, from its first record that the group has not committed.
+
+        Raises:
+            ServiceError: The broker does not answer, or has no such topic.
+        """
+        try:
+            if time.monotonic() - self._asked_s >= _METADATA_S:
+                found = self._admin.list_topics(self._topic, timeout=_ANSWER_S).topics[self._topic]
+                if found.error is not None:
+                    raise KafkaException(found.error)
+                places = [(self._topic, partition) for partition in found.partitions]
+                firsts = committed.firsts(self._admin, places, timeout_s=_ANSWER_S)
+                self._first = {partition: first for (_, partition), first in firsts.items()}
+                for place in self._consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER_S):
+                    self._first[place.partition] = max(place.offset, self._first[place.partition])  # none committed is below 0
+                self._asked_s = time.monotonic()
+            ends = committed.ends(self._admin, [(self._topic, partition) for partition in self._first], timeout_s=_ANSWER_S)
+        except KafkaException as fault:
+            raise self._fault(fault) from fault
+        for line in self._open.see({partition: end for (_, partition), end in ends.items()}, time.monotonic()):
+            self._log.warning("%s", line)
+        return {partition: Extent(first=self._first[partition], decided=end.decided, end=end.head) for (_, partition), end in ends.items()}
+
+    def first_records(self, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, int]:
+        """As `features.watermarks.Log`; where Kafka does not answer, nothing is known, and the log tells it after a while.
+
+        Raises:
+            ServiceError: The broker refuses to let the topic be read.
+        """
+        try:
+            found = self._search.answers(spans, time.monotonic())
+        except KafkaException as fault:
+            raise self._fault(fault) from fault
+        for line in self._search.overdue(time.monotonic()):
+            self._log.warning("%s", line)
+        return found
+
+    def _fault(self, fault: KafkaException) -> ServiceError:
+        return broker_fault(fault, self._servers, f"does not tell what topic {self._topic} holds")
+
+
+class OpenTransactions:
+    """Which partitions of a topic they hold back, and since when."""
+
+    def __init__(self, topic: str) -> None:
+        """Of a topic; nothing is known yet."""
+        self._topic = topic
+        self._since: dict[int, tuple[int, float]] = {}  # partition → up to which offset all is decided, and since when
+        self._told_s: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        """How many partitions, when last seen."""
+        return len(self._since)
+
+    def see(self, ends: Mapping[int, End], now_s: float) -> list[str]:
+        """Take in where partitions end; what to say of transactions that have been open for long, each now and then."""
+        lines = []
+        for partition, end in ends.items():
+            if not end.undecided:
+                self._since.pop(partition, None)
+                continue
+            decided, since_s = self._since.get(partition, (-1, now_s))
+            if decided != end.decided:  # one is over, and another one is open
+                since_s = now_s
+                self._told_s.pop(partition, None)
+            self._since[partition] = (end.decided, since_s)
+            if now_s - since_s >= _LONG_S and now_s - self._told_s.get(partition, float("-inf")) >= _TELL_S:
+                self._told_s[partition] = now_s
+                lines.append(
+                    f"topic {self._topic}, partition {partition}: a transaction has been open for {now_s - since_s:.0f} s; "
+                    f"{end.undecided:,} records from offset {end.decided} on wait for it, and event time with them"
+                )
+        return lines

@@ -1,0 +1,261 @@
+"""One view with every aggregation, its questions for the oracle, and a plain builder of its tiles from events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.expressions.expression import Expression, parse
+from features.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
+from features.tiles.table import Tiles
+from schemas.types import DataType
+from tests.naive_entries import entries, latest
+from tests.oracle import Question
+
+TILE_MS = 60_000
+DELAY_MS = 7_000
+PER_OCTAVE = 64
+WINDOWS_MS = {"1m": TILE_MS, "5m": 5 * TILE_MS, "3h": 180 * TILE_MS}
+EVER_WINDOWS_MS = {"5m": 5 * TILE_MS, "ever": None}
+
+COLUMNS = {
+    "key": DataType.STRING,
+    "t": DataType.TIMESTAMP,
+    "x": DataType.FLOAT64,
+    "i": DataType.INT64,
+    "word": DataType.STRING,
+    "flag": DataType.BOOLEAN,
+    "at": DataType.TIMESTAMP,
+    "seq": DataType.INT64,
+}
+NULLABLE = frozenset({"x", "i", "word", "flag", "at", "seq"})
+
+SOURCE = SourcePlan(
+    name="events",
+    topic="events",
+    schema="event",
+    columns=COLUMNS,
+    nullable=NULLABLE,
+    event_time="t",
+    lateness_ms=5_000,
+    id=None,
+    dedupe_ms=None,
+    trusted=False,
+)
+
+
+def expression(text: str) -> Expression:
+    """An expression over the example's events."""
+    return parse(text, COLUMNS, NULLABLE, where="example")
+
+
+def _partial(
+    kind: PartialKind,
+    column: str | None,
+    *,
+    where: str | None = None,
+    tie: str | None = None,
+    as_double: bool = False,
+    parameter: int | None = None,
+) -> Partial:
+    input_ = None if column is None else expression(column)
+    kind_type = DataType.INT64 if kind is PartialKind.COUNT else DataType.FLOAT64
+    if kind.is_map:
+        kind_type = DataType.STRING
+    own = not kind.is_map and kind is not PartialKind.COUNT and kind is not PartialKind.MOMENTS and not as_double and input_ is not None
+    name = "_".join(
+        str(part)
+        for part in (kind, parameter, column, "double" if as_double else None, "where" if where else None, "by" if tie else None, tie)
+        if part
+    )
+    return Partial(
+        name=name,
+        kind=kind,
+        input=input_.as_double() if input_ is not None and (as_double or kind in (PartialKind.MOMENTS, PartialKind.BUCKETS)) else input_,
+        where=None if where is None else expression(where),
+        tie=None if tie is None else expression(tie),
+        type=COLUMNS[column] if own and column else kind_type,
+        parameter=parameter,
+    )
+
+
+Make = tuple[str, Finish, tuple[Partial, ...], DataType, str | None, bool, str | None]
+Map = tuple[str, Finish, Partial, DataType, str, Sequence[Any]]
+
+
+def _made() -> list[Make]:
+    """(aggregation, finish, partials, type, column, whether filtered, tie) of every feature, before windows."""
+    kind = PartialKind
+    made: list[Make] = [
+        ("Count", Finish.VALUE, (_partial(kind.COUNT, None),), DataType.INT64, None, False, None),
+        ("Count", Finish.VALUE, (_partial(kind.COUNT, None, where="i > 0"),), DataType.INT64, None, True, None),
+    ]
+    for column in ("x", "i", "word", "flag", "at"):
+        type_ = COLUMNS[column]
+        made.append(("Count", Finish.VALUE, (_partial(kind.COUNT, column),), DataType.INT64, column, False, None))
+        if type_.is_numeric:
+            made.append(("Sum", Finish.VALUE, (_partial(kind.SUM, column),), type_, column, False, None))
+            mean = (_partial(kind.SUM, column, as_double=True), _partial(kind.COUNT, column))
+            made.append(("Mean", Finish.MEAN, mean, DataType.FLOAT64, column, False, None))
+            moments = (_partial(kind.MOMENTS, column),)
+            made.append(("Variance", Finish.VARIANCE, moments, DataType.FLOAT64, column, False, None))
+            made.append(("StdDev", Finish.STDDEV, moments, DataType.FLOAT64, column, False, None))
+            made.append(("Sum", Finish.VALUE, (_partial(kind.SUM, column, where="i > 0"),), type_, column, True, None))
+        for name, edge in (("Min", kind.MIN), ("Max", kind.MAX), ("First", kind.FIRST), ("Last", kind.LAST)):
+            made.append((name, Finish.VALUE, (_partial(edge, column),), type_, column, False, None))
+            if edge in (kind.FIRST, kind.LAST):
+                made.append((name, Finish.VALUE, (_partial(edge, column, tie="seq"),), type_, column, False, "seq"))
+    return made
+
+
+def _maps() -> list[Map]:
+    """(aggregation, finish, partial, type, column, arguments) of every feature of a map."""
+    kind = PartialKind
+    made: list[Map] = []
+    for column in ("word", "i", "flag"):
+        tally = _partial(kind.TALLY, column, where="i > 0" if column == "flag" else None)
+        made.append(("TopK", Finish.TOP, tally, DataType.STRING, column, (1, 2)))
+        made.append(("CategoryCounts", Finish.CATEGORY, tally, DataType.INT64, column, ("", "a", "2", "true", "a,\\b")))
+        made.append(("CountDistinct", Finish.DISTINCT, _partial(kind.REGISTERS, column), DataType.INT64, column, (None,)))
+    for column in ("x", "i", "word", "flag"):
+        latest = _partial(kind.LATEST, column, parameter=2)
+        made.append(("LastN", Finish.LATEST, latest, COLUMNS[column], column, (1, 2)))
+    for column in ("x", "i"):
+        buckets = _partial(kind.BUCKETS, column, parameter=PER_OCTAVE)
+        made.append(("Quantile", Finish.QUANTILE, buckets, DataType.FLOAT64, column, (0.0, 0.5, 0.95, 1.0)))
+    return made
+
+
+def _pick(column: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda event: event[column]
+
+
+def _positive(event: Mapping[str, Any]) -> bool | None:
+    return None if event["i"] is None else event["i"] > 0
+
+
+def _build(windows: Mapping[str, int | None]) -> tuple[ViewPlan, list[Question]]:
+    features, questions = [], []
+    partials: dict[str, Partial] = {}
+    for label, window_ms in windows.items():
+        for aggregation, finish, parts, type_, column, filtered, tie in _made():
+            name = "_".join(
+                part for part in (aggregation.lower(), column, "where" if filtered else None, "by_seq" if tie else None, label) if part
+            )
+            features.append(WindowFeature(name=name, finish=finish, partials=parts, window_ms=window_ms, type=type_, text=name))
+            value, where, by = _pick(column) if column else None, _positive if filtered else None, _pick(tie) if tie else None
+            questions.append(Question(name=name, aggregation=aggregation, window_ms=window_ms, value=value, where=where, tie=by))
+            partials |= {part.name: part for part in parts}
+        for column in (None, "x"):
+            parts = (_partial(PartialKind.COUNT, column, where="i > 0"), _partial(PartialKind.COUNT, column))
+            name = "_".join(part for part in ("share", column, label) if part)
+            features.append(
+                WindowFeature(name=name, finish=Finish.SHARE, partials=parts, window_ms=window_ms, type=DataType.FLOAT64, text=name)
+            )
+            value = _pick(column) if column else None
+            questions.append(Question(name=name, aggregation="Share", window_ms=window_ms, value=value, where=_positive))
+            partials |= {part.name: part for part in parts}
+        for aggregation, finish, partial, type_, column, arguments in _maps():
+            for number, argument in enumerate(arguments):
+                name = f"{aggregation.lower()}_{column}_{label}_{number}"
+                parts = (partial,)
+                features.append(
+                    WindowFeature(name=name, finish=finish, partials=parts, window_ms=window_ms, type=type_, text=name, argument=argument)
+                )
+                where = None if partial.where is None else _positive
+                question = Question(
+                    name=name, aggregation=aggregation, window_ms=window_ms, value=_pick(column), where=where, argument=argument
+                )
+                questions.append(question)
+            partials[partial.name] = partial
+    view = ViewPlan(
+        name="everything",
+        entity="key",
+        keys=(Column(name="key", type=DataType.STRING),),
+        source=SOURCE,
+        tile_ms=TILE_MS,
+        delay_ms=DELAY_MS,
+        where=None,
+        partials=tuple(partials.values()),
+        features=tuple(features),
+    )
+    return view, questions
+
+
+VIEW, QUESTIONS = _build(WINDOWS_MS)
+EVER_VIEW, EVER_QUESTIONS = _build(EVER_WINDOWS_MS)
+
+
+def build_tiles(view: ViewPlan, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tiles as plain rows: key, tile_start and the tile columns; events grouped and looped over one by one."""
+    groups: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
+    for event in events:
+        groups[event["key"], event["t"] // view.tile_ms * view.tile_ms].append(event)
+    rows = []
+    for (key, start), members in groups.items():
+        row: dict[str, Any] = {"key": key, "tile_start": start}
+        counted = {True: [event for event in members if _positive(event)], False: members}
+        known: dict[tuple[bool, str], list[Mapping[str, Any]]] = {}
+        for partial in view.partials:
+            filtered, column = partial.where is not None, None if partial.input is None else partial.input.columns[0]
+            if column is None:
+                row[partial.name] = len(counted[filtered])
+                continue
+            if (filtered, column) not in known:
+                known[filtered, column] = [event for event in counted[filtered] if event[column] is not None]
+            row |= _partial_of(partial, column, known[filtered, column])
+        rows.append(row)
+    return rows
+
+
+def _partial_of(partial: Partial, column: str, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a tile keeps of its events that have a value in `column`."""
+    values = [event[column] for event in events]
+    if partial.kind is PartialKind.COUNT:
+        return {partial.name: len(values)}
+    if not values:
+        return dict.fromkeys((c.name for c in partial.columns), None)
+    if partial.kind is PartialKind.LATEST:
+        return {partial.name: latest([(event["t"], event[column]) for event in events], partial.parameter or 1)}
+    if partial.kind.is_map:
+        return {partial.name: entries(str(partial.kind), values, partial.parameter)}
+    match partial.kind:
+        case PartialKind.SUM:
+            if partial.type is DataType.INT64:
+                return {partial.name: (sum(values) + 2**63) % 2**64 - 2**63}
+            return {partial.name: sum(float(value) for value in values)}
+        case PartialKind.MIN:
+            return {partial.name: min(values)}
+        case PartialKind.MAX:
+            return {partial.name: max(values)}
+        case PartialKind.MOMENTS:
+            pivot = float(values[0])
+            off = [float(value) - pivot for value in values]
+            names = [c.name for c in partial.columns]
+            return dict(zip(names, (len(off), pivot, sum(off), sum(d * d for d in off)), strict=True))
+    tie = None if partial.tie is None else partial.tie.columns[0]
+    pick = min if partial.kind is PartialKind.FIRST else max
+    best = pick(events, key=lambda e: (e["t"], tie is not None and e[tie] is not None, (tie and e[tie]) or 0, e[column]))
+    own = {} if tie is None else {f"{partial.name}__tie": best[tie]}
+    return {f"{partial.name}__at": best["t"], **own, partial.name: best[column]}
+
+
+def tile_table(view: ViewPlan, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows of `build_tiles` as Arrow: key columns, tile_start (int64 ms) and the tile columns."""
+    schema = (
+        [(key.name, key.type.arrow) for key in view.keys]
+        + [("tile_start", pa.int64())]
+        + [(c.name, c.type.arrow) for c in view.tile_columns]
+    )
+    return pa.table({name: pa.array([row[name] for row in rows], type=type_) for name, type_ in schema})
+
+
+def as_tiles(view: ViewPlan, rows: Sequence[Mapping[str, Any]], owners: Mapping[str, int]) -> Tiles:
+    """Rows of `build_tiles` as the kernel's input."""
+    table = tile_table(view, rows)
+    owner = np.array([owners[row["key"]] for row in rows], dtype=np.int64)
+    return Tiles.of(view, owner=owner, start_ms=table["tile_start"].to_numpy(), table=table)

@@ -1,0 +1,429 @@
+"""Features without a window, in the store: all that a key ever had counts, once each, whatever came late, again, or from several writers."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import inference.online.store
+from features.compiler.feast import AS_OF
+from features.plan import Column, Plan, ViewPlan
+from features.tiles.base_block import BaseBlock
+from features.tiles.codec import TileCodec
+from features.tiles.packed_value import PackedValue
+from features.tiles.ranges import Ledger
+from inference.feast_registry import registry
+from inference.online.connection import Client
+from inference.online.generation_diff import Generations, last
+from inference.online.layout import EntityKeys, packed_of, tiles_fields
+from inference.online.lifetime_aggregates import RETIRE_AT, Bases
+from inference.online.reader import OnlineReader, Served
+from inference.online.store import TileWriter
+from inference.online.view_diff import compare
+from jobs.generations.proof import _text
+from schemas.errors import DataError, SettingError
+from schemas.types import DataType
+from tests.features.kernel.example import DELAY_MS, EVER_QUESTIONS, EVER_VIEW, TILE_MS, build_tiles
+from tests.features.kernel.test_kernel_is_the_oracle import assert_same, event, histories, values
+from tests.inference.example import SERVICE, ZONES, requests_of, rows_table
+from tests.oracle import answers
+from tests.waiting import PATIENCE_S
+
+FAR_MS = 10**14 // TILE_MS * TILE_MS
+SLACK_MS = 20 * TILE_MS
+NOW_MS = time.time_ns() // 1_000_000
+
+
+def _named(view: ViewPlan, name: str) -> ViewPlan:
+    features = tuple(replace(feature, name=f"{name}_{feature.name}") for feature in view.features)
+    return replace(view, name=name, entity=name, keys=(Column(name="key", type=DataType.STRING),), features=features)
+
+
+_NUMBERS = replace(
+    EVER_VIEW,
+    partials=tuple(p for p in EVER_VIEW.partials if p.type is not DataType.STRING),
+    features=tuple(f for f in EVER_VIEW.features if all(p.type is not DataType.STRING for p in f.partials)),
+)
+WORDS, NUMBERS = _named(EVER_VIEW, "ever_words"), _named(_NUMBERS, "ever_numbers")
+ONLY = _named(replace(_NUMBERS, features=tuple(f for f in _NUMBERS.features if f.window_ms is None)), "ever_only")
+VIEWS = (NUMBERS, WORDS, ONLY)
+EVERY = replace(SERVICE, name="ever", views=VIEWS)
+PLAIN = replace(SERVICE, name="plain", views=(NUMBERS,))
+
+
+def tiles_of(view: ViewPlan, events: Sequence[Mapping[str, Any]], *, revision: int = 0) -> pa.Table:
+    return rows_table(view, [{**row, "revision": revision} for row in build_tiles(view, events)])
+
+
+def numbered(numbers: Sequence[int], *, key: str = "a", each: int = 1) -> list[dict[str, Any]]:
+    """Events, one for each tile number; `each` is what they add."""
+    return [{**event(number * TILE_MS, i=each, word="w"), "key": key} for number in numbers]
+
+
+def shuffled(table: pa.Table, dice: random.Random, repeats: int) -> pa.Table:
+    rows = list(range(len(table))) + [dice.randrange(len(table)) for _ in range(repeats if len(table) else 0)]
+    dice.shuffle(rows)
+    return table.take(pa.array(rows, pa.int64()))
+
+
+def write(writer: TileWriter, table: pa.Table, size: int) -> None:
+    for first in range(0, len(table), size):
+        writer.write(table.slice(first, size))
+
+
+def read(client: Client, rows: Sequence[tuple[str | None, int]], service: Any = PLAIN) -> Served:
+    return OnlineReader(service, client).read(requests_of(rows))
+
+
+def total(client: Client, at: int, key: str = "a") -> tuple[int, bool]:
+    """The sum since ever as of the beginning of a tile, and whether it is stale."""
+    (row,) = read(client, [(key, at * TILE_MS + DELAY_MS)]).table.to_pylist()
+    return row["ever_numbers_sum_i_ever"], row["stale"]
+
+
+def stored(client: Client, view: ViewPlan = NUMBERS, key: str = "a", project: str = "tidemark") -> bytes:
+    raw: Any = client
+    return bytes(packed_of(raw.hget(EntityKeys(view.keys, project).of([key]), tiles_fields(view)[0])) or b"")
+
+
+def writer_of(client: Client, view: ViewPlan = NUMBERS, *, frontier: int | None = FAR_MS, **options: Any) -> TileWriter:
+    writer = TileWriter(view, client, **({"slack_ms": SLACK_MS} | options))
+    if frontier is not None:
+        writer.close(frontier, 0)
+    return writer
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(histories(), st.integers(1, 5), st.sampled_from([1, 3, 32]), st.randoms(use_true_random=False))
+def test_whatever_left_the_kept_tiles_still_counts_once_in_any_order(
+    client: Client, history: tuple[list[dict[str, Any]], Any], size: int, retire_at: int, random: random.Random
+) -> None:
+    events, _ = history
+    client.flushall()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference.online.store, "RETIRE_AT", retire_at)
+        for view in VIEWS:
+            write(writer_of(client, view), shuffled(tiles_of(view, events), random, 4), size)
+    end = max((e["t"] // TILE_MS + 1 for e in events), default=0)
+    rows: list[tuple[str | None, int]] = [(key, (end + k) * TILE_MS + DELAY_MS) for key in ("a", "b", "silent") for k in (0, 3, 10**6)]
+    served = read(client, rows, EVERY)
+    assert not any(served.table["stale"].to_pylist())
+    columns = {name: values(served.table[name].combine_chunks()) for name in served.table.column_names}
+    inputs = [e[column] for e in events for column in ("x", "i") if e[column] is not None]
+    for number, (key, as_of) in enumerate(rows):
+        said = answers(
+            EVER_QUESTIONS,
+            events,
+            time="t",
+            belongs=lambda e, key=key: bool(e["key"] == key),  # type: ignore[misc]
+            as_of_ms=as_of,
+            tile_ms=TILE_MS,
+            delay_ms=DELAY_MS,
+        )
+        for view in VIEWS:
+            own = {feature.name for feature in view.features}
+            for question in EVER_QUESTIONS:
+                if f"{view.name}_{question.name}" in own:
+                    assert_same(question, columns[f"{view.name}_{question.name}"][number], said[question.name], inputs)
+
+
+def test_a_key_keeps_its_latest_tiles_one_base_and_a_few_bytes_however_long_it_lives(client: Client) -> None:
+    writer = writer_of(client)
+    sizes = []
+    for first in range(0, 4_000, 50):
+        writer.write(tiles_of(NUMBERS, numbered(range(first, first + 50))))
+        sizes.append(len(stored(client)))
+    assert total(client, 4_000) == (4_000, False)
+    kept = TileCodec(view=NUMBERS).unpack([stored(client)])
+    assert kept.tiles.base is not None
+    assert kept.tiles.base.tolist().count(True) == 1
+    assert len(kept.tiles.start_ms) <= 1 + writer.retention_ms // TILE_MS + RETIRE_AT
+    assert max(sizes[-40:]) <= max(sizes[:40]) + 8
+
+
+def test_a_read_from_before_the_base_s_end_is_stale_and_knows_nothing_later(client: Client) -> None:
+    writer_of(client).write(tiles_of(NUMBERS, numbered(range(100))))
+    (kept_from,) = (TileCodec(view=NUMBERS).unpack([stored(client)]).kept_from_ms // TILE_MS).tolist()
+    assert kept_from == 100 - 25
+    assert total(client, kept_from + 5) == (kept_from + 5, False)  # the longest window is five tiles
+    assert total(client, kept_from + 4) == (kept_from + 4, True)  # of the windows; the sum itself is still right
+    assert total(client, kept_from - 1) == (0, True)
+
+
+def test_an_only_lifetime_view_reads_exactly_from_the_base_s_end_on(client: Client) -> None:
+    writer_of(client, ONLY).write(tiles_of(ONLY, numbered(range(100))))
+    expected = [(79, 0, True), (80, 80, False), (81, 81, False), (100, 100, False)]
+    for batch in (expected, *([row] for row in expected)):  # what else a batch asks for changes nothing
+        served = read(client, [("a", k * TILE_MS + DELAY_MS) for k, _, _ in batch], replace(SERVICE, views=(ONLY,)))
+        assert served.table["ever_only_sum_i_ever"].to_pylist() == [total for _, total, _ in batch]
+        assert served.table["stale"].to_pylist() == [stale for _, _, stale in batch]
+
+
+def test_a_writer_that_dies_before_it_has_merged_what_it_brought_leaves_no_half_counted_tile(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = writer_of(client)
+    writer.write(tiles_of(NUMBERS, numbered(range(100, 200))))
+    again = tiles_of(NUMBERS, numbered(range(90, 110)), revision=-1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bases, "retire", lambda self, keys: None)
+        writer.write(again)
+    assert total(client, 200) == (100, False)
+    writer.write(again)
+    assert total(client, 200) == (110, False)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_history_after_the_stream_is_added_where_the_stream_had_nothing(client: Client, seed: int) -> None:
+    dice = random.Random(seed)
+    writer = writer_of(client)
+    write(writer, shuffled(tiles_of(NUMBERS, numbered(range(200, 400, 2))), dice, 5), 7)
+    assert total(client, 400) == (100, False)
+    past = tiles_of(NUMBERS, numbered(range(400)), revision=-1)  # also the tiles that the stream has seen, and some that it has not
+    write(writer, shuffled(past, dice, 50), 13)
+    assert total(client, 400) == (400, False)
+    write(writer, shuffled(past, dice, 0), 50)
+    assert total(client, 400) == (400, False)
+
+
+def test_the_stream_after_history_does_not_count_its_tiles_again(client: Client) -> None:
+    writer = writer_of(client)
+    write(writer, tiles_of(NUMBERS, numbered(range(400)), revision=-1), 50)
+    write(writer, tiles_of(NUMBERS, numbered(range(100, 500))), 50)
+    assert total(client, 500) == (500, False)
+
+
+def test_a_bootstrap_in_parts_and_in_any_order_leaves_no_hole(client: Client) -> None:
+    writer = writer_of(client)
+    writer.write(tiles_of(NUMBERS, numbered(range(300, 400))))
+    for part in (range(100, 200), range(100), range(250, 300), range(150, 260)):
+        writer.write(tiles_of(NUMBERS, numbered(part), revision=-1))
+    assert total(client, 400) == (400, False)
+
+
+def test_a_correction_of_a_merged_tile_is_stale_until_all_of_them_came_again(client: Client) -> None:
+    writer = writer_of(client)
+    writer.write(tiles_of(NUMBERS, numbered(range(200))))
+    writer.write(tiles_of(NUMBERS, numbered([190], each=5), revision=NOW_MS))
+    assert total(client, 200) == (204, False)  # that one was kept
+    writer.write(tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS))
+    assert total(client, 200) == (204, True)
+    again = [*numbered(range(3)), *numbered([3], each=7), *numbered(range(4, 190)), *numbered([190], each=5), *numbered(range(191, 200))]
+    write(writer, shuffled(tiles_of(NUMBERS, again[:-60], revision=NOW_MS + 1), random.Random(3), 10), 11)
+    assert total(client, 200) == (204, True)  # what is there before, until the last one came
+    writer.write(tiles_of(NUMBERS, numbered(range(200, 260))))  # the stream goes on
+    write(writer, tiles_of(NUMBERS, again[-60:], revision=NOW_MS + 1), 11)
+    assert total(client, 260) == (270, False)
+    writer.write(tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS))
+    assert total(client, 260) == (270, False)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_one_replacement_brings_a_base_right_though_what_it_never_had_comes_first(client: Client, corrected: bool) -> None:
+    writer = writer_of(client)
+    write(writer, tiles_of(NUMBERS, numbered(range(5_000, 5_200))), 50)
+    if corrected:
+        writer.write(tiles_of(NUMBERS, numbered([5_003], each=7), revision=NOW_MS - 1))
+    assert total(client, 5_200) == (200, corrected)
+    write(writer, tiles_of(NUMBERS, numbered(range(5_200)), revision=NOW_MS), 500)
+    assert total(client, 5_200) == (5_200, False)
+    writer.write(tiles_of(NUMBERS, numbered(range(5_200, 7_000))))
+    assert total(client, 7_000) == (7_000, False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_replacement_in_any_order_beside_the_stream_ends_right(client: Client, seed: int) -> None:
+    dice = random.Random(seed)
+    writer = writer_of(client)
+    seen = sorted(dice.sample(range(300), 200))
+    write(writer, shuffled(tiles_of(NUMBERS, numbered(seen)), dice, 5), 20)
+    for number in dice.sample(seen, 3):
+        writer.write(tiles_of(NUMBERS, numbered([number], each=3), revision=NOW_MS - dice.randrange(2, 10**8)))
+    again = shuffled(tiles_of(NUMBERS, numbered(range(300), each=2), revision=NOW_MS), dice, 20)
+    for place in range(0, len(again), 16):
+        writer.write(again.slice(place, 16))
+        writer.write(tiles_of(NUMBERS, numbered([300 + place // 16])))
+    end = 300 + len(range(0, len(again), 16))
+    assert total(client, end) == (600 + end - 300, False)
+
+
+def test_a_correction_that_brings_a_tile_the_base_never_had_makes_nothing_stale(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = writer_of(client)
+    writer.write(tiles_of(NUMBERS, numbered([n for n in range(200) if n not in (3, 5)])))
+    for number in (3, 5):
+        writer.write(tiles_of(NUMBERS, numbered([number]), revision=NOW_MS + number))
+        assert total(client, 200) == (198 + (number == 5) + 1, False)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: (NOW_MS + 25 * 3_600_000) * 1_000_000)
+        writer.write(tiles_of(NUMBERS, numbered(range(200, 400))))
+    assert total(client, 400) == (400, False)
+    value = PackedValue.of(TileCodec(view=NUMBERS), stored(client))
+    assert value is not None
+    assert BaseBlock.of(value.block).next is None  # nothing is kept for a replacement that did not come
+
+
+@pytest.mark.parametrize("age_ms", [0, 25 * 3_600_000])
+def test_a_correction_does_not_let_every_write_read_the_key_back(client: Client, monkeypatch: pytest.MonkeyPatch, age_ms: int) -> None:
+    writer = writer_of(client)
+    writer.write(tiles_of(NUMBERS, numbered(range(200))))
+    writer.write(tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS - age_ms))
+    retired: list[bytes] = []
+    retire = Bases.retire
+
+    def counted(bases: Bases, keys: Sequence[bytes]) -> None:
+        retired.extend(keys)
+        retire(bases, keys)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bases, "retire", counted)
+        for number in range(200, 700):
+            writer.write(tiles_of(NUMBERS, numbered([number])))
+    assert len(retired) <= 500 // RETIRE_AT
+    assert total(client, 700) == (700, True)
+
+
+def test_a_changed_definition_is_stale_since_the_base_was_of_another(client: Client) -> None:
+    writer_of(client).write(tiles_of(NUMBERS, numbered(range(100))))
+    changed = replace(NUMBERS, where=EVER_VIEW.partials[1].where)
+    writer_of(client, changed).write(tiles_of(changed, numbered(range(100, 200))))
+    (row,) = read(client, [("a", 200 * TILE_MS + DELAY_MS)], replace(PLAIN, views=(changed,))).table.to_pylist()
+    assert (row["ever_numbers_sum_i_ever"], row["stale"]) == (100, True)
+
+
+def test_a_time_to_live_is_refused() -> None:
+    with pytest.raises(SettingError, match="TIDEMARK_ONLINE_TTL: view 'ever_numbers' has Lifetime features"):
+        TileWriter(NUMBERS, None, ttl_ms=60_000)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("damage", [lambda v: v[:30], lambda v: v[:24] + b"\xff\xff\xff\0" + v[28:], lambda v: v[:60] + bytes(400)])
+def test_a_damaged_base_is_refused_in_one_line(client: Client, damage: Any) -> None:
+    writer_of(client).write(tiles_of(NUMBERS, numbered(range(100))))
+    with pytest.raises(DataError, match=r"packed tiles of view 'ever_numbers' are damaged: .*; rebuild") as refusal:
+        TileCodec(view=NUMBERS).unpack([damage(stored(client))])
+    assert "\n" not in str(refusal.value)
+
+
+WRITER = """
+import random, sys
+import inference.online.store
+from inference.online.connection import connect
+from tests.inference.online.test_lifetime import NUMBERS, numbered, tiles_of, writer_of
+inference.online.store.RETIRE_AT = 2
+seed = int(sys.argv[2])
+numbers = list(range(seed, 300, 2)) + list(range(0, 300, 7))
+random.Random(seed).shuffle(numbers)
+writer = writer_of(connect(sys.argv[1]), frontier=None)
+for first in range(0, len(numbers), 5):
+    part = numbers[first : first + 5]
+    writer.write(tiles_of(NUMBERS, [e for key in "ab" for e in numbered(part, key=key)]))
+"""
+
+
+def test_two_processes_that_merge_the_same_keys_lose_and_double_nothing(client: Client, valkey: str) -> None:
+    root = Path(__file__).parents[3]
+    racers = [subprocess.Popen([sys.executable, "-c", WRITER, valkey, str(seed)], cwd=root) for seed in (0, 1)]
+    assert [racer.wait(timeout=PATIENCE_S) for racer in racers] == [0, 0]
+    writer_of(client).write(tiles_of(NUMBERS, [e for key in "ab" for e in numbered([300], key=key)]))
+    assert [total(client, 301, key) for key in "ab"] == [(301, False)] * 2
+
+
+def test_feast_reads_the_same_numbers(client: Client, valkey: str, tmp_path: Path) -> None:
+    for view in VIEWS:
+        writer_of(client, view).write(tiles_of(view, [*numbered(range(100)), event(150 * TILE_MS, x=2.5, word="z")]))
+    service = replace(SERVICE, name="ever", views=VIEWS)
+    plan = Plan(sources={}, views={view.name: view for view in VIEWS}, services={"ever": service})
+    store = registry(plan, redis=valkey, folder=tmp_path)
+    rows: list[tuple[str | None, int]] = [(key, at * TILE_MS + DELAY_MS) for key in ("a", "silent") for at in (140, 152, 10**5)]
+    requests = requests_of(rows)
+    served = OnlineReader(service, client).read(requests).table
+    entities = [{"key": key, "zone": ZONES[str(key)], "amount": 1.0, AS_OF: at} for key, at in rows]
+    feast = store.get_online_features(features=store.get_feature_service("ever"), entity_rows=entities).to_dict()
+    for view in VIEWS:
+        for feature in view.features:
+            assert feast[feature.name] == values(served[feature.name].combine_chunks()), feature.name
+    assert feast["ever_words_sum_i_ever"] == [100, 100, 100, 0, 0, 0]
+
+
+def test_two_generations_are_equal_wherever_their_bases_end_and_a_tile_that_one_lacks_is_found(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Generations(client=client, views=(WORDS,), first="one", second="two", slack_ms=SLACK_MS)
+    events = [{**event(number * TILE_MS, i=number, x=0.1 * number, word="w" * (number % 3)), "key": "a"} for number in range(100)]
+    write(writer_of(client, WORDS, project="one"), tiles_of(WORDS, events), 100)
+    monkeypatch.setattr(inference.online.store, "RETIRE_AT", 3)
+    write(writer_of(client, WORDS, project="two"), tiles_of(WORDS, events), 7)
+    ends = [TileCodec(view=WORDS).unpack([stored(client, WORDS, project=project)]).kept_from_ms for project in ("one", "two")]
+    assert ends[0] != ends[1]
+    assert last(both.compare()).equal
+    client.delete(EntityKeys(WORDS.keys, "two").of(["a"]))
+    write(writer_of(client, WORDS, project="two"), tiles_of(WORDS, [e for e in events if e["i"] != 17]), 7)
+    found = last(both.compare())
+    (example,) = found.examples
+    assert (example.start_ms, example.what) == (None, "different")
+    assert example.columns["ever_words_count_ever"][0] - example.columns["ever_words_count_ever"][1] == 1  # type: ignore[operator]
+
+
+def test_a_base_that_is_stale_is_not_what_another_is_compared_with(client: Client) -> None:
+    both = Generations(client=client, views=(NUMBERS,), first="one", second="two", slack_ms=SLACK_MS)
+    whole, correction = tiles_of(NUMBERS, numbered(range(100))), tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS - 10**9)
+    for tiles in (whole, correction):
+        writer_of(client, project="one").write(tiles)
+    writer_of(client, project="two").write(pa.concat_tables([whole, correction]))
+    found = last(both.compare())
+    assert (found.equal, found.stale_bases) == (True, 1)
+    other_way = last(replace(both, first="two", second="one").compare())
+    (example,) = other_way.examples
+    assert (example.what, example.columns["ever_numbers_sum_i_ever"]) == ("different", (81, 75))
+    assert _text(example, 2, 1).startswith("ever_numbers of a, all time: ")
+    assert "ever_numbers_sum_i_ever 81 and 75" in _text(example, 2, 1)
+
+
+def test_a_view_in_the_shadow_that_lacks_history_differs_until_it_has_it(client: Client) -> None:
+    other = replace(NUMBERS, name="other")
+    writer_of(client, frontier=100 * TILE_MS).write(tiles_of(NUMBERS, numbered(range(100))))
+    writer = writer_of(client, other, frontier=100 * TILE_MS)
+    writer.write(tiles_of(other, numbered(range(50, 100))))
+
+    def wrong() -> set[str]:
+        (*_, found) = compare(client, NUMBERS, other, project="tidemark", points=4)
+        assert {each.values for each in found} == {4}
+        return {each.one for each in found if each.different}
+
+    assert "ever_numbers_count_ever" in wrong()
+    writer.write(tiles_of(other, numbered(range(100)), revision=-1))
+    assert wrong() == set()
+
+
+def test_ledgers_of_any_order_are_the_same_and_say_what_they_have() -> None:
+    dice = random.Random(1)
+    tiles = {number: dice.choice([-1, 0, 0, 0, 17]) for number in dice.sample(range(-300, 300), 400)}
+    order = list(tiles)
+    dice.shuffle(order)
+    ledger = Ledger.empty()
+    for part in np.array_split(np.array(order, dtype=np.int64), 9):
+        ledger = ledger.add(part, np.array([tiles[int(number)] for number in part], dtype=np.int64))
+    again = Ledger.of(ledger.packed)
+    asked = np.arange(-310, 310)
+    here, revision = again.find(asked)
+    assert {int(n): int(r) for n, r, h in zip(asked, revision, here, strict=True) if h} == tiles
+    assert again.tiles == len(tiles)
+    sorted_ = np.array(sorted(tiles), dtype=np.int64)
+    whole = Ledger.empty().add(sorted_, np.array([tiles[int(n)] for n in sorted_], dtype=np.int64))
+    assert whole.packed == ledger.packed
+    assert ledger.covers(whole)
+    assert ledger.covers(Ledger.empty())
+    assert not Ledger.empty().covers(ledger)
+    without = Ledger.empty().add(sorted_[:-1], np.zeros(len(sorted_) - 1, dtype=np.int64))
+    assert (ledger.covers(without), without.covers(ledger)) == (True, False)
