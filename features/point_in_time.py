@@ -74,7 +74,7 @@ class Folder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lanes:
+class SharedColumns:
     """Several views' keys and tiles in one relation: columns of one type share a lane, so that it is no wider than the widest view.
 
     Attributes:
@@ -128,7 +128,7 @@ class Lanes:
         return {lane: column.type for group in groups for column, lane in zip(group, self._lanes(group).values(), strict=True)}
 
 
-def fold_all(lanes: Lanes, requests: pa.Table, tiles: pa.Table) -> pa.Table:
+def fold_all(lanes: SharedColumns, requests: pa.Table, tiles: pa.Table) -> pa.Table:
     """The features of every view beside every request.
 
     Args:
@@ -147,7 +147,7 @@ def fold_all(lanes: Lanes, requests: pa.Table, tiles: pa.Table) -> pa.Table:
     return requests
 
 
-def fold_each(lanes: Lanes, kept: tuple[str, ...], requests: pa.Table, tiles: pa.Table) -> pa.Table:
+def fold_each(lanes: SharedColumns, kept: tuple[str, ...], requests: pa.Table, tiles: pa.Table) -> pa.Table:
     """The features of requests that ask one view each.
 
     Args:

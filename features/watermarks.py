@@ -169,12 +169,12 @@ class Watermarks:
         held = [number for number, state in self._partitions.items() if not state.idle(now, self._idle_s)]
         fold = np.minimum if held else np.maximum
         times = [latest.get(number, np.int64(self._partitions[number].high_ms)) for number in held or self._partitions]
-        reached = np.full(len(partition), NONE, dtype=np.int64)
+        watermark = np.full(len(partition), NONE, dtype=np.int64)
         if times:
-            reached[:] = times[0]
+            watermark[:] = times[0]
         for more in times[1:]:
-            fold(reached, more, out=reached)
-        return np.where(reached == NONE, NONE, reached - self._lateness_ms)
+            fold(watermark, more, out=watermark)
+        return np.where(watermark == NONE, NONE, watermark - self._lateness_ms)
 
     def _wait_for_others(self, newest_ms: int) -> None:
         """While a partition is left out, give a replay's records for it time to arrive. Live events are all of about now, so none is left behind."""

@@ -26,7 +26,7 @@ from features.compiler.feast import AS_OF, FRONTIER, OLDER, REQUEST, SINCE, TILE
 from features.kernel.fold import fold
 from features.plan import Plan, ServicePlan, ViewPlan
 from features.tiles.codec import ALL_TIME, TileCodec
-from inference.online.active_generation import served
+from inference.online.active_generation import read_active
 from inference.online.address import StoreAddress
 from inference.online.connection import connect
 from inference.online.refusals import refusal
@@ -81,7 +81,7 @@ def feature_store(*, redis: str, folder: Path, project: str | None = None) -> Fe
     except OSError as error:
         raise SettingError(f"feast registry {folder}: {cause(error)}; name a folder that can be written") from error
     config = RepoConfig(
-        project=served(connect(redis)).project if project is None else project,
+        project=read_active(connect(redis)).project if project is None else project,
         provider="local",
         registry=str(folder / "registry.db"),
         online_store={"type": "redis", "connection_string": StoreAddress.parse(redis).for_feast()},

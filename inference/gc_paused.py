@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Nothing is collected inside, in any thread; reference counts free what a batch makes, as ever. Whoever switched the collector off keeps it off."""
     if not gc.isenabled():
         yield

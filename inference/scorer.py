@@ -14,11 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.plan import ServicePlan
-from inference.gc_paused import uncollected
+from inference.gc_paused import gc_paused
 from inference.model.scores import Scores
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder, id_field
-from inference.shards.partial_scores import Baton
+from inference.shards.partial_scores import PartialScores
 from inference.shards.shard_map import PARENT
 from schemas.errors import ServiceError
 from schemas.types import DataType
@@ -89,7 +89,7 @@ class Scorer:
     encoder: PredictionEncoder
     now_ms: Callable[[], int] = now_ms
 
-    @uncollected()
+    @gc_paused()
     def answer(self, bodies: Sequence[bytes | None]) -> Answers:
         """Decode, read features as of each request's event time, score, encode.
 
@@ -163,7 +163,7 @@ class Scorer:
             values = self.encoder.scored(before, score, between, scored_at_ms=self.now_ms())
         else:
             shard = scores.shard[answered]
-            values = Baton(shard=shard, raw=score, matrix=matrix[answered], before=before, between=between).pack()
+            values = PartialScores(shard=shard, raw=score, matrix=matrix[answered], before=before, between=between).pack()
         return _Scored(
             rows=rows[answered],
             ids=[key.encode() for key in ids],

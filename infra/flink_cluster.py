@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import jars, log4j
-from infra.java import EXIT_WITHOUT_MEMORY, QUICK, compiler, java_environment, temporary
+from infra.java import EXIT_WITHOUT_MEMORY, QUICK, java_environment, jit_flags, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec
 from infra.settings import Settings
 from schemas.errors import SettingError
@@ -119,7 +119,7 @@ def services(settings: Settings, ports: Ports) -> tuple[ServiceSpec, ...]:
         f"-XX:MaxMetaspaceSize={_TASKMANAGER['metaspace']}m",
         "-XX:+UseG1GC",
         EXIT_WITHOUT_MEMORY,
-        *compiler(settings),
+        *jit_flags(settings),
         *scratch,
     )
     names = ["flink-taskmanager", *(f"flink-taskmanager-{number}" for number in range(2, settings.flink_taskmanagers + 1))]

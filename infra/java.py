@@ -73,9 +73,9 @@ def temporary(folder: Path) -> tuple[str, ...]:
     return (f"-Djava.io.tmpdir={folder}", "-XX:-UsePerfData")
 
 
-def compiler(settings: Settings) -> tuple[str, ...]:
+def jit_flags(settings: Settings) -> tuple[str, ...]:
     """The JVM options of a service, which lives long unless the settings say otherwise."""
-    return QUICK if settings.compiler == "quick" else ()
+    return QUICK if settings.jit == "quick" else ()
 
 
 def _version(home: Path) -> int | None:

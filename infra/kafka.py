@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra import jars, log4j
-from infra.java import EXIT_WITHOUT_MEMORY, QUICK, compiler, java_environment, temporary
+from infra.java import EXIT_WITHOUT_MEMORY, QUICK, java_environment, jit_flags, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec, exchange, tail
 from infra.settings import Settings
 from schemas.errors import ServiceError
@@ -48,7 +48,7 @@ def service(settings: Settings, ports: Ports) -> ServiceSpec:
     formatting = (*java, *QUICK, "kafka.tools.StorageTool", "format", "--cluster-id", _CLUSTER, "--config", str(config))
     return ServiceSpec(
         name="kafka",
-        command=(*java, *compiler(settings), "kafka.Kafka", str(config)),
+        command=(*java, *jit_flags(settings), "kafka.Kafka", str(config)),
         environ=environ,
         folder=home,
         port=port,

@@ -24,7 +24,7 @@ from schemas.wording import cause
 Delivery = Literal["at_least_once", "exactly_once"]
 OnlineLoss = Literal["refuse", "stale"]
 Service = Literal["kafka", "redis", "flink"]
-Compiler = Literal["full", "quick"]
+Jit = Literal["full", "quick"]
 
 _LEAST_HANG_MS = 10_000
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -189,8 +189,8 @@ class Settings:
     hang_timeout_ms: int = _setting(
         _hang_timeout, default=30_000, doc="how long an embedded service may not answer before it is killed and replaced"
     )
-    compiler: Compiler = _setting(
-        _choice(*get_args(Compiler)),
+    jit: Jit = _setting(
+        _choice(*get_args(Jit)),
         default="full",
         doc="of Java in the embedded services: full, or quick, which costs less CPU in a run of minutes, and throughput in a long one",
     )

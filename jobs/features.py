@@ -25,7 +25,7 @@ from features.compiler.flink_gate import Reading
 from features.compiler.flink_text import quote
 from features.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
 from infra.settings import Settings
-from jobs.control.deployed import Applied, computes, refuse_other_graph, refuse_other_tiles
+from jobs.control.deployed import Deployed, record_features_job, refuse_other_graph, refuse_other_tiles
 from jobs.flink import graph, single_view, start_offsets
 from jobs.flink.gate import Clock, Gate
 from jobs.flink.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES
@@ -103,8 +103,8 @@ class Job:
         checked, columns = self._stream(flink_gate.gate_query(source, reading, gates=gates)), flink_gate.checked_columns(source, reading)
         self._relation(flink_gate.checked(source), checked, columns, time="_time", watermark=flink_gate.WATERMARK)
         for size in sizes:
-            beats = self._stream(flink.beats_query(source, size, after_ms=least_ms))
-            self._relation(flink.beats(source, size), beats, {"_beat": "TIMESTAMP_LTZ(3)"}, time="_beat")
+            progress = self._stream(flink.progress_query(source, size, after_ms=least_ms))
+            self._relation(flink.progress(source, size), progress, {"_progress": "TIMESTAMP_LTZ(3)"}, time="_progress")
             counted = self._stream(flink.events_query(source, size))
             self._relation(flink.events(source, size), counted, flink.events_columns(source), time="_time")
 
@@ -244,7 +244,7 @@ def _has_state() -> bool:
     return bool(environment.getConfiguration().toMap().containsKey("execution.state-recovery.path"))
 
 
-def left_out(applied: Applied, sources: Sequence[SourcePlan], running: Set[str]) -> list[str]:
+def left_out(applied: Deployed, sources: Sequence[SourcePlan], running: Set[str]) -> list[str]:
     """Sources that the job of all sources has no view of any more, and no other job that runs is named after."""
     known = {name for name in applied.computed if "/" not in name}
     named = {part for name in running for part in name.split("-")[1:]}
@@ -269,6 +269,6 @@ def main(arguments: Sequence[str]) -> int:
     admin.ensure(settings, declared)
     job.begin(declared)
     job.submit()
-    idle = () if given.source or given.only else left_out(Applied.read(settings), sources, single_view.running(settings))
-    computes(settings, [*(source.name for source in sources), *idle], views, only=given.only)
+    idle = () if given.source or given.only else left_out(Deployed.read(settings), sources, single_view.running(settings))
+    record_features_job(settings, [*(source.name for source in sources), *idle], views, only=given.only)
     return 0

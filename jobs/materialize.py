@@ -20,12 +20,12 @@ from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.online.losses import evicts, refuse_losses
 from inference.online.marks import Began, Marks, spans_of
-from inference.online.store import TileWriter, refuse_forgetting
+from inference.online.store import TileWriter, reject_ttl_with_lifetime
 from infra.settings import Settings
 from jobs.control import deployed
-from jobs.control.deployed import refuse_other_tiles, stores
-from jobs.control.generations import job_name, served
-from jobs.flink.pipeline import Outcome, Pipeline, PlacedFunction
+from jobs.control.deployed import record_materialize_job, refuse_other_tiles
+from jobs.control.generations import job_name, read_active
+from jobs.flink.pipeline import BatchResult, Pipeline, PlacedFunction
 from jobs.kafka import admin
 from jobs.kafka.tile_log import TileLog
 from schemas.errors import DefinitionError
@@ -61,13 +61,15 @@ class MaterializeFunction(PlacedFunction):
         self._lost = 0
         self._materializer = Materializer(views=self._views, writers=writers, frontiers=frontiers, schemas=self._schemas, marks=marks)
 
-    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None], partitions: Sequence[int], offsets: Sequence[int]) -> Outcome:
+    def process(
+        self, topics: Sequence[str], bodies: Sequence[bytes | None], partitions: Sequence[int], offsets: Sequence[int]
+    ) -> BatchResult:
         """Write a batch."""
         stored = self._materializer.write(topics, bodies, spans_of(topics, partitions, offsets))
         nothing = [None] * len(bodies)
         refused = sum(reason is not None for reason in stored.reasons)
         lost, self._lost = self._lost, 0
-        return Outcome(
+        return BatchResult(
             keys=nothing,
             values=nothing,
             reasons=stored.reasons,
@@ -77,7 +79,7 @@ class MaterializeFunction(PlacedFunction):
     def _began(self, store: Began) -> None:
         """A store has begun: say so where it is remembered when the store is not."""
         deployed.began(self._settings, self._generation, store)
-        served(self._settings, connect(self._settings.redis_url))  # the record of what is served is lost with the rest
+        read_active(self._settings, connect(self._settings.redis_url))  # the record of what is served is lost with the rest
         if store.lost:
             self._lost += 1
             self._log.error(
@@ -97,7 +99,7 @@ def pipeline(settings: Settings, plan: Plan, *, generation: int = 1) -> Pipeline
     """
     if not plan.views:
         raise DefinitionError("materialize: the definitions declare no feature view; there is nothing to do")
-    refuse_forgetting(plan.views.values(), settings.online_ttl_ms)
+    reject_ttl_with_lifetime(plan.views.values(), settings.online_ttl_ms)
     views = tuple(plan.views[name] for name in sorted(plan.views))
     return Pipeline(
         name=job_name(generation),
@@ -118,11 +120,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
     client = connect(settings.redis_url)
-    generation = served(settings, client).generation if given is None else given
+    generation = read_active(settings, client).generation if given is None else given
     job = pipeline(settings, plan, generation=generation)
     refuse_other_tiles(settings, plan.views.values())
     refuse_losses(client, plan.views.values(), loss=settings.online_loss)
     admin.ensure(settings, plan)
     registry(plan, redis=settings.redis_url, folder=settings.home / "feast", project=project_of(generation))
     job.submit(settings)
-    stores(settings, generation, tuple(plan.views.values()))
+    record_materialize_job(settings, generation, tuple(plan.views.values()))

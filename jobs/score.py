@@ -24,8 +24,8 @@ from inference.shards.pipeline import FirstStage, LaterStage, check_stages, load
 from inference.shards.stage import Stage
 from infra.settings import Settings
 from jobs.control.code_version import code_version
-from jobs.control.deployed import scores
-from jobs.flink.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, Outcome, Pipeline, StageFunction
+from jobs.control.deployed import record_score_job
+from jobs.flink.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, BatchResult, Pipeline, StageFunction
 from jobs.kafka import admin
 from jobs.kafka.admin import broker_setting
 from jobs.kafka.decoding import decoder
@@ -105,10 +105,10 @@ class ScoreFunction(BatchFunction):
         """Load the model and connect to the store."""
         self._scorer = self._scoring.scorer(*self._scoring.first())
 
-    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
+    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> BatchResult:
         """Answer a batch of requests."""
         answers = self._scorer.answer(bodies)
-        return Outcome(
+        return BatchResult(
             keys=answers.ids,
             values=answers.values,
             reasons=answers.reasons,
@@ -138,11 +138,11 @@ class TreesFunction(StageFunction):
         manifest, stage = self._scoring.stage(self._number)
         self._stage = LaterStage(stage=stage, shape=manifest.shape, encoder=self._scoring.encoder(manifest))
 
-    def go_on(self, keys: Sequence[bytes], values: Sequence[bytes]) -> Outcome:
+    def continue_batch(self, keys: Sequence[bytes], values: Sequence[bytes]) -> BatchResult:
         """Add this stage's trees to the sums of a batch."""
-        passed = self._stage.go_on(values)
+        passed = self._stage.continue_batch(values)
         refused = sum(reason is not None for reason in passed.reasons)
-        return Outcome(
+        return BatchResult(
             keys=keys, values=passed.values, reasons=passed.reasons, counts={"dead_letters": refused, "shard_loads": passed.loads}
         )
 
@@ -205,4 +205,4 @@ def main(arguments: Sequence[str]) -> None:
     admin.ensure(settings, plan)
     job.submit(settings)
     manifest = Manifest.read(given.model)
-    scores(settings, service, model=manifest.name, model_version=manifest.version)
+    record_score_job(settings, service, model=manifest.name, model_version=manifest.version)

@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a running embedded runtime: real Kafka, Valkey and Flink, shared by all tests, so name topics and jobs your own way."""
     home = tmp_path_factory.mktemp("home")
-    environ = {"HOME": str(home), "CHECKPOINT_INTERVAL": "2s", "START_TIMEOUT": f"{PATIENCE_S:.0f}s", "COMPILER": "quick"}
+    environ = {"HOME": str(home), "CHECKPOINT_INTERVAL": "2s", "START_TIMEOUT": f"{PATIENCE_S:.0f}s", "JIT": "quick"}
     settings = Settings.load(environ={f"TIDEMARK_{name}": value for name, value in environ.items()}, folder=home)
     with runtime.started(settings):
         yield settings

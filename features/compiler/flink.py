@@ -26,7 +26,7 @@ def events(source: SourcePlan, tile_ms: int) -> str:
     return f"events_{source.name}_{tile_ms}"
 
 
-def beats(source: SourcePlan, tile_ms: int) -> str:
+def progress(source: SourcePlan, tile_ms: int) -> str:
     """The relation of the newest tile that the watermark of each row of `checked` closes."""
     return f"beats_{source.name}_{tile_ms}"
 
@@ -52,11 +52,11 @@ def tile_relation_columns(view: ViewPlan) -> dict[str, str]:
     )
 
 
-def beats_query(source: SourcePlan, tile_ms: int, *, after_ms: int = NONE) -> str:
-    """The relation `beats` from `checked`: `_beat`, the last millisecond of a tile; of tiles that ended before `after_ms` none."""
-    beat = f"{floor('(`_stream_ms` + 1)', tile_ms)} - 1"
-    told = "`_stream_ms` IS NOT NULL" if after_ms == NONE else f"{beat} > {after_ms}"
-    return f"SELECT TO_TIMESTAMP_LTZ({beat}, 3) AS `_beat` FROM {quote(checked(source))} WHERE {told}"
+def progress_query(source: SourcePlan, tile_ms: int, *, after_ms: int = NONE) -> str:
+    """The relation `progress` from `checked`: `_progress`, the last millisecond of a tile; of tiles that ended before `after_ms` none."""
+    progress = f"{floor('(`_stream_ms` + 1)', tile_ms)} - 1"
+    told = "`_stream_ms` IS NOT NULL" if after_ms == NONE else f"{progress} > {after_ms}"
+    return f"SELECT TO_TIMESTAMP_LTZ({progress}, 3) AS `_progress` FROM {quote(checked(source))} WHERE {told}"
 
 
 def is_late(tile_ms: int) -> str:
@@ -93,12 +93,12 @@ WHERE `_copy` = 1"""
 def closing_query(view: ViewPlan) -> str:
     """How many tiles each interval of a view has: one row once the watermark has passed it, in order, from one subtask.
 
-    Its own tiles count one each; a beat of every row of `checked`, zero each, closes intervals without tiles.
+    Its own tiles count one each; the progress of every row of `checked`, zero each, closes intervals without tiles.
     """
     return f"""WITH `signs` AS (
   SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM {quote(tiles(view))}
   UNION ALL
-  SELECT `_beat` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM {quote(beats(view.source, view.tile_ms))}
+  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM {quote(progress(view.source, view.tile_ms))}
 )
 SELECT
   {text(view.name)} AS `view`,

@@ -39,13 +39,13 @@ def raw(source: SourcePlan) -> str:
     return f"raw_{source.name}"
 
 
-def ticks(source: SourcePlan) -> str:
+def heartbeats(source: SourcePlan) -> str:
     """The relation of what comes without a message: a row now and then, so that time moves in silence."""
     return f"ticks_{source.name}"
 
 
 def messages(source: SourcePlan) -> str:
-    """The relation of both: one function sees messages and ticks, and keeps time by them."""
+    """The relation of both: one function sees messages and heartbeats, and keeps time by them."""
     return f"messages_{source.name}"
 
 
@@ -75,7 +75,7 @@ class Reading:
         called: The gate's call, a row named `_gate`; None where Flink decodes.
         kind: Of a message, over the relation `messages` and `_gate`.
         reason: Of a refusal.
-        told_ms: The time that a message tells.
+        event_time_ms: The time that a message tells.
         event_ms: The event time of a message of kind `OK`.
         fields: Name → expression of a field's own type.
         letter: What a late event's letter has as its value, name → (Flink type, expression over `checked`).
@@ -88,7 +88,7 @@ class Reading:
     called: str | None
     kind: str
     reason: str
-    told_ms: str
+    event_time_ms: str
     event_ms: str
     fields: Mapping[str, str]
     letter: Mapping[str, tuple[str, str]]
@@ -114,7 +114,7 @@ def _by_gate(source: SourcePlan) -> Reading:
         called=f"{quote(gate(source))}(`_body`, `_partition`, `_offset`)",
         kind="`_gate`.`_kind`",
         reason="`_gate`.`_reason`",
-        told_ms="`_gate`.`_told_ms`",
+        event_time_ms="`_gate`.`_event_time_ms`",
         event_ms=f"`_gate`.{quote(source.event_time)}",
         fields={name: field(name, type_) for name, type_ in source.columns.items()},
         letter=untouched,
@@ -137,8 +137,8 @@ def _by_flink(source: SourcePlan, schema: Schema) -> Reading:
     if source.earliest_ms is not None:
         good = f"{ours} AND {event_ms} >= {source.earliest_ms}"
         early = too_early(source.event_time, "\0", source.earliest_ms).split("\0")
-        told = f"{text(f'too-early: {early[0]}')} || CAST({event_ms} AS STRING) || {text(f' ms{early[1]}')}"
-        reason = f"CASE WHEN {ours} THEN {told} ELSE {reason} END"
+        said = f"{text(f'too-early: {early[0]}')} || CAST({event_ms} AS STRING) || {text(f' ms{early[1]}')}"
+        reason = f"CASE WHEN {ours} THEN {said} ELSE {reason} END"
     header = {"_magic": "INT NOT NULL", "_fingerprint": "DOUBLE NOT NULL"}
     expressions = {"_magic": str(flink_avro.MAGIC), "_fingerprint": "`_fingerprint`"} | written | {source.event_time: "`_time_ms`"}
     return Reading(
@@ -148,7 +148,7 @@ def _by_flink(source: SourcePlan, schema: Schema) -> Reading:
         called=None,
         kind=f"CASE WHEN `_partition` = {TICK} THEN {MARKER} WHEN {good} THEN {OK} ELSE {BAD} END",
         reason=reason,
-        told_ms=f"CASE WHEN {good} THEN {event_ms} END",
+        event_time_ms=f"CASE WHEN {good} THEN {event_ms} END",
         event_ms=event_ms,
         fields=fields | {source.event_time: f"TO_TIMESTAMP_LTZ({event_ms}, 3)"},
         letter={name: (type_, expressions[name]) for name, type_ in (header | wire).items()},
@@ -171,7 +171,7 @@ def gate_columns(source: SourcePlan) -> dict[str, str]:
     as BIGINT ms.
     """
     fields = {name: DataType.INT64.flink if type_ is DataType.TIMESTAMP else type_.flink for name, type_ in source.columns.items()}
-    return {"_kind": "TINYINT", "_reason": "STRING", "_told_ms": "BIGINT", "_reached_ms": "BIGINT"} | fields
+    return {"_kind": "TINYINT", "_reason": "STRING", "_event_time_ms": "BIGINT", "_partition_watermark_ms": "BIGINT"} | fields
 
 
 def message_columns(reading: Reading) -> dict[str, str]:
@@ -207,19 +207,19 @@ def raw_table(source: SourcePlan, reading: Reading, *, options: Mapping[str, str
 
 
 def ticks_table(source: SourcePlan) -> str:
-    """The table of ticks."""
+    """The table of heartbeats."""
     options = {"connector": "datagen", "rows-per-second": str(TICKS_PER_S)}
-    return f"CREATE TABLE {quote(ticks(source))} (\n  `_tick` BIGINT\n) WITH (\n{with_options(options)}\n)"
+    return f"CREATE TABLE {quote(heartbeats(source))} (\n  `_heartbeat` BIGINT\n) WITH (\n{with_options(options)}\n)"
 
 
 def messages_query(source: SourcePlan, reading: Reading) -> str:
-    """The relation `messages` from `raw` and `ticks`."""
+    """The relation `messages` from `raw` and `heartbeats`."""
     columns = message_columns(reading)
     known = {"_partition": str(TICK), "_offset": str(TICK), "_arrived": "TO_TIMESTAMP_LTZ(0, 3)"}
     nothing = [f"CAST({known.get(name, 'NULL')} AS {type_})" for name, type_ in columns.items()]
     return f"""SELECT {", ".join(map(quote, columns))} FROM {quote(raw(source))}
 UNION ALL
-SELECT {", ".join(nothing)} FROM {quote(ticks(source))}"""
+SELECT {", ".join(nothing)} FROM {quote(heartbeats(source))}"""
 
 
 def gate_query(source: SourcePlan, reading: Reading, *, gates: int) -> str:
@@ -231,19 +231,19 @@ def gate_query(source: SourcePlan, reading: Reading, *, gates: int) -> str:
     even right after a restart. One gate tells the stream's watermark itself; otherwise a clock does, for which several subtasks bring their
     messages into one order first.
     """
-    told = f"{quote(clock(source))}(`_partition`, `_offset`, {{}})"
+    clocked = f"{quote(clock(source))}(`_partition`, `_offset`, {{}})"
     first = ["*", f"{milliseconds('`_arrived`')} AS `_arrived_ms`", "PROCTIME() AS `_seen`"]
-    own = f"*,\n  {_running(f'MAX({reading.told_ms})', 'PARTITION BY `_partition` ')} - {source.lateness_ms} AS `_own_ms`"
-    reached, numbered = "`_reached_ms`", []
+    own = f"*,\n  {_running(f'MAX({reading.event_time_ms})', 'PARTITION BY `_partition` ')} - {source.lateness_ms} AS `_own_ms`"
+    watermark, numbered = "`_partition_watermark_ms`", []
     if reading.called is not None:
         first.insert(1, f"{reading.called} AS `_gate`")
-        reached = "`_gate`.`_reached_ms`" if gates == 1 else reached
+        watermark = "`_gate`.`_partition_watermark_ms`" if gates == 1 else watermark
     elif gates == 1:
-        first.insert(1, f"{told.format(reading.told_ms)} AS `_reached_ms`")
+        first.insert(1, f"{clocked.format(reading.event_time_ms)} AS `_partition_watermark_ms`")
     if gates > 1:
-        number = told.format(f"{reading.told_ms}, `_number`")
-        numbered = [f"*,\n  {_running('COUNT(*)')} AS `_number`", f"*,\n  {number} AS `_reached_ms`"]
-    steps = [",\n  ".join(first), own, *numbered, f"*,\n  {_running(f'MAX({reached})')} AS `_stream_ms`"]
+        number = clocked.format(f"{reading.event_time_ms}, `_number`")
+        numbered = [f"*,\n  {_running('COUNT(*)')} AS `_number`", f"*,\n  {number} AS `_partition_watermark_ms`"]
+    steps = [",\n  ".join(first), own, *numbered, f"*,\n  {_running(f'MAX({watermark})')} AS `_stream_ms`"]
     query = f"SELECT\n  {steps[0]}\nFROM {quote(messages(source))}"
     for step in steps[1:]:
         query = f"SELECT\n  {step}\nFROM (\n{indent(query)}\n)"

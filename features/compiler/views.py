@@ -191,8 +191,8 @@ class ViewBuilder:
         """The features of one aggregation; none if it is faulty."""
         aggregation = windowed.aggregation
         window_ms = self._window(name, windowed, tile_ms) if isinstance(windowed, Windowed) else None
-        if aggregation.fault is not None:
-            self.problems.add(self.declared, f"{type(aggregation).__name__} {aggregation.fault}", name)
+        if aggregation.problem is not None:
+            self.problems.add(self.declared, f"{type(aggregation).__name__} {aggregation.problem}", name)
             return []
         partials = self._partials(name, aggregation)
         if (window_ms is None and isinstance(windowed, Windowed)) or partials is None:
@@ -204,7 +204,7 @@ class ViewBuilder:
                 finish=aggregation.finish,
                 partials=partials,
                 window_ms=window_ms,
-                type=aggregation.gives or _value_type(partials[0]),
+                type=aggregation.output_type or _value_type(partials[0]),
                 text=f"Lifetime({written})" if window_ms is None else f"{written}.over({show(window_ms)})",
                 argument=argument,
             )
@@ -231,9 +231,9 @@ class ViewBuilder:
         tie_text = getattr(aggregation, "tie", None)
         tie = None if tie_text is None else self._parse(tie_text, where)
         word = type(aggregation).__name__
-        if value is not None and value.type not in aggregation.accepts:
-            allowed = ", ".join(sorted(aggregation.accepts))
-            reason = aggregation.refuses.get(value.type)
+        if value is not None and value.type not in aggregation.input_types:
+            allowed = ", ".join(sorted(aggregation.input_types))
+            reason = aggregation.rejections.get(value.type)
             self.problems.add(
                 self.declared,
                 f'{word} of "{aggregation.input}", which is {value.type}, is not defined{f": {reason}" if reason else ""}; allowed is {allowed}',
@@ -305,7 +305,7 @@ def _value_type(partial: Partial) -> DataType:
 def _unfit(windowed: object) -> str | None:
     """Why this is no aggregation over a window or all time; None if it is one."""
     if isinstance(windowed, Lifetime):
-        return windowed.fault
+        return windowed.problem
     if isinstance(windowed, Aggregation):
         return "lacks its window; write .over(timedelta(…)), or Lifetime(…) for all time"
     return (

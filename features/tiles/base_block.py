@@ -1,7 +1,7 @@
 """The base of a key as bytes, in the packed value of a view with `Lifetime` features: see `features.tiles.codec`.
 
-u8 flags, i64 newest revision of a tile in it; the base: its record, u32 length and its ledger. Where there is another base that is to take its place,
-it follows: i64 revision, record, u32 length, ledger. A reader needs the flags, any of which says that the base is not exact, and the first record; a
+u8 flags, i64 newest revision of a tile in it; the base: its record, u32 length and its ranges. Where there is another base that is to take its place,
+it follows: i64 revision, record, u32 length, ranges. A reader needs the flags, any of which says that the base is not exact, and the first record; a
 writer's script the revision; the rest is the writers'.
 """
 
@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from features.tiles.codec import BLOCK, LENGTH, RECORD
-from features.tiles.ranges import Ledger
+from features.tiles.ranges import TileRanges
 
 INCOMPLETE = 1
 """Tiles were dropped before there was a base, as when a definition changes under its name."""
@@ -27,11 +27,11 @@ class Base:
 
     Attributes:
         record: The merged tile, as the store keeps tiles; its start is where the base ends. Empty of no tiles.
-        ledger: Which tiles.
+        ranges: Which tiles.
     """
 
     record: bytes
-    ledger: Ledger
+    ranges: TileRanges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class BaseBlock:
             ValueError: It is damaged.
         """
         if not data:
-            return cls(base=Base(record=b"", ledger=Ledger.empty()))
+            return cls(base=Base(record=b"", ranges=TileRanges.empty()))
         following, next_revision = None, 0
         try:
             flags, _ = BLOCK.unpack_from(data)
@@ -76,7 +76,7 @@ class BaseBlock:
     @property
     def newest_revision(self) -> int:
         """Of a tile in it; 0 of no tiles."""
-        return max(self.base.ledger.newest_revision, self.next_revision)
+        return max(self.base.ranges.newest_revision, self.next_revision)
 
     @property
     def packed(self) -> bytes:
@@ -92,9 +92,9 @@ def _base_at(data: bytes, offset: int) -> tuple[Base, int]:
     end = offset + RECORD.size + LENGTH.unpack_from(data, offset)[0]
     begin = end + LENGTH.size
     stop = begin + LENGTH.unpack_from(data, end)[0]
-    return Base(record=data[offset:end], ledger=Ledger.of(data[begin:stop])), stop
+    return Base(record=data[offset:end], ranges=TileRanges.of(data[begin:stop])), stop
 
 
 def _packed(base: Base) -> bytes:
-    ledger = base.ledger.packed
-    return base.record + LENGTH.pack(len(ledger)) + ledger
+    ranges = base.ranges.packed
+    return base.record + LENGTH.pack(len(ranges)) + ranges

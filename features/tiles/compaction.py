@@ -1,8 +1,8 @@
 """What becomes of tiles that are no longer kept, in a view with `Lifetime` features: they are merged into their key's base.
 
-packed values ─▶ tiles past retention, and ones that came later still ─▶ by the base's ledger: new │ known │ corrected ─▶ merged ─▶ packed values
+packed values ─▶ tiles past retention, and ones that came later still ─▶ by the base's ranges: new │ known │ corrected ─▶ merged ─▶ packed values
 
-Any tile may come again at any time: the ledger knows it. One that the base does not know is added, however old. Of a tile that the base has, the
+Any tile may come again at any time: the ranges knows it. One that the base does not know is added, however old. Of a tile that the base has, the
 stream's and a bootstrap's revisions (0 and below) are the same; a correction (above 0) cannot be taken apart from the others, so it makes the base
 outdated. Tiles that come in a revision above 0, in whatever order, become part of another base as well, which takes the first one's place once it has all
 of the same tiles: as `tidemark bootstrap --replace` brings them.
@@ -90,19 +90,19 @@ class Retirement:
         """Decide for each tile that is due which base it becomes part of."""
         numbers = np.array([record.start_ms // self.codec.view.tile_ms for record in due], dtype=np.int64)
         revisions = np.array([record.revision for record in due], dtype=np.int64)
-        known, revision = key.block.base.ledger.find(numbers)
+        known, revision = key.block.base.ranges.find(numbers)
         corrected = known & (revisions > np.maximum(revision, 0))
         key.current = _Merge.of(key.block.base, due, numbers, revisions, ~known, key.kept_from_ms)
         if np.any(corrected):
             key.block = replace(key.block, outdated=True)
         following, key.next_revision = key.block.next, key.block.next_revision
         newest = int(revisions[corrected | ~known].max(initial=0))
-        if newest > key.next_revision and np.any(key.block.base.ledger.revision != newest):
+        if newest > key.next_revision and np.any(key.block.base.ranges.revision != newest):
             following, key.next_revision = _NONE, newest
         if following is None:
             return
         again = corrected & (revisions == key.next_revision)
-        here, had = following.ledger.find(numbers)
+        here, had = following.ranges.find(numbers)
         if np.any(again & here & (revisions > had)):  # what it has of them cannot be taken out again either: from the beginning
             following, here = _NONE, np.zeros_like(here)
         key.next = _Merge.of(following, due, numbers, revisions, (again | ~known) & ~here, key.kept_from_ms)
@@ -124,7 +124,7 @@ class Retirement:
     def _value(self, key: _Key) -> bytes:
         assert key.current is not None
         base, following, outdated = key.current.result, None if key.next is None else key.next.result, key.block.outdated
-        if following is not None and following.ledger.covers(base.ledger):
+        if following is not None and following.ranges.covers(base.ranges):
             base, following, key.next_revision, outdated = following, None, 0, False
         incomplete = key.block.incomplete
         block = BaseBlock(base=base, next=following, next_revision=key.next_revision, incomplete=incomplete, outdated=outdated)
@@ -149,7 +149,7 @@ class _Merge:
 
     @property
     def result(self) -> Base:
-        return Base(record=self.record, ledger=self.base.ledger.add(self.numbers, self.revisions))
+        return Base(record=self.record, ranges=self.base.ranges.add(self.numbers, self.revisions))
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ _NOTHING = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ledger:
+class TileRanges:
     """Tiles by number (start // tile) and revision, as runs of adjoining ones: a few bytes for each run, however long.
 
     Attributes:
@@ -27,12 +27,12 @@ class Ledger:
     revision: Int64s
 
     @classmethod
-    def empty(cls) -> Ledger:
+    def empty(cls) -> TileRanges:
         """Of no tiles."""
         return cls(first=_NOTHING, count=_NOTHING, revision=_NOTHING)
 
     @classmethod
-    def of(cls, data: bytes) -> Ledger:
+    def of(cls, data: bytes) -> TileRanges:
         """Read `packed`.
 
         Raises:
@@ -41,7 +41,7 @@ class Ledger:
         try:
             numbers = np.frombuffer(zlib.decompress(data), dtype="<i8").reshape(3, -1)
         except zlib.error as error:
-            raise ValueError(f"ledger: {error}") from error
+            raise ValueError(f"ranges: {error}") from error
         return cls(first=np.cumsum(numbers[0]), count=numbers[1].copy(), revision=np.cumsum(numbers[2]))
 
     @property
@@ -68,14 +68,14 @@ class Ledger:
         here = (numbers >= self.first[run]) & (numbers < self.first[run] + self.count[run])
         return np.asarray(here, dtype=np.bool_), self.revision[run]
 
-    def add(self, numbers: Int64s, revisions: Int64s) -> Ledger:
+    def add(self, numbers: Int64s, revisions: Int64s) -> TileRanges:
         """With tiles that are not here yet, each once."""
         first = np.concatenate([self.first, numbers])
         order = np.argsort(first, kind="stable")
         count = np.concatenate([self.count, np.ones(len(numbers), dtype=np.int64)])[order]
         return _joined(first[order], count, np.concatenate([self.revision, revisions])[order])
 
-    def covers(self, other: Ledger) -> bool:
+    def covers(self, other: TileRanges) -> bool:
         """Whether every tile of the other is here, in whatever revision."""
         mine = _joined(self.first, self.count, np.zeros_like(self.revision))
         if not len(other.first) or not len(mine.first):
@@ -84,10 +84,10 @@ class Ledger:
         return bool(np.all((other.first >= mine.first[run]) & (other.first + other.count <= mine.first[run] + mine.count[run])))
 
 
-def _joined(first: Int64s, count: Int64s, revision: Int64s) -> Ledger:
+def _joined(first: Int64s, count: Int64s, revision: Int64s) -> TileRanges:
     """Runs that adjoin made one."""
     if not len(first):
-        return Ledger.empty()
+        return TileRanges.empty()
     parted = (first[:-1] + count[:-1] != first[1:]) | (revision[:-1] != revision[1:])
     begins = np.flatnonzero(np.concatenate([[True], parted]))
-    return Ledger(first=first[begins], count=np.add.reduceat(count, begins), revision=revision[begins])
+    return TileRanges(first=first[begins], count=np.add.reduceat(count, begins), revision=revision[begins])

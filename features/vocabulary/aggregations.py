@@ -24,9 +24,9 @@ class Aggregation:
         input: An expression over the source's columns, e.g. `"dep_delay"` or `"arr_delay - dep_delay"`.
         where: Only events for which this expression is TRUE are aggregated.
         parts: What tiles keep for it; merged over the window and finished by `finish`.
-        accepts: The types of input that it is defined for.
-        gives: The type of the value; `None` is the type of the input.
-        refuses: Why a type that one might expect is not accepted.
+        input_types: The types of input that it is defined for.
+        output_type: The type of the value; `None` is the type of the input.
+        rejections: Why a type that one might expect is not accepted.
     """
 
     input: str
@@ -35,9 +35,9 @@ class Aggregation:
 
     parts: ClassVar[tuple[PartialKind, ...]]
     finish: ClassVar[Finish] = Finish.VALUE
-    accepts: ClassVar[frozenset[DataType]] = NUMBERS
-    gives: ClassVar[DataType | None] = None
-    refuses: ClassVar[Mapping[DataType, str]] = {}
+    input_types: ClassVar[frozenset[DataType]] = NUMBERS
+    output_type: ClassVar[DataType | None] = None
+    rejections: ClassVar[Mapping[DataType, str]] = {}
 
     @property
     def parameter(self) -> int | None:
@@ -45,7 +45,7 @@ class Aggregation:
         return None
 
     @property
-    def fault(self) -> str | None:
+    def problem(self) -> str | None:
         """Why its arguments cannot be; None if they can."""
         return None
 
@@ -66,8 +66,8 @@ class Count(Aggregation):
     input: str | None = None  # type: ignore[assignment]  # the only aggregation that can do without
 
     parts = (PartialKind.COUNT,)
-    accepts = ANY
-    gives = DataType.INT64
+    input_types = ANY
+    output_type = DataType.INT64
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Mean(Aggregation):
 
     parts = (PartialKind.SUM, PartialKind.COUNT)
     finish = Finish.MEAN
-    gives = DataType.FLOAT64
+    output_type = DataType.FLOAT64
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Min(Aggregation):
     """The smallest value. Null of nothing. Strings are ordered by their UTF-8 bytes."""
 
     parts = (PartialKind.MIN,)
-    accepts = ORDERED
+    input_types = ORDERED
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Max(Aggregation):
     """The largest value. Null of nothing. Strings are ordered by their UTF-8 bytes."""
 
     parts = (PartialKind.MAX,)
-    accepts = ORDERED
+    input_types = ORDERED
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Variance(Aggregation):
 
     parts = (PartialKind.MOMENTS,)
     finish = Finish.VARIANCE
-    gives = DataType.FLOAT64
+    output_type = DataType.FLOAT64
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class StdDev(Aggregation):
 
     parts = (PartialKind.MOMENTS,)
     finish = Finish.STDDEV
-    gives = DataType.FLOAT64
+    output_type = DataType.FLOAT64
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class First(Aggregation):
     tie: str | None = None
 
     parts = (PartialKind.FIRST,)
-    accepts = ANY
+    input_types = ANY
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Last(Aggregation):
     tie: str | None = None
 
     parts = (PartialKind.LAST,)
-    accepts = ANY
+    input_types = ANY
 
 
 @dataclass(frozen=True)
@@ -156,12 +156,12 @@ class Share(Aggregation):
 
     parts = (PartialKind.COUNT, PartialKind.COUNT)
     finish = Finish.SHARE
-    accepts = ANY
-    gives = DataType.FLOAT64
+    input_types = ANY
+    output_type = DataType.FLOAT64
 
     @property
-    def fault(self) -> str | None:
-        """See `Aggregation.fault`."""
+    def problem(self) -> str | None:
+        """See `Aggregation.problem`."""
         return "lacks where=, the condition whose share is asked for" if self.where is None else None
 
 
@@ -189,7 +189,7 @@ class Lifetime(Feature):
     """
 
     @property
-    def fault(self) -> str | None:
+    def problem(self) -> str | None:
         """Why its argument cannot be; None if it can."""
         given: object = self.aggregation
         if isinstance(given, Lifetime):

@@ -33,13 +33,13 @@ class TopK(Aggregation):
 
     parts = (PartialKind.TALLY,)
     finish = Finish.TOP
-    accepts = _TEXT
-    gives = DataType.STRING
-    refuses = _NO_PORTABLE_TEXT
+    input_types = _TEXT
+    output_type = DataType.STRING
+    rejections = _NO_PORTABLE_TEXT
 
     @property
-    def fault(self) -> str | None:
-        """See `Aggregation.fault`."""
+    def problem(self) -> str | None:
+        """See `Aggregation.problem`."""
         return None if _is_whole(self.k, 1, 100) else f"k={self.k!r}; allowed is a whole number from 1 to 100"
 
     @property
@@ -60,13 +60,13 @@ class CategoryCounts(Aggregation):
 
     parts = (PartialKind.TALLY,)
     finish = Finish.CATEGORY
-    accepts = _TEXT
-    gives = DataType.INT64
-    refuses = _NO_PORTABLE_TEXT
+    input_types = _TEXT
+    output_type = DataType.INT64
+    rejections = _NO_PORTABLE_TEXT
 
     @property
-    def fault(self) -> str | None:
-        """See `Aggregation.fault`."""
+    def problem(self) -> str | None:
+        """See `Aggregation.problem`."""
         given = self.categories
         if isinstance(given, str) or not isinstance(given, Mapping | Sequence) or not 1 <= len(given) <= 1_000:
             return f"categories={given!r}; allowed are 1 to 1000 values, or a mapping of name → value"
@@ -99,12 +99,12 @@ class LastN(Aggregation):
 
     parts = (PartialKind.LATEST,)
     finish = Finish.LATEST
-    accepts = _TEXT | {DataType.FLOAT64}
-    refuses = _NO_PORTABLE_TEXT
+    input_types = _TEXT | {DataType.FLOAT64}
+    rejections = _NO_PORTABLE_TEXT
 
     @property
-    def fault(self) -> str | None:
-        """See `Aggregation.fault`."""
+    def problem(self) -> str | None:
+        """See `Aggregation.problem`."""
         return None if _is_whole(self.n, 1, 100) else f"n={self.n!r}; allowed is a whole number from 1 to 100"
 
     @property
@@ -127,9 +127,9 @@ class CountDistinct(Aggregation):
 
     parts = (PartialKind.REGISTERS,)
     finish = Finish.DISTINCT
-    accepts = _TEXT
-    gives = DataType.INT64
-    refuses = _NO_PORTABLE_TEXT
+    input_types = _TEXT
+    output_type = DataType.INT64
+    rejections = _NO_PORTABLE_TEXT
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,11 @@ class Quantile(Aggregation):
 
     parts = (PartialKind.BUCKETS,)
     finish = Finish.QUANTILE
-    gives = DataType.FLOAT64
+    output_type = DataType.FLOAT64
 
     @property
-    def fault(self) -> str | None:
-        """See `Aggregation.fault`."""
+    def problem(self) -> str | None:
+        """See `Aggregation.problem`."""
         if not _is_number(self.q, 0, 1):
             return f"q={self.q!r}; allowed is a number from 0 to 1"
         return None if _is_number(self.accuracy, 0.0001, 0.5) else f"accuracy={self.accuracy!r}; allowed is a number from 0.0001 to 0.5"

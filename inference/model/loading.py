@@ -15,7 +15,7 @@ from inference.model.booster import LOAD_DEADLINE_S, parse, predict, read, try_i
 from inference.model.manifest import MODEL_FILE, Manifest
 from inference.model.scores import Scores
 from inference.shards.boosters import SHARD_MEMORY_BYTES, Boosters
-from inference.shards.sharded import Sharded
+from inference.shards.sharded import ShardedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class LoadedModel:
 
     manifest: Manifest
     booster: lgb.Booster = field(repr=False)
-    shards: Sharded | None = None
+    shards: ShardedModel | None = None
 
     @property
     def version(self) -> str:
@@ -104,5 +104,5 @@ def load(
     sharded = None
     if manifest.map is not None:
         boosters = Boosters(manifest.shards, shape=manifest.shape, budget_bytes=shard_memory_bytes)
-        sharded = Sharded(map=manifest.map, boosters=boosters, stages=max(1, len(manifest.stages)))
+        sharded = ShardedModel(map=manifest.map, boosters=boosters, stages=max(1, len(manifest.stages)))
     return LoadedModel(manifest=manifest, booster=parse(content, path), shards=sharded)

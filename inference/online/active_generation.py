@@ -19,8 +19,8 @@ _PROJECT = "tidemark"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serving:
-    """The record; the one that is in force where there is none is `Serving()`.
+class ActiveGeneration:
+    """The record; the one that is in force where there is none is `ActiveGeneration()`.
 
     Attributes:
         number: Counts the changes; of two records the higher number is in force.
@@ -31,7 +31,7 @@ class Serving:
     generation: int = 1
 
     @classmethod
-    def of(cls, record: bytes | None) -> Serving:
+    def of(cls, record: bytes | None) -> ActiveGeneration:
         """Read a record. Raises DataError when it is damaged."""
         try:
             return cls() if record is None else cls(**{name: int(value) for name, value in json.loads(record).items()})
@@ -42,9 +42,9 @@ class Serving:
         """The record's bytes."""
         return json.dumps(asdict(self), sort_keys=True).encode()
 
-    def next(self, generation: int) -> Serving:
+    def next(self, generation: int) -> ActiveGeneration:
         """The record after this one."""
-        return Serving(number=self.number + 1, generation=generation)
+        return ActiveGeneration(number=self.number + 1, generation=generation)
 
     @property
     def project(self) -> str:
@@ -57,16 +57,16 @@ def project_of(generation: int) -> str:
     return _PROJECT if generation == 1 else f"{_PROJECT}_g{generation}"
 
 
-def served(client: Client) -> Serving:
+def read_active(client: Client) -> ActiveGeneration:
     """What the store says. Raises ServiceError when it does not answer."""
     with answering(client):
         key: Any = KEY  # bytes, which redis-py takes and its annotations deny
         field: Any = FIELD
         record: Any = client.hget(key, field)
-    return Serving.of(record)
+    return ActiveGeneration.of(record)
 
 
-def serve(client: Client, serving: Serving) -> bool:
+def serve(client: Client, serving: ActiveGeneration) -> bool:
     """Put a record in force, unless one of the same or a higher number is; returns whether it is in force now.
 
     Raises:

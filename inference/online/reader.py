@@ -13,8 +13,8 @@ from features.kernel.fold import fold_counting
 from features.kernel.values import Bools, Int64s, Values
 from features.plan import Column, ServicePlan, ViewPlan
 from features.tiles.codec import ALL_TIME, Packed, TileCodec, Unpacked, kept_from_ms
-from inference.gc_paused import uncollected
-from inference.online.active_generation import FIELD, KEY, Serving
+from inference.gc_paused import gc_paused
+from inference.online.active_generation import FIELD, KEY, ActiveGeneration
 from inference.online.cold_tiles import all_fields, joined
 from inference.online.connection import Client, hmget_many
 from inference.online.layout import (
@@ -80,9 +80,9 @@ class OnlineReader:
             entities.setdefault(view.keys, []).append(view)
         self._entities = list(entities.items())
         self._older = False  # whether older tiles are asked for too: as long as requests need them
-        self._read_from(project or Serving().project)
+        self._read_from(project or ActiveGeneration().project)
 
-    @uncollected()
+    @gc_paused()
     def read(self, requests: pa.Table | pa.RecordBatch) -> Served:
         """Features of every request as of its event time, in the order of the requests.
 
@@ -149,7 +149,7 @@ class OnlineReader:
             ]
             *replies, ((record, incarnation),) = hmget_many(self._client, [*groups, ([KEY], [FIELD, self._serving_field])])
             if self._follows and record != self._record:
-                self._read_from(Serving.of(record).project)
+                self._read_from(ActiveGeneration.of(record).project)
                 self._record = record
             elif incarnation == replies[0][0][-1]:
                 return replies

@@ -16,7 +16,7 @@ from features.kernel.values import Int64s, Values
 from features.plan import ViewPlan
 from features.tiles.codec import TileCodec
 from features.tiles.compaction import HELD, HELD_MS
-from inference.gc_paused import uncollected
+from inference.gc_paused import gc_paused
 from inference.online.connection import Client, Script
 from inference.online.frontier import Account, Frontiers, account_prefix, changing
 from inference.online.layout import EntityKeys, older_fields, tiles_fields
@@ -72,10 +72,10 @@ class TileWriter:
         self._merge = Script("merge_tiles")
         self._frontiers = Frontiers(client, project=project)
         self._fields = (*tiles_fields(view), *older_fields(view))
-        self._settings = (self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0, *apart(view, slack_ms))
+        self._settings = (self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0, *cold_split(view, slack_ms))
         self._forgets = int(forgets)
         self._account = account_prefix(project, view.name) if forgets else ""
-        refuse_forgetting([view], ttl_ms)
+        reject_ttl_with_lifetime([view], ttl_ms)
         self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms) if view.has_lifetime else None
 
     def write(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> int | None:
@@ -102,7 +102,7 @@ class TileWriter:
                 return reached[self.view.name]
         raise ServiceError(changing(_TRIES))
 
-    @uncollected()
+    @gc_paused()
     def merge(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> Account:
         """Store tiles; when this returns they are readable, and not yet accounted for.
 
@@ -153,7 +153,7 @@ class TileWriter:
             raise DataError(f"view {self.view.name!r}: tile_start {off[0]} ms is not a multiple of the tile, {self.view.tile_ms} ms")
 
 
-def apart(view: ViewPlan, slack_ms: int) -> tuple[int, int]:
+def cold_split(view: ViewPlan, slack_ms: int) -> tuple[int, int]:
     """How far before the end of a key's newest tile all tiles stay in one value, and the step in which older ones leave it, 0 for never; both in ms.
 
     A read as of now takes the tiles of one and a half to three and a half windows then, however long tiles are kept; shorter windows count as eight tiles.
@@ -164,7 +164,7 @@ def apart(view: ViewPlan, slack_ms: int) -> tuple[int, int]:
     return view.longest_window_ms + window_ms // 2, 2 * window_ms
 
 
-def refuse_forgetting(views: Iterable[ViewPlan], ttl_ms: int | None) -> None:
+def reject_ttl_with_lifetime(views: Iterable[ViewPlan], ttl_ms: int | None) -> None:
     """Raises SettingError where entities are forgotten after a silence, and a view has `Lifetime` features."""
     ever = ", ".join(repr(view.name) for view in views if view.has_lifetime)
     if ttl_ms and ever:

@@ -13,7 +13,7 @@ from inference.model.scores import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
-class Baton:
+class PartialScores:
     """Of n requests.
 
     Attributes:

@@ -11,12 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.plan import ServicePlan
-from inference.gc_paused import uncollected
+from inference.gc_paused import gc_paused
 from inference.model.manifest import Manifest
 from inference.model.scores import Scores, Shape
 from inference.prediction import PredictionEncoder
 from inference.shards.boosters import Boosters
-from inference.shards.partial_scores import Baton
+from inference.shards.partial_scores import PartialScores
 from inference.shards.shard_map import PARENT, Missing
 from inference.shards.sharded import route
 from inference.shards.stage import Stage
@@ -110,8 +110,8 @@ class LaterStage:
     encoder: PredictionEncoder
     now_ms: Callable[[], int] = now_ms
 
-    @uncollected()
-    def go_on(self, values: Sequence[bytes]) -> Passed:
+    @gc_paused()
+    def continue_batch(self, values: Sequence[bytes]) -> Passed:
         """Add this stage's trees to each sum; one that cannot be costs no other its answer."""
         before = self.stage.boosters.loads
         done: list[bytes | None] = [None] * len(values)
@@ -133,7 +133,7 @@ class LaterStage:
                 self._go_on(values, half, done, reasons)
 
     def _with_trees(self, values: Sequence[bytes]) -> list[bytes]:
-        baton = Baton.unpack(values, self.shape)
+        baton = PartialScores.unpack(values, self.shape)
         raw = self.stage.add(baton.raw, baton.matrix, baton.shard)
         if not self.stage.is_last:
             return baton.with_raw(raw).pack()

@@ -23,7 +23,7 @@ def route(map_: ShardMap, trained: Sequence[int], requests: pa.Table | pa.Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sharded:
+class ShardedModel:
     """The shards of a model.
 
     Attributes:

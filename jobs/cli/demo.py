@@ -30,7 +30,7 @@ def command(
     from jobs.demo.demo import prepare
     from jobs.demo.findings import judge, problems, write
     from jobs.demo.run import play
-    from jobs.demo.stages import Stages
+    from jobs.demo.steps import Steps
 
     for ending in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell lets background jobs ignore it
         signal.signal(ending, signal.default_int_handler)
@@ -38,7 +38,7 @@ def command(
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     since = time.monotonic()
     console = Console(soft_wrap=True)
-    with Stages(console) as stages:
+    with Steps(console) as stages:
         demo = prepare(days, train_from, stages, disorder=disorder)
         findings = play(demo, keep=keep, judge=lambda evidence: judge(evidence, wall_s=time.monotonic() - since))
         report = write(findings, demo.folder)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from features.catalog import load, view_named
-from inference.online.active_generation import served
+from inference.online.active_generation import read_active
 from inference.online.connection import connect
 from inference.online.frontier import Completeness, Frontiers
 from infra.settings import Settings
@@ -35,7 +35,7 @@ def command(
     plan = load(settings.definitions, settings.schemas)
     names = sorted(plan.views) if view is None else [view_named(plan, view, where="frontier: ").name]
     redis = connect(settings.redis_url)
-    frontiers = Frontiers(redis, project=served(redis).project)
+    frontiers = Frontiers(redis, project=read_active(redis).project)
     sources = {plan.views[name].source.topic for name in names}
     if target is not None:
         wait_or_tell(settings, sources, lambda: frontiers.read(names), target, timeout_s=timeout)

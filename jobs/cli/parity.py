@@ -19,7 +19,7 @@ from infra.settings import Settings
 from jobs.parity import features, tiles
 from jobs.parity.page import page
 from jobs.parity.report import Report, time_text
-from jobs.parity.terminal import Stages, show
+from jobs.parity.terminal import Steps, show
 from schemas.errors import SettingError
 from schemas.schema import SHIPPED, SchemaSet
 from schemas.times import instant_ms
@@ -51,9 +51,9 @@ def command(
         )
     folder = settings.home / "parity" / name if out is None else out
     console = Console(soft_wrap=True)
-    with _workplace(folder) as work, Stages(Console(stderr=True)) as stages:
+    with _workplace(folder) as work, Steps(Console(stderr=True)) as stages:
         if of_tiles:
-            question = tiles.Question(
+            question = tiles.ParityRequest(
                 view=view_named(plan, name, where="parity: "),
                 settings=settings,
                 schemas=schemas,
@@ -66,7 +66,7 @@ def command(
             report = tiles_report(question, tiles.answer(question, work, stages.during))
         else:
             _is_service(plan, name)
-            asked = features.Question(
+            asked = features.ParityRequest(
                 service=service_named(name, plan),
                 settings=settings,
                 schemas=schemas,
@@ -87,7 +87,7 @@ def command(
     return 1 if report.problems else 0
 
 
-def features_report(question: features.Question, answer: features.Answer) -> Report:
+def features_report(question: features.ParityRequest, answer: features.ParityResult) -> Report:
     """What a comparison of predictions says."""
     service, p = question.service, answer.parity
     counted = "late events counted too (as known)" if question.as_known else "late events left out, as the stream left them out (as served)"
@@ -118,7 +118,7 @@ def features_report(question: features.Question, answer: features.Answer) -> Rep
     )
 
 
-def tiles_report(question: tiles.Question, answer: tiles.Answer) -> Report:
+def tiles_report(question: tiles.ParityRequest, answer: tiles.ParityResult) -> Report:
     """What a comparison of tiles says."""
     view = question.view
     counted = "late events counted too (as known)" if question.as_known else "late events left out, as the stream left them out (as served)"

@@ -16,7 +16,7 @@ from features.plan import Plan, tiles_topic
 from features.versions.plan_diff import ALL_HISTORY_MS, Changes, Kind, ServiceChange, ViewChange, changes
 from features.vocabulary.durations import show
 from infra.settings import Settings
-from jobs.control.deployed import Applied
+from jobs.control.deployed import Deployed
 from jobs.control.missing_history import HistorySize, measure
 from schemas.schema import SHIPPED, SchemaSet
 from schemas.times import show_ms
@@ -35,7 +35,7 @@ class Planned:
     """
 
     found: Changes
-    applied: Applied
+    applied: Deployed
     sizes: Mapping[str, HistorySize | None]
 
 
@@ -66,7 +66,7 @@ def planned_now(settings: Settings, plan: Plan, events: Path) -> Planned:
         DataError: A file of history is not readable.
         ServiceError: Kafka does not answer.
     """
-    applied = Applied.read(settings)
+    applied = Deployed.read(settings)
     found = changes(applied.views, applied.services, plan, slack_ms=settings.tile_slack_ms)
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
     sizes = {}
@@ -113,7 +113,7 @@ def text(planned: Planned) -> list[str]:
     return [*lines, "", f"views: {', '.join(counts)} ({many} breaking); services: {len(found.services)}"]
 
 
-def _touched(change: ViewChange, applied: Applied) -> dict[str, str]:
+def _touched(change: ViewChange, applied: Deployed) -> dict[str, str]:
     """Flink state, topics and store fields that a change of a view concerns."""
     topic = tiles_topic(change.name)
     fields = ", ".join(name.format(view=change.name) for name in (TILES, OLDER, FRONTIER, SINCE))
@@ -141,7 +141,7 @@ def _touched(change: ViewChange, applied: Applied) -> dict[str, str]:
     }
 
 
-def _models(change: ViewChange, applied: Applied) -> list[str]:
+def _models(change: ViewChange, applied: Deployed) -> list[str]:
     """Models that score with a service that contains the view."""
     serving = [(name, applied.services[name]) for name in change.services if name in applied.services]
     return [f"{record['model']} {record['model_version']} of service {name} {record['fingerprint']}" for name, record in serving]

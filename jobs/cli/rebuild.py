@@ -15,16 +15,16 @@ from features.catalog import load
 from features.plan import FRONTIER_TOPIC
 from inference.online.connection import connect
 from inference.online.losses import refuse_losses
-from inference.online.store import refuse_forgetting
+from inference.online.store import reject_ttl_with_lifetime
 from infra.settings import Settings
 from jobs.control.deployed import refuse_other_tiles
-from jobs.control.generations import job_name, served
+from jobs.control.generations import job_name, read_active
 from jobs.control.tile_closings import extents
 from jobs.generations.fill import fill_of_history, follow, start
 from jobs.generations.proof import lines, prove
 from jobs.generations.switch import switch
 from jobs.kafka import admin
-from jobs.kafka.lag import Backlog
+from jobs.kafka.lag import Lag
 from schemas.errors import SettingError
 
 
@@ -47,15 +47,15 @@ def command(
         raise SettingError("rebuild: the definitions declare no feature view; there is nothing to do")
     if events is not None and not events.is_dir():
         raise SettingError(f"--events: {events}: no such folder")
-    refuse_forgetting(plan.views.values(), settings.online_ttl_ms)
+    reject_ttl_with_lifetime(plan.views.values(), settings.online_ttl_ms)
     refuse_other_tiles(settings, plan.views.values())
     client = connect(settings.redis_url)
     refuse_losses(client, plan.views.values(), loss=settings.online_loss)
     admin.ensure(settings, plan)
-    now = served(settings, client).generation
+    now = read_active(settings, client).generation
     new = now + 1
     read = (*(view.tiles_topic for view in plan.views.values()), FRONTIER_TOPIC)
-    backlog = Backlog(settings.kafka_servers, read, f"tidemark.{job_name(new)}")
+    backlog = Lag(settings.kafka_servers, read, f"tidemark.{job_name(new)}")
     known = extents(settings, plan) if events is not None else {}
     start(settings, client, backlog, new, known if backlog.truncated else {})
     with _bar() as (progress, task):

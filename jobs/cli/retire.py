@@ -16,8 +16,8 @@ from inference.online import generation_keys
 from inference.online.active_generation import project_of
 from inference.online.connection import connect
 from infra.settings import Settings
-from jobs.control.deployed import Applied, forget, runs_with
-from jobs.control.generations import served
+from jobs.control.deployed import Deployed, forget, runs_with
+from jobs.control.generations import read_active
 from jobs.flink.single_view import running
 from jobs.kafka.broker_fault import broker_fault
 from schemas.errors import SettingError
@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Remove a view's tiles topic, its fields in the online store, and the record of its definition. There is no way back but a bootstrap."""
     settings = Settings.load()
-    applied, plan = Applied.read(settings), load(settings.definitions, settings.schemas)
+    applied, plan = Deployed.read(settings), load(settings.definitions, settings.schemas)
     if view not in applied.views:
         near = did_you_mean(view, sorted(applied.views)) if applied.views else "none was applied yet"
         raise SettingError(f'retire: no feature view was applied under the name "{view}"; {near}')
@@ -38,7 +38,7 @@ def command(
     if view in plan.views and not tile_differences(record, plan.views[view]):
         raise SettingError(f'retire: view "{view}" is in the definitions, unchanged; remove it there first')
     client = connect(settings.redis_url)
-    generation = served(settings, client).generation
+    generation = read_active(settings, client).generation
     _refuse_running(settings, applied, view, str(record["description"]["source"]))
     topic = tiles_topic(view)
     _delete_topics(settings, [topic, f"{topic}.dlq"])
@@ -47,7 +47,7 @@ def command(
     print(f"{view}: topics {topic} and {topic}.dlq deleted, fields of {keys:,} keys removed")
 
 
-def _refuse_running(settings: Settings, applied: Applied, view: str, source: str) -> None:
+def _refuse_running(settings: Settings, applied: Deployed, view: str, source: str) -> None:
     """Raises SettingError when a job that was submitted with the view may run."""
     with_view = runs_with(applied, running(settings), view=view, source=source)
     if with_view:

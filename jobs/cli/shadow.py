@@ -11,7 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from features.catalog import load, view_named
 from features.plan import ViewPlan
 from features.tolerances import view_rules
-from inference.online.active_generation import served
+from inference.online.active_generation import read_active
 from inference.online.connection import connect
 from inference.online.view_diff import Compared, compare
 from infra.settings import Settings
@@ -35,7 +35,7 @@ def command(
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("comparing")
-        for found in compare(client, one, two, project=served(client).project, points=points):
+        for found in compare(client, one, two, project=read_active(client).project, points=points):
             progress.update(task, description=f"comparing, {sum(each.values for each in found):,} values")
     _show(one, two, found)
     values, different = sum(each.values for each in found), sum(each.different for each in found)

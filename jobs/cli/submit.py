@@ -60,9 +60,9 @@ submit.context_settings = {"allow_extra_args": True, "ignore_unknown_options": T
 def _materialize_name(settings: Settings) -> str:
     """Of the job that writes the generation that is served; asked here, since the job's checkpoints go by its name."""
     from inference.online.connection import connect
-    from jobs.control.generations import job_name, served
+    from jobs.control.generations import job_name, read_active
 
-    return job_name(served(settings, connect(settings.redis_url)).generation)
+    return job_name(read_active(settings, connect(settings.redis_url)).generation)
 
 
 def _located(arguments: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ _VIEW, _SERVICE, _COMPUTED, _STORED, _STORE = "view/", "service/", "computed/", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Applied:
+class Deployed:
     """What the control topic says.
 
     Attributes:
@@ -41,7 +41,7 @@ class Applied:
     stores: Mapping[str, Record] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, settings: Settings) -> Applied:
+    def read(cls, settings: Settings) -> Deployed:
         """Raises ServiceError when Kafka does not answer."""
         records = topic.records(settings)
 
@@ -60,7 +60,7 @@ def refuse_other_tiles(settings: Settings, views: Iterable[ViewPlan]) -> None:
         ServiceError: Kafka does not answer.
         SettingError: A view is no longer what its tiles topic holds; all such views, a line each.
     """
-    applied = Applied.read(settings)
+    applied = Deployed.read(settings)
     known = applied.views
     others = [(view, found) for view in views if view.name in known and (found := tile_differences(known[view.name], view))]
     held = admin.written(settings.kafka_servers, [view.tiles_topic for view, _ in others])
@@ -84,7 +84,7 @@ def refuse_other_graph(settings: Settings, views: Sequence[ViewPlan], sources: I
         ServiceError: Kafka does not answer.
         SettingError: Views were added, removed or changed; names them.
     """
-    applied = Applied.read(settings)
+    applied = Deployed.read(settings)
     before = {view for source in sources for view in applied.computed.get(source if only is None else f"{source}/{only}", ())}
     if not before:
         return
@@ -110,7 +110,7 @@ def _other_graph(before: Record, view: ViewPlan) -> bool:
     return bool(tile_differences(before, view)) or (before["dedupe_ms"] is None) != (view.source.dedupe_ms is None)
 
 
-def computes(settings: Settings, sources: Iterable[str], views: Sequence[ViewPlan], *, only: str | None = None) -> None:
+def record_features_job(settings: Settings, sources: Iterable[str], views: Sequence[ViewPlan], *, only: str | None = None) -> None:
     """Note what a features job was submitted with; `only` names the view of one that runs beside. Raises ServiceError when Kafka does not answer."""
     records: dict[str, Any] = {f"{_VIEW}{view.name}": view_record(view) for view in views}
     for source in sources:
@@ -119,9 +119,9 @@ def computes(settings: Settings, sources: Iterable[str], views: Sequence[ViewPla
     topic.publish(settings, records)
 
 
-def stores(settings: Settings, generation: int, views: Sequence[ViewPlan]) -> None:
+def record_materialize_job(settings: Settings, generation: int, views: Sequence[ViewPlan]) -> None:
     """Note what a materialize job was submitted with: windows and delays are its and the readers'. Raises ServiceError when Kafka does not answer."""
-    known = Applied.read(settings).views
+    known = Deployed.read(settings).views
     records: dict[str, Any] = {f"{_STORED}{generation}": sorted(view.name for view in views)}
     for view in views:
         if view.name in known:
@@ -134,13 +134,13 @@ def began(settings: Settings, generation: int, store: Began) -> None:
     topic.publish(settings, {f"{_STORE}{generation}": asdict(store)})
 
 
-def scores(settings: Settings, service: ServicePlan, *, model: str, model_version: str) -> None:
+def record_score_job(settings: Settings, service: ServicePlan, *, model: str, model_version: str) -> None:
     """Note what a score job was submitted with. Raises ServiceError when Kafka does not answer."""
     record = service_record(service) | {"model": model, "model_version": model_version}
     topic.publish(settings, {f"{_SERVICE}{service.name}": record})
 
 
-def runs_with(applied: Applied, names: Set[str], *, view: str, source: str) -> set[str]:
+def runs_with(applied: Deployed, names: Set[str], *, view: str, source: str) -> set[str]:
     """Of jobs, by name, those that were submitted with a view; one whose name does not say what it is about may have been.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from inference.online import active_generation
-from inference.online.active_generation import Serving
+from inference.online.active_generation import ActiveGeneration
 from inference.online.connection import Client
 from infra.settings import Settings
 from jobs.control import topic
@@ -15,7 +15,7 @@ KIND = "serving"
 """The record's key in the control topic."""
 
 
-def served(settings: Settings, client: Client) -> Serving:
+def read_active(settings: Settings, client: Client) -> ActiveGeneration:
     """What is served, of the store's record and the control topic's the later; the other one is told.
 
     Raises:
@@ -23,8 +23,8 @@ def served(settings: Settings, client: Client) -> Serving:
         ServiceError: Kafka or the store does not answer.
     """
     logged = topic.records(settings).get(KIND)
-    in_log = Serving() if logged is None else Serving.of(json.dumps(logged).encode())
-    in_store = active_generation.served(client)
+    in_log = ActiveGeneration() if logged is None else ActiveGeneration.of(json.dumps(logged).encode())
+    in_store = active_generation.read_active(client)
     if in_store.number > in_log.number:
         _log(settings, in_store)
     elif in_log.number > in_store.number:
@@ -32,7 +32,7 @@ def served(settings: Settings, client: Client) -> Serving:
     return max(in_log, in_store, key=lambda record: record.number)
 
 
-def serve(settings: Settings, client: Client, record: Serving) -> None:
+def serve(settings: Settings, client: Client, record: ActiveGeneration) -> None:
     """Put a record in force: in the store, from where readers take it with their next batch, then in the control topic.
 
     Raises:
@@ -48,5 +48,5 @@ def job_name(generation: int) -> str:
     return "materialize" if generation == 1 else f"materialize-g{generation}"
 
 
-def _log(settings: Settings, record: Serving) -> None:
+def _log(settings: Settings, record: ActiveGeneration) -> None:
     topic.publish(settings, {KIND: json.loads(record.record())})

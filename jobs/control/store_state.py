@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from inference.online.active_generation import served
+from inference.online.active_generation import read_active
 from inference.online.connection import connect
 from inference.online.frontier import NEVER_MS, Frontiers
 from infra.settings import Settings
-from jobs.control.deployed import Applied
+from jobs.control.deployed import Deployed
 from schemas.errors import ServiceError, TidemarkError
 from schemas.times import show_ms
 
@@ -17,7 +17,7 @@ def problems(settings: Settings) -> list[str]:
     """Of the generation that is served; where the store does not answer, that."""
     try:
         client = connect(settings.redis_url)
-        serving = served(client)
+        serving = read_active(client)
         state = Frontiers(client, project=serving.project).state()
     except TidemarkError as fault:
         return [str(fault)]
@@ -31,7 +31,7 @@ def problems(settings: Settings) -> list[str]:
             "all is served stale until the next of each has come"
         )
     try:
-        known = Applied.read(settings).stores.get(str(serving.generation))
+        known = Deployed.read(settings).stores.get(str(serving.generation))
     except ServiceError:
         return found
     if known is not None and known["incarnation"] != state.incarnation:

@@ -13,7 +13,7 @@ from features.catalog import load
 from features.plan import Plan, ServicePlan
 from infra.settings import Settings
 from jobs.demo.processes import Task, run
-from jobs.demo.stages import Stages
+from jobs.demo.steps import Steps
 from schemas.errors import SettingError
 from schemas.times import instant_ms
 
@@ -41,7 +41,7 @@ class Demo:
     disorder: bool
     settings: Settings
     plan: Plan
-    stages: Stages
+    stages: Steps
 
     @property
     def service(self) -> ServicePlan:
@@ -79,7 +79,7 @@ class Demo:
         )
 
 
-def prepare(days: int, train_from: str, stages: Stages, *, disorder: bool) -> Demo:
+def prepare(days: int, train_from: str, stages: Steps, *, disorder: bool) -> Demo:
     """A run in the home of the settings, whatever services and definitions they name.
 
     A replay is silent between its steps and marks the time of every partition itself: none of them is idle.

@@ -23,7 +23,7 @@ from inference.model.loading import load as load_model
 from inference.online.connection import answering, connect
 from infra.settings import Settings
 from jobs.demo.labels import happened, latencies_ms
-from jobs.demo.replay import Position, Tally
+from jobs.demo.replay import Position, SentCounts
 from jobs.demo.report import FaultCount, Findings, page
 from jobs.demo.topic_follower import Record
 from jobs.parity.comparison import compare
@@ -55,7 +55,7 @@ class Evidence:
     service: ServicePlan
     schemas: SchemaSet
     settings: Settings
-    tally: Tally
+    tally: SentCounts
     records: list[Record]
     backfilled: pa.Table
     outcomes: Mapping[str, pa.Table]

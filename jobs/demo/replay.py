@@ -35,7 +35,7 @@ Position = tuple[str, int, int]
 
 
 @dataclass(kw_only=True)
-class Tally:
+class SentCounts:
     """What went in.
 
     Attributes:
@@ -80,7 +80,7 @@ class Replay:
             disorder: Publish events out of order, each later than its turn by up to its source's lateness.
             seed: Picks which events are repeated or held back.
         """
-        self.tally = Tally()
+        self.tally = SentCounts()
         self._service = service
         self._sources = {view.source.name: view.source for view in service.views}
         self._events = events
@@ -226,7 +226,7 @@ class Replay:
 class _BadProducer:
     """Sends bad records and notes where each came to lie."""
 
-    def __init__(self, servers: str, tally: Tally) -> None:
+    def __init__(self, servers: str, tally: SentCounts) -> None:
         self._servers = servers
         self._tally = tally
         self._producer = Producer(

@@ -13,7 +13,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction
 from features.plan import SourcePlan
 from features.watermarks import NONE, TICK, Watermarks
 from infra.settings import Settings
-from jobs.flink.pipeline import patiently
+from jobs.flink.pipeline import retry_until_available
 from jobs.kafka.decoding import decoder
 from jobs.kafka.partition_log import PartitionLog
 from schemas.event_time import plausible_as_seconds
@@ -50,16 +50,18 @@ class Gate(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
     def eval(self, body: pd.Series[Any], partition: pd.Series[int], offset: pd.Series[int]) -> pd.DataFrame:
         """Called by Flink with each Arrow batch."""
         bodies, messages = body.tolist(), partition.to_numpy() != TICK
-        decoded = patiently(lambda: self._decoder.decode(bodies), log=self._log)
+        decoded = retry_until_available(lambda: self._decoder.decode(bodies), log=self._log)
         kind, reasons = np.where(messages, decoded.kind, np.int8(MARKER)), pd.Series(decoded.reasons, dtype=object)
         reasons[~messages] = None
         self._counters["messages"].inc(int(messages.sum()))
         for name, counted in (("markers", MARKER), ("dead_letters", BAD)):
             self._counters[name].inc(int((kind[messages] == counted).sum()))
         self._counters["suspected_seconds"].inc(int((plausible_as_seconds(decoded.time_ms) & (kind == OK)).sum()))
-        told = _nullable(decoded.time_ms)
-        columns = {"_kind": kind, "_reason": reasons, "_told_ms": told}
-        columns["_reached_ms"] = _nullable(np.full(len(told), NONE)) if self._clock is None else self._clock.eval(partition, offset, told)
+        event_time = _nullable(decoded.time_ms)
+        columns = {"_kind": kind, "_reason": reasons, "_event_time_ms": event_time}
+        columns["_partition_watermark_ms"] = (
+            _nullable(np.full(len(event_time), NONE)) if self._clock is None else self._clock.eval(partition, offset, event_time)
+        )
         return pd.DataFrame(columns | {name: pd.Series(values, dtype=object) for name, values in decoded.columns.items()})
 
 
@@ -91,19 +93,19 @@ class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
         self._counters = {name: group.counter(name) for name in ("messages", "dead_letters") if self._source.trusted}
         group.gauge("undecided_partitions", lambda: log.undecided)
 
-    def eval(self, partition: pd.Series[int], offset: pd.Series[int], told_ms: pd.Series[Any], *_: pd.Series[int]) -> pd.Series[Any]:
+    def eval(self, partition: pd.Series[int], offset: pd.Series[int], event_time_ms: pd.Series[Any], *_: pd.Series[int]) -> pd.Series[Any]:
         """Called by Flink with each Arrow batch; a row's place in the order is given, so that the planner does not drop the ordering."""
         place, number = partition.to_numpy().astype(np.int64), offset.to_numpy().astype(np.int64)
-        nothing = told_ms.isna().to_numpy()
-        times = np.where(nothing, NONE, told_ms.where(~nothing, 0)).astype(np.int64)
+        nothing = event_time_ms.isna().to_numpy()
+        times = np.where(nothing, NONE, event_time_ms.where(~nothing, 0)).astype(np.int64)
         for name, counted in (("messages", place != TICK), ("dead_letters", nothing & (place != TICK))):
             if name in self._counters:
                 self._counters[name].inc(int(counted.sum()))
-        reached = patiently(lambda: self._watermarks.advance(place, number, times), log=self._log)
-        reached = np.maximum(reached, self._least_ms)
+        watermark = retry_until_available(lambda: self._watermarks.advance(place, number, times), log=self._log)
+        watermark = np.maximum(watermark, self._least_ms)
         # Told once a batch: in a replay each record would move it, and each move goes through every operator and closes tiles one by one.
-        reached[:-1] = NONE
-        return _nullable(reached)
+        watermark[:-1] = NONE
+        return _nullable(watermark)
 
 
 def _nullable(times: NDArray[np.int64]) -> pd.Series[Any]:

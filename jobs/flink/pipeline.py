@@ -51,7 +51,7 @@ _RESULT = DataTypes.ROW(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class BatchResult:
     """What a function makes of n records: an answer (key and value), a reason to refuse it, or neither."""
 
     keys: Sequence[bytes | None]
@@ -78,11 +78,11 @@ class PatientFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyp
         self._log = logging.getLogger("tidemark")
         group = function_context.get_metric_group()
         self._counters = {name: group.counter(name) for name in ("batches", *self.metrics)}
-        patiently(self.start, log=self._log)
+        retry_until_available(self.start, log=self._log)
 
-    def patiently(self, action: Callable[[], Outcome]) -> pd.DataFrame:
+    def retry_until_available(self, action: Callable[[], BatchResult]) -> pd.DataFrame:
         """What an action makes of a batch, for Flink."""
-        outcome = patiently(action, log=self._log)
+        outcome = retry_until_available(action, log=self._log)
         self._counters["batches"].inc()
         for name, count in outcome.counts.items():
             if count:
@@ -96,13 +96,13 @@ class BatchFunction(PatientFunction):
     columns = ("_topic", "_body")
 
     @abstractmethod
-    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
+    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> BatchResult:
         """Answer a batch; called again with the same batch after a ServiceError, so it must be idempotent until it returns."""
 
     def eval(self, topic: pd.Series[str], body: pd.Series[Any]) -> pd.DataFrame:
         """Called by Flink with each Arrow batch."""
         topics, bodies = topic.tolist(), body.tolist()
-        return self.patiently(lambda: self.process(topics, bodies))
+        return self.retry_until_available(lambda: self.process(topics, bodies))
 
 
 class PlacedFunction(PatientFunction):
@@ -111,20 +111,22 @@ class PlacedFunction(PatientFunction):
     columns = ("_topic", "_body", "_partition", "_offset")
 
     @abstractmethod
-    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None], partitions: Sequence[int], offsets: Sequence[int]) -> Outcome:
+    def process(
+        self, topics: Sequence[str], bodies: Sequence[bytes | None], partitions: Sequence[int], offsets: Sequence[int]
+    ) -> BatchResult:
         """Answer a batch; called again as `BatchFunction.process` is."""
 
     def eval(self, topic: pd.Series[str], body: pd.Series[Any], partition: pd.Series[int], offset: pd.Series[int]) -> pd.DataFrame:
         """Called by Flink with each Arrow batch."""
         topics, bodies, partitions, offsets = topic.tolist(), body.tolist(), partition.tolist(), offset.tolist()
-        return self.patiently(lambda: self.process(topics, bodies, partitions, offsets))
+        return self.retry_until_available(lambda: self.process(topics, bodies, partitions, offsets))
 
 
 class StageFunction(PatientFunction):
     """What the function before has answered → answers, in a worker of its own. What was refused before stays so."""
 
     @abstractmethod
-    def go_on(self, keys: Sequence[bytes], values: Sequence[bytes]) -> Outcome:
+    def continue_batch(self, keys: Sequence[bytes], values: Sequence[bytes]) -> BatchResult:
         """Go on with a batch of answers; called again as `BatchFunction.process` is."""
 
     def eval(self, key: pd.Series[Any], value: pd.Series[Any], reason: pd.Series[Any]) -> pd.DataFrame:
@@ -134,16 +136,16 @@ class StageFunction(PatientFunction):
         if not answered:
             return pd.DataFrame({"key": keys, "value": values, "reason": reasons}, dtype=object)
 
-        def all_of_them() -> Outcome:
-            outcome = self.go_on([keys[row] for row in answered], [values[row] for row in answered])
+        def all_of_them() -> BatchResult:
+            outcome = self.continue_batch([keys[row] for row in answered], [values[row] for row in answered])
             for row, one_key, one_value, one_reason in zip(answered, outcome.keys, outcome.values, outcome.reasons, strict=True):
                 keys[row], values[row], reasons[row] = one_key, one_value, one_reason
-            return Outcome(keys=keys, values=values, reasons=reasons, counts=outcome.counts)
+            return BatchResult(keys=keys, values=values, reasons=reasons, counts=outcome.counts)
 
-        return self.patiently(all_of_them)
+        return self.retry_until_available(all_of_them)
 
 
-def patiently(action: Callable[[], Result], *, log: logging.Logger, patience_ms: int = PATIENCE_MS) -> Result:
+def retry_until_available(action: Callable[[], Result], *, log: logging.Logger, patience_ms: int = PATIENCE_MS) -> Result:
     """Do it, again and again while a service does not answer, with growing pauses.
 
     Raises:

@@ -23,7 +23,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from features.plan import SourcePlan, ViewPlan
 from features.watermarks import NONE
-from inference.online.active_generation import served
+from inference.online.active_generation import read_active
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from infra.settings import Settings
@@ -82,7 +82,7 @@ def fresh(settings: Settings, source: SourcePlan, views: Iterable[ViewPlan]) -> 
     if not last:
         return Beginning()
     tiles_ms, client = {view.name: view.tile_ms for view in views}, connect(settings.redis_url)
-    frontiers = Frontiers(client, project=served(client).project).read(list(tiles_ms))
+    frontiers = Frontiers(client, project=read_active(client).project).read(list(tiles_ms))
     reached = {name: (frontier, tiles_ms[name]) for name, frontier in frontiers.items()}
     extents = admin.extents(settings.kafka_servers, [source.topic])[source.topic]
     return of(_folder(settings, source), source, reached, last, extents)

@@ -25,7 +25,7 @@ from infra import flink
 from infra.settings import Settings
 from jobs.control.generations import job_name
 from jobs.control.tile_closings import Extent
-from jobs.kafka.lag import Backlog
+from jobs.kafka.lag import Lag
 from jobs.spark.session import session
 from jobs.spark.tiles_of_history import BEFORE_THE_STREAM, Wanted, staged
 from schemas.errors import ServiceError
@@ -36,7 +36,7 @@ _POLL_S = 0.5
 _BATCH = 10_000
 
 
-def start(settings: Settings, client: Client, backlog: Backlog, generation: int, known: Mapping[str, Extent]) -> None:
+def start(settings: Settings, client: Client, backlog: Lag, generation: int, known: Mapping[str, Extent]) -> None:
     """Let a job fill the generation from nothing, unless one does."""
     name = job_name(generation)
     if flink.Cluster(settings.flink_url).running(name) is not None:
@@ -51,7 +51,7 @@ def start(settings: Settings, client: Client, backlog: Backlog, generation: int,
     print(f"job {name} {job_id} fills generation {generation}", flush=True)
 
 
-def follow(settings: Settings, backlog: Backlog, generation: int, progress: Progress, task: TaskID) -> None:
+def follow(settings: Settings, backlog: Lag, generation: int, progress: Progress, task: TaskID) -> None:
     """Wait until the job has read what the topics held when it began."""
     name, cluster = job_name(generation), flink.Cluster(settings.flink_url)
     progress.update(task, description="tiles topics", total=backlog.total)

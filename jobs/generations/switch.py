@@ -11,7 +11,7 @@ from inference.online.connection import Client
 from infra import flink
 from infra.settings import Settings
 from jobs.control.deployed import forget_generation
-from jobs.control.generations import job_name, serve, served
+from jobs.control.generations import job_name, read_active, serve
 from jobs.generations.proof import lines, prove
 from jobs.report.progress import spinner
 from schemas.errors import SettingError
@@ -36,7 +36,7 @@ def switch(settings: Settings, client: Client, views: Sequence[ViewPlan], genera
         DataError: A stored value is damaged.
         ServiceError: The store, Kafka or Flink does not answer.
     """
-    before = served(settings, client)
+    before = read_active(settings, client)
     target = before.generation + 1 if generation is None else generation
     if target != before.generation:
         if flink.Cluster(settings.flink_url).running(job_name(target)) is None:

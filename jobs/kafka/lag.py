@@ -14,7 +14,7 @@ from schemas.errors import ServiceError
 _ANSWER_S = 10.0
 
 
-class Backlog:
+class Lag:
     """Records of topics that were there when this was made, against what a group has committed since."""
 
     def __init__(self, servers: str, topics: Sequence[str], group: str) -> None:

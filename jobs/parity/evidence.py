@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from features.plan import ServicePlan, ViewPlan, WindowFeature
 from features.tolerances import differences, tile_rules
-from inference.online.active_generation import served
+from inference.online.active_generation import read_active
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from infra.settings import Settings
@@ -159,7 +159,7 @@ def _since(settings: Settings, view: ViewPlan) -> str:
     """What the store has lost, in words to go on with."""
     try:
         client = connect(settings.redis_url)
-        since_ms = Frontiers(client, project=served(client).project).known([view.name])[view.name].since_ms
+        since_ms = Frontiers(client, project=read_active(client).project).known([view.name])[view.name].since_ms
     except TidemarkError:
         return ""
     if since_ms is None:

@@ -18,8 +18,8 @@ from jobs.parity.buckets import BUCKET, into_buckets
 from jobs.parity.comparison import EXAMPLES, compare
 from jobs.parity.evidence import Evidence, evidence_of
 from jobs.parity.findings import Parity, Timeline
-from jobs.parity.staging import Stage
-from jobs.parity.tiles import Sessions, Stages
+from jobs.parity.staging import Staging
+from jobs.parity.tiles import Sessions, Steps
 from jobs.spark.history import ORDER, History
 from jobs.spark.session import session
 from schemas.errors import DataError
@@ -28,7 +28,7 @@ from schemas.schema import SchemaSet
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class ParityRequest:
     """What to compare.
 
     Attributes:
@@ -63,7 +63,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ParityResult:
     """What came out.
 
     Attributes:
@@ -84,7 +84,7 @@ class Answer:
     skipped: dict[str, int]
 
 
-def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = session) -> Answer:
+def answer(question: ParityRequest, work: Path, stages: Steps, *, spark: Sessions = session) -> ParityResult:
     """Compare.
 
     Args:
@@ -126,7 +126,7 @@ def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = 
         else:
             with stages("fetching the tiles of what differs"):
                 evidence = evidence_of(service, examples, past, question.settings, work / "tiles")
-    return Answer(
+    return ParityResult(
         parity=parity,
         evidence=tuple(evidence),
         low_ms=predictions.low_ms,
@@ -137,10 +137,10 @@ def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = 
     )
 
 
-def _predictions(question: Question, folder: Path) -> Stage:
+def _predictions(question: ParityRequest, folder: Path) -> Staging:
     service, request = question.service, question.service.request
     schema = staging.prediction_schema(service)
-    stage = Stage(folder=folder, schema=schema, time=request.event_time, from_ms=question.from_ms, until_ms=question.until_ms)
+    stage = Staging(folder=folder, schema=schema, time=request.event_time, from_ms=question.from_ms, until_ms=question.until_ms)
     if question.predictions is None:
         staging.predictions_of_topic(stage, question.settings, service, question.schemas)
     else:
@@ -152,11 +152,11 @@ def _predictions(question: Question, folder: Path) -> Stage:
     return stage
 
 
-def _requests(question: Question, folder: Path, ends: dict[int, int]) -> Stage | None:
+def _requests(question: ParityRequest, folder: Path, ends: dict[int, int]) -> Staging | None:
     """The requests, where they are to be had; of a topic also how far it was read."""
     service, request = question.service, question.service.request
     schema = staging.request_schema(service)
-    stage = Stage(folder=folder, schema=schema, time=request.event_time, from_ms=question.from_ms, until_ms=question.until_ms)
+    stage = Staging(folder=folder, schema=schema, time=request.event_time, from_ms=question.from_ms, until_ms=question.until_ms)
     if question.requests is not None:
         return staging.requests_of_files(stage, question.requests, question.schemas.current(request.schema))
     if question.predictions is None:
@@ -166,7 +166,7 @@ def _requests(question: Question, folder: Path, ends: dict[int, int]) -> Stage |
 
 
 def _compared(
-    question: Question, spark: SparkSession, predictions: Stage, requests: Stage | None, again: Path, timeline: Timeline
+    question: ParityRequest, spark: SparkSession, predictions: Staging, requests: Staging | None, again: Path, timeline: Timeline
 ) -> Parity:
     """Bucket by bucket, so that no more than that is in memory."""
     identity = id_field(question.service)

@@ -37,7 +37,7 @@ _BATCH = 20_000
 
 
 @dataclass(kw_only=True)
-class Stage:
+class Staging:
     """A folder of staged rows; use as a context manager.
 
     Attributes:
@@ -84,14 +84,14 @@ class Stage:
         if count:
             self.skipped[reason] = self.skipped.get(reason, 0) + count
 
-    def finish(self) -> Stage:
+    def finish(self) -> Staging:
         """There is at least one file, so that readers know the columns."""
         if not self.rows and not self.folder.is_dir():
             self.add(self.schema.empty_table())
         return self
 
 
-def predictions_of_topic(stage: Stage, settings: Settings, service: ServicePlan, schemas: SchemaSet) -> Stage:
+def predictions_of_topic(stage: Staging, settings: Settings, service: ServicePlan, schemas: SchemaSet) -> Staging:
     """Every prediction in the service's topic that was made with these definitions.
 
     Raises:
@@ -108,7 +108,7 @@ def predictions_of_topic(stage: Stage, settings: Settings, service: ServicePlan,
     return stage.finish()
 
 
-def predictions_of_file(stage: Stage, file: Path, service: ServicePlan) -> Stage:
+def predictions_of_file(stage: Staging, file: Path, service: ServicePlan) -> Staging:
     """Predictions as `predictions.parquet` of the demo has them: the request's fields, a column per feature, `frontier` and `stale`.
 
     Raises:
@@ -132,7 +132,7 @@ def predictions_of_file(stage: Stage, file: Path, service: ServicePlan) -> Stage
 
 
 def requests_of_topic(
-    stage: Stage, settings: Settings, service: ServicePlan, schemas: SchemaSet, *, after: Mapping[int, int] | None = None
+    stage: Staging, settings: Settings, service: ServicePlan, schemas: SchemaSet, *, after: Mapping[int, int] | None = None
 ) -> dict[int, int]:
     """Id and time of every request that the scorer accepts.
 
@@ -164,7 +164,7 @@ def requests_of_topic(
     return ends
 
 
-def requests_of_files(stage: Stage, path: Path, schema: Schema) -> Stage:
+def requests_of_files(stage: Staging, path: Path, schema: Schema) -> Staging:
     """Id and time of every request in a Parquet file, or in all below a folder.
 
     Raises:
@@ -176,7 +176,7 @@ def requests_of_files(stage: Stage, path: Path, schema: Schema) -> Stage:
     return stage.finish()
 
 
-def tiles_of_topic(stage: Stage, settings: Settings, view: ViewPlan, *, keys: frozenset[str] | None = None) -> Stage:
+def tiles_of_topic(stage: Staging, settings: Settings, view: ViewPlan, *, keys: frozenset[str] | None = None) -> Staging:
     """The tiles in a view's topic, every revision and copy of them; those that cannot be read are counted.
 
     Args:

@@ -14,7 +14,7 @@ from rich.table import Table
 from jobs.parity.report import Report, size_text, time_text, value_text
 
 
-class Stages:
+class Steps:
     """What is being done, while it is done; nothing where there is no terminal."""
 
     def __init__(self, console: Console) -> None:

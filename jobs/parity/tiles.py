@@ -17,14 +17,14 @@ from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documen
 from features.plan import ViewPlan
 from features.point_in_time import TILE_START
 from features.tolerances import tile_rules
-from inference.online.active_generation import served
+from inference.online.active_generation import read_active
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from infra.settings import Settings
 from jobs.parity import archive, staging
 from jobs.parity.comparison import EXAMPLES, compare_columns
 from jobs.parity.findings import Case, Cases, Parity, Timeline
-from jobs.parity.staging import REVISION, Stage
+from jobs.parity.staging import REVISION, Staging
 from jobs.spark.history import ORDER, History
 from jobs.spark.parquet_source import to_read, to_write
 from jobs.spark.session import session
@@ -32,7 +32,7 @@ from schemas.errors import DataError
 from schemas.parquet import parquet_files
 from schemas.schema import SchemaSet
 
-Stages = Callable[[str], AbstractContextManager[None]]
+Steps = Callable[[str], AbstractContextManager[None]]
 Sessions = Callable[[str], AbstractContextManager[SparkSession]]
 ONLINE, HISTORY = "online.", "history."
 """What the columns of each side are called in a pair of tiles."""
@@ -40,7 +40,7 @@ _BATCH = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class ParityRequest:
     """What to compare.
 
     Attributes:
@@ -64,7 +64,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ParityResult:
     """What came out: the findings, from when to when tiles were compared, and records of the topic that are no tiles."""
 
     parity: Parity
@@ -79,11 +79,11 @@ class Online:
     """The tiles of a topic: of each the highest revision, of that the last copy; how many copies of one revision there were beside."""
 
     frame: DataFrame
-    stage: Stage
+    stage: Staging
     repeats: int
 
 
-def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = session) -> Answer:
+def answer(question: ParityRequest, work: Path, stages: Steps, *, spark: Sessions = session) -> ParityResult:
     """Compare.
 
     Args:
@@ -97,7 +97,7 @@ def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = 
     """
     view, settings = question.view, question.settings
     redis = connect(settings.redis_url)
-    frontier = Frontiers(redis, project=served(redis).project).read([view.name])[view.name]
+    frontier = Frontiers(redis, project=read_active(redis).project).read([view.name])[view.name]
     if frontier is None:
         raise DataError(f"parity: view {view.name} has no frontier yet; no tile is complete. See `tidemark frontier` and `tidemark jobs`")
     high = min(frontier, frontier if question.until_ms is None else question.until_ms) // view.tile_ms * view.tile_ms
@@ -119,7 +119,9 @@ def answer(question: Question, work: Path, stages: Stages, *, spark: Sessions = 
     if not parity.rows and not parity.missing.count:
         raise DataError(f"parity: view {view.name} has no tiles of these times, online or in {folder}; nothing can be compared")
     edges = (0, 0) if parity.timeline is None else (int(parity.timeline.edges_ms[0]), high)
-    return Answer(parity=parity, low_ms=edges[0] if low is None else low, high_ms=high, frontier_ms=frontier, skipped=online.stage.skipped)
+    return ParityResult(
+        parity=parity, low_ms=edges[0] if low is None else low, high_ms=high, frontier_ms=frontier, skipped=online.stage.skipped
+    )
 
 
 def online_tiles(
@@ -144,7 +146,7 @@ def online_tiles(
         keys: Only tiles of these entities, as the topic's keys write them.
     """
     schema = staging.tiles_schema(view)
-    stage = Stage(folder=folder, schema=schema, time=TILE_START, from_ms=from_ms, until_ms=until_ms)
+    stage = Staging(folder=folder, schema=schema, time=TILE_START, from_ms=from_ms, until_ms=until_ms)
     staging.tiles_of_topic(stage, settings, view, keys=keys)
     place = [F.col(f"`{column.name}`") for column in view.keys] + [F.col(TILE_START)]
     every = spark.read.parquet(to_read(folder))

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.point_in_time import FILE, POSITION, engine_type
-from jobs.spark.worker import spare_pandas
+from jobs.spark.worker import block_pandas
 from schemas.field import Field
 from schemas.parquet import ParquetFile
 from schemas.times import YEAR_1_MS, YEAR_10000_MS
@@ -66,7 +66,7 @@ class ArrowReader:
         Raises:
             DataError: A value that its field cannot hold.
         """
-        spare_pandas()
+        block_pandas()
         for batch in batches:
             for number in batch.column(0).to_numpy().tolist():
                 yield from self._rows(self.pieces[number])

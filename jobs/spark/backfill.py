@@ -20,10 +20,10 @@ from infra.settings import Settings
 from jobs.control.code_version import code_version
 from jobs.spark import checksums, kafka_source, lifetime, parquet_source, point_in_time_join
 from jobs.spark.daily_output import WHOLE, Days, claim
-from jobs.spark.daily_writer import Scoring
+from jobs.spark.daily_writer import FeatureScorer
 from jobs.spark.partitioning import DAY_MS, Range, ranges
 from jobs.spark.point_in_time_join import REQUESTS, Inputs
-from jobs.spark.run_summary import Outcome
+from jobs.spark.run_summary import RunSummary
 from jobs.spark.session import FAULTS, is_gone, is_refusal, reason, session
 from schemas.errors import SettingError
 from schemas.schema import SchemaSet
@@ -56,7 +56,7 @@ class Backfill:
     requests: Path
     as_known: bool = False
     label: bool = False
-    scoring: Scoring | None = None
+    scoring: FeatureScorer | None = None
     from_ms: int | None = None
     until_ms: int | None = None
     range_rows: int = Settings.backfill_range_rows
@@ -83,7 +83,7 @@ class Backfill:
 
 def run_and_tell(backfill: Backfill, out: Path, settings: Settings, *, overwrite: bool) -> int:
     """Compute and write, print what was done; the exit code. Raises what `run` does."""
-    outcome = Outcome()
+    outcome = RunSummary()
     try:
         run(backfill, out, overwrite=overwrite, outcome=outcome, kafka=settings)
     finally:
@@ -92,7 +92,7 @@ def run_and_tell(backfill: Backfill, out: Path, settings: Settings, *, overwrite
     return 0 if outcome.whole else 1
 
 
-def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome, kafka: Settings) -> Outcome:
+def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: RunSummary, kafka: Settings) -> RunSummary:
     """Compute and write, in a session of its own; see `compute`.
 
     Args:
@@ -116,7 +116,9 @@ def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: Outcome, kaf
             return compute(spark, backfill, out, overwrite=overwrite, outcome=outcome)
 
 
-def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bool = False, outcome: Outcome | None = None) -> Outcome:
+def compute(
+    spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bool = False, outcome: RunSummary | None = None
+) -> RunSummary:
     """The features of every request, one Parquet file per day in the order of the requests; days that are done already are kept.
 
     A range of days that fails is told in the outcome, and the others are computed all the same; but for what is refused in the files.
@@ -126,7 +128,7 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
         DataError: Files that are not Parquet, or lack columns, or have others of wrong types.
     """
     started = time.monotonic()
-    outcome = Outcome() if outcome is None else outcome
+    outcome = RunSummary() if outcome is None else outcome
     relations = _relations(spark, backfill)
     made_of = _made_of(backfill, relations)
     out = out.absolute()
@@ -152,7 +154,7 @@ def compute(spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bo
     return outcome
 
 
-def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Days, outcome: Outcome, group_rows: int) -> None:
+def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Days, outcome: RunSummary, group_rows: int) -> None:
     try:
         for written in point_in_time_join.compute(spark, inputs, range_, days.scratch, group_rows=group_rows):
             days.commit(written, expected=outcome.asked[written.day])
@@ -161,7 +163,7 @@ def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Day
         _failed(spark, error, [day for day in range_.days if day not in outcome.done], outcome)
 
 
-def _failed(spark: SparkSession, error: Exception, days: list[int], outcome: Outcome) -> None:
+def _failed(spark: SparkSession, error: Exception, days: list[int], outcome: RunSummary) -> None:
     outcome.failed |= dict.fromkeys(days, reason(error))
     if is_gone(spark) or is_refusal(error):
         raise error
@@ -179,7 +181,7 @@ def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, parquet_sou
     return {REQUESTS: asked, **known}
 
 
-def _inputs(backfill: Backfill, relations: Mapping[str, parquet_source.Relation], outcome: Outcome) -> Inputs:
+def _inputs(backfill: Backfill, relations: Mapping[str, parquet_source.Relation], outcome: RunSummary) -> Inputs:
     """The good rows of all relations, and how many each has on each day."""
     service = backfill.service
     requests = relations[REQUESTS]

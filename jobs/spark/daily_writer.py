@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.point_in_time import FILE, POSITION, Lanes, fold_all
+from features.point_in_time import FILE, POSITION, SharedColumns, fold_all
 from features.vocabulary.derived import DerivedFeature
-from jobs.spark.worker import spare_pandas
+from jobs.spark.worker import block_pandas
 
 DAY = "#day"
 """int64: the request's day since the epoch in UTC."""
@@ -52,7 +52,7 @@ class Written:
     sha256: str
 
 
-class Scoring(Protocol):
+class FeatureScorer(Protocol):
     """Makes predictions of features. `inference.batch.BatchScorer` does; it loads LightGBM, which a worker should where that is wanted only."""
 
     @property
@@ -83,7 +83,7 @@ class DayWriter:
     folder: str
     schema: pa.Schema
     derived: tuple[DerivedFeature, ...] = ()
-    scoring: Scoring | None = None
+    scoring: FeatureScorer | None = None
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Write batches in the order of their days.
@@ -91,7 +91,7 @@ class DayWriter:
         Yields:
             Rows of `WRITTEN`, after each day.
         """
-        spare_pandas()
+        block_pandas()
         day: int | None = None
         held: list[pa.RecordBatch] = []
         writer: _OpenDay | None = None
@@ -145,13 +145,13 @@ def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
             yield int(days[start]), batch.slice(start, end - start)
 
 
-def fold_and_write(lanes: Lanes, writer: DayWriter, requests: pa.Table, tiles: pa.Table) -> pa.Table:
+def fold_and_write(lanes: SharedColumns, writer: DayWriter, requests: pa.Table, tiles: pa.Table) -> pa.Table:
     """A group of whole days: fold, bring to the order of the requests, write.
 
     Returns:
         Rows of `WRITTEN`.
     """
-    spare_pandas()
+    block_pandas()
     if not len(requests):
         return WRITTEN.empty_table()
     folded = fold_all(lanes, requests, tiles)

@@ -10,7 +10,7 @@ import typer
 from features.plan import ServicePlan
 from infra.settings import Settings
 from jobs.spark.backfill import Backfill
-from jobs.spark.daily_writer import Scoring
+from jobs.spark.daily_writer import FeatureScorer
 from schemas.schema import SHIPPED, SchemaSet
 from schemas.times import instant_ms
 
@@ -42,7 +42,7 @@ def asked(
     from_: str | None,
     until: str | None,
     label: bool = False,
-    scoring: Scoring | None = None,
+    scoring: FeatureScorer | None = None,
 ) -> Backfill:
     """What the options ask for.
 

@@ -85,7 +85,7 @@ class Relation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class RowCounts:
     """How many rows a relation has, and why some were refused."""
 
     name: str
@@ -204,7 +204,7 @@ def refuse(rows: DataFrame, relation: Relation) -> DataFrame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Census:
+class Histogram:
     """What a relation holds, counted in one pass.
 
     Attributes:
@@ -212,11 +212,11 @@ class Census:
         days: Day since the epoch in UTC → rows that are not refused.
     """
 
-    tally: Tally
+    tally: RowCounts
     days: Mapping[int, int]
 
 
-def census(relations: Iterable[tuple[str, DataFrame, Relation]]) -> dict[str, Census]:
+def census(relations: Iterable[tuple[str, DataFrame, Relation]]) -> dict[str, Histogram]:
     """Count relations by day and fault, all in one Spark job; only these counts reach the driver.
 
     Args:
@@ -245,7 +245,7 @@ def census(relations: Iterable[tuple[str, DataFrame, Relation]]) -> dict[str, Ce
         else:
             days[row.name][row.day] = row.rows
     return {
-        name: Census(tally=Tally(name=name, rows=totals[name], refused=refused[name], reasons=told[name]), days=days[name])
+        name: Histogram(tally=RowCounts(name=name, rows=totals[name], refused=refused[name], reasons=told[name]), days=days[name])
         for name in reasons
     }
 

@@ -127,7 +127,7 @@ def whole_days(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Census:
+class Histogram:
     """Rows of one view in a range, by bucket of keys and slot of time.
 
     Attributes:
@@ -148,7 +148,7 @@ def tasks(groups: int, *, cores: int) -> int:
     return max(1, min(groups, max(FEW_TASKS, GROUPS_PER_CORE * cores)))
 
 
-def keys_and_time(range_: Range, census: Census, *, limit: int) -> Chunks:
+def keys_and_time(range_: Range, census: Histogram, *, limit: int) -> Chunks:
     """The buckets and chunks that replicate the fewest tiles in tails while no group has more rows than the limit.
 
     Where nothing fits, because one key's tail alone is larger, the cut with the smallest groups.

@@ -22,17 +22,17 @@ from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documen
 from features.compiler.spark import PIECE, tile_query
 from features.kernel.lifetime_aggregate import LEAVES, MARK
 from features.plan import LabelPlan, ServicePlan, ViewPlan
-from features.point_in_time import AS_OF, FILE, POSITION, TILE_START, VIEW, Lanes, fold_each
+from features.point_in_time import AS_OF, FILE, POSITION, TILE_START, VIEW, SharedColumns, fold_each
 from inference.prediction_table import FRONTIER, STALE
 from jobs.spark import lifetime, parquet_source
-from jobs.spark.daily_writer import DAY, LABEL, DayWriter, Scoring, Written, fold_and_write
+from jobs.spark.daily_writer import DAY, LABEL, DayWriter, FeatureScorer, Written, fold_and_write
 from jobs.spark.partitioning import (
     DAY_MS,
     FINE_BUCKETS,
     GROUPS_PER_CORE,
     ROWS_PER_PARTITION,
-    Census,
     Chunks,
+    Histogram,
     Range,
     keys_and_time,
     piece_ms,
@@ -67,13 +67,13 @@ class Inputs:
     days: Mapping[str, Mapping[int, int]]
     events: Mapping[str, DataFrame]
     label: DataFrame | None
-    scoring: Scoring | None = None
+    scoring: FeatureScorer | None = None
     bases: Mapping[str, lifetime.RangeBases] = field(default_factory=dict)
 
     @cached_property
-    def lanes(self) -> Lanes:
+    def lanes(self) -> SharedColumns:
         """All views side by side."""
-        return Lanes(views=self.service.views)
+        return SharedColumns(views=self.service.views)
 
     @property
     def schema(self) -> pa.Schema:
@@ -249,7 +249,7 @@ def _view_tiles(spark: SparkSession, inputs: Inputs, range_: Range, view: ViewPl
     return spark.sql(tile_query(view, inputs.as_known, in_pieces=length_ms is not None))
 
 
-def _census(inputs: Inputs, range_: Range, rows: DataFrame, number: int) -> Census:
+def _census(inputs: Inputs, range_: Range, rows: DataFrame, number: int) -> Histogram:
     """How many tiles and requests of a view fall into each bucket of keys and slot of time; only these counts reach the driver.
 
     Tiles are estimated (HyperLogLog, 5 %): an upper bound by events would cut a busy key much too finely.
@@ -272,7 +272,7 @@ def _census(inputs: Inputs, range_: Range, rows: DataFrame, number: int) -> Cens
         tiles[row.bucket, row.slot + tail] = row.rows
     for row in parquet_source.at_once(asked):
         requests[row.bucket, row.slot] = row.rows * (2 if view.has_lifetime else 1)  # each may need a base
-    return Census(slot_ms=length, tail_slots=tail, tiles=tiles, requests=requests)
+    return Histogram(slot_ms=length, tail_slots=tail, tiles=tiles, requests=requests)
 
 
 def _reach_ms(view: ViewPlan) -> int:

@@ -9,11 +9,11 @@ from typing import Any
 
 from jobs.spark.daily_output import spans
 from jobs.spark.kafka_source import TopicHistory
-from jobs.spark.parquet_source import Tally
+from jobs.spark.parquet_source import RowCounts
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class RunSummary:
     """What a backfill read, and which days it wrote.
 
     Attributes:
@@ -27,7 +27,7 @@ class Outcome:
     """
 
     topics: TopicHistory | None = None
-    tallies: list[Tally] = field(default_factory=list)
+    tallies: list[RowCounts] = field(default_factory=list)
     asked: Mapping[int, int] = field(default_factory=dict)
     done: dict[int, int] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)

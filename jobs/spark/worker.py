@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec
 import pyarrow as pa
 
 
-def spare_pandas() -> None:
+def block_pandas() -> None:
     """Have pyarrow do without pandas in a Python worker, where nothing needs it.
 
     With the first array that it makes, pyarrow tries to import pandas, in case what it is given is a Series: a second of computing in each worker.

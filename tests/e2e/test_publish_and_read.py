@@ -43,7 +43,7 @@ ARRIVAL = SCHEMAS.current("arrival")
 
 def start_broker(home: Path) -> Service:
     service = Service(
-        spec=kafka.service(Settings.load(environ={"TIDEMARK_HOME": str(home), "TIDEMARK_COMPILER": "quick"}, folder=home), Ports())
+        spec=kafka.service(Settings.load(environ={"TIDEMARK_HOME": str(home), "TIDEMARK_JIT": "quick"}, folder=home), Ports())
     )
     service.start()
     eventually(service.last_words, service.check)

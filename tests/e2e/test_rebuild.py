@@ -18,7 +18,7 @@ import pytest
 from features.catalog import load
 from features.plan import FRONTIER_TOPIC, Plan, ViewPlan
 from inference.online import active_generation
-from inference.online.active_generation import Serving, project_of
+from inference.online.active_generation import ActiveGeneration, project_of
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
 from inference.online.layout import split_key
@@ -112,7 +112,7 @@ class River:
 
     def frontier(self) -> int | None:
         client = self.client
-        return Frontiers(client, project=active_generation.served(client).project).read([self.stream.view.name])[self.stream.view.name]
+        return Frontiers(client, project=active_generation.read_active(client).project).read([self.stream.view.name])[self.stream.view.name]
 
     def read(self, reader: OnlineReader, asked: list[tuple[str, int]]) -> list[dict[str, Any]]:
         """What each user is served as of a boundary."""
@@ -167,14 +167,14 @@ def river(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
         for job in cluster.jobs():
             if job.name.startswith("materialize") and job.state not in flink.ENDED:
                 cluster.cancel(job.id)
-        now = generations.served(own, river.client)
+        now = generations.read_active(own, river.client)
         generations.serve(own, river.client, now.next(1))  # for the tests that come after
 
 
 def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a_loss(river: River) -> None:
     stream, service = river.stream, river.plan.services["again_buy"]
     wait_for(lambda: {"": river.frontier()}, NOON + 200 * MINUTE, timeout_s=PATIENCE_S)
-    before = active_generation.served(river.client)
+    before = active_generation.read_active(river.client)
     ended, answers = threading.Event(), list[list[dict[str, Any]]]()
     asked = [(user, NOON + 100 * MINUTE) for user in USERS]
     expected = [river.expected(*each) for each in asked]
@@ -194,7 +194,7 @@ def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a
         answered(2)
         said = river.tidemark("rebuild")
         assert "✓ equal" in said
-        assert active_generation.served(river.client) == before
+        assert active_generation.read_active(river.client) == before
         assert {"materialize", "materialize-g2"} <= river.running()
 
         plant(river, -8.0)
@@ -202,13 +202,13 @@ def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a
         assert "job materialize-g2 fills generation 2 already" in said
         assert "again_user_clicks of ann, tile 2013-10-01T13:40:00.000Z: sum_amount 100.0 and -8.0" in said
         assert "✗ tiles that differ: 1, of 1 entities" in said
-        assert active_generation.served(river.client) == before
+        assert active_generation.read_active(river.client) == before
         assert river.projects() == {project_of(1), project_of(2)}
 
         plant(river, 100.0)
         said = river.tidemark("switch")
         assert "generation 2 is served" in said
-        assert active_generation.served(river.client) == Serving(number=before.number + 1, generation=2)
+        assert active_generation.read_active(river.client) == ActiveGeneration(number=before.number + 1, generation=2)
         assert "materialize" not in river.running()
         wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
         answered(2)
@@ -276,7 +276,7 @@ def test_of_two_kept_generations_either_is_served_though_the_worker_of_both_was_
         eventually(f"{name} was restarted", partial(restarted, name))
 
     def served_and_right(generation: int) -> None:
-        assert active_generation.served(river.client).generation == generation
+        assert active_generation.read_active(river.client).generation == generation
         eventually("both run", lambda: {"materialize-g2", "materialize-g3"} <= river.running())
         for _ in range(7):
             stream.step()
@@ -296,7 +296,7 @@ def test_of_two_kept_generations_either_is_served_though_the_worker_of_both_was_
 
 def test_an_emptied_store_serves_stale_what_it_has_lost_until_it_is_rebuilt(river: River) -> None:
     river.stream.end()  # from here on it goes step by step
-    stream, before = river.stream, active_generation.served(river.client)
+    stream, before = river.stream, active_generation.read_active(river.client)
     view = stream.view
     service = replace(river.plan.services["again_buy"], views=(view,), request_features=())
 
@@ -331,7 +331,7 @@ def test_an_emptied_store_serves_stale_what_it_has_lost_until_it_is_rebuilt(rive
     for _ in range(20):
         stream.step()
     caught_up()
-    assert active_generation.served(river.client) == before
+    assert active_generation.read_active(river.client) == before
     since_ms = Frontiers(river.client, project=before.project).known([view.name])[view.name].since_ms
     assert since_ms is not None
     assert emptied_ms <= since_ms < stream.closed_ms

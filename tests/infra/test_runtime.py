@@ -37,7 +37,7 @@ from tests.waiting import PATIENCE_S, eventually
 pytestmark = pytest.mark.e2e
 
 _JOB = "tests.infra.counting_job"
-PATIENT = {"TIDEMARK_CHECKPOINT_INTERVAL": "1s", "TIDEMARK_START_TIMEOUT": f"{PATIENCE_S:.0f}s", "TIDEMARK_COMPILER": "quick"}
+PATIENT = {"TIDEMARK_CHECKPOINT_INTERVAL": "1s", "TIDEMARK_START_TIMEOUT": f"{PATIENCE_S:.0f}s", "TIDEMARK_JIT": "quick"}
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_a_child_process_gets_the_same_settings(tmp_path: Path) -> None:
         ("FLINK", "localhost:8081", "a URL such as http://host:port"),
         ("FLINK", "http://***@localhost:8081", "a URL such as http://host:port, without user and password, which nothing here would send"),
         ("DELIVERY", "twice", "at_least_once or exactly_once"),
-        ("COMPILER", "slow", "full or quick"),
+        ("JIT", "slow", "full or quick"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, expected: str, tmp_path: Path) -> None:

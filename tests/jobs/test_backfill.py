@@ -26,7 +26,7 @@ from infra.settings import Settings
 from jobs.cli.main import main
 from jobs.spark import backfill
 from jobs.spark.backfill import Backfill
-from jobs.spark.run_summary import Outcome
+from jobs.spark.run_summary import RunSummary
 from jobs.spark.session import session
 from schemas.errors import DataError, SettingError, TidemarkError
 from schemas.schema import SchemaSet
@@ -109,7 +109,7 @@ def small(folder: Path) -> Path:
     return folder
 
 
-def run(spark: SparkSession, wanted: Backfill, out: Path) -> tuple[pa.Table, Outcome]:
+def run(spark: SparkSession, wanted: Backfill, out: Path) -> tuple[pa.Table, RunSummary]:
     out.mkdir()
     outcome = backfill.compute(spark, wanted, out)
     return pq.read_table(out), outcome

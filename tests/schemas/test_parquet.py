@@ -18,7 +18,7 @@ from jobs.cli import features, publish
 from jobs.cli.main import main
 from jobs.control.missing_history import measure
 from jobs.parity import staging
-from jobs.parity.staging import Stage
+from jobs.parity.staging import Staging
 from jobs.spark import history, parquet_source
 from jobs.spark.arrow_reader import ArrowReader, pieces
 from schemas import parquet
@@ -46,7 +46,7 @@ def by_features(path: Path) -> list[Row]:
 
 def by_parity(path: Path) -> list[Row]:
     """Of requests it stages their ids and times alone; each column is read all the same."""
-    stage = Stage(folder=path.parent / "staged", schema=READING.arrow, time="event_time")
+    stage = Staging(folder=path.parent / "staged", schema=READING.arrow, time="event_time")
     staging.requests_of_files(stage, path, READING)
     return pa.concat_tables(
         [pq.ParquetFile(part).read().drop_columns([history.ORDER]) for part in sorted(stage.folder.iterdir())]
@@ -189,7 +189,7 @@ def test_predictions_are_read_as_all_else_is(tmp_path: Path) -> None:
         "frontier": one(AT_MS * 1_000 + 999, pa.int64()).cast(pa.timestamp("us", tz="+05:30")),
     }
     file(tmp_path / "said" / "stale=false" / "card=007" / "a.parquet", given)
-    stage = Stage(folder=tmp_path / "staged", schema=staging.prediction_schema(ASKED), time="event_time")
+    stage = Staging(folder=tmp_path / "staged", schema=staging.prediction_schema(ASKED), time="event_time")
     staging.predictions_of_file(stage, tmp_path / "said", ASKED)
     (row,) = in_order(pq.read_table(stage.folder).to_pylist())
     assert (row["card"], row["items"], row["count_1h"], row["amount_1h"], row["items_1h"]) == ("007", 7, 3, 3.0, None)

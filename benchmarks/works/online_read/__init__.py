@@ -14,7 +14,7 @@ from benchmarks.online.cases import Case
 from benchmarks.online.valkey import valkey
 from benchmarks.processes import measured
 from benchmarks.works.online_read import check
-from inference.online.store import apart
+from inference.online.store import cold_split
 
 HERE = Path(__file__).parent
 ROOT = Path(__file__).parents[3]
@@ -41,7 +41,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
 
         return once
 
-    least_ms, step_ms = apart(inputs.plan().views["card_activity"], inputs.SLACK_MS)
+    least_ms, step_ms = cold_split(inputs.plan().views["card_activity"], inputs.SLACK_MS)
     held = f"{least_ms / inputs.HOUR_MS:g} to {(least_ms + step_ms) / inputs.HOUR_MS:g}"
 
     def features(out: Path) -> None:

@@ -18,7 +18,7 @@ from benchmarks.online.inputs import END_MS, KEYS, QUESTIONS, SLACK_MS, VIEWS, p
 from features.plan import ViewPlan
 from features.tiles.codec import HEAD, TileCodec
 from inference.online.layout import value_of
-from inference.online.store import apart
+from inference.online.store import cold_split
 
 
 def features(out: Path, inputs: Path) -> None:
@@ -67,7 +67,7 @@ def sizes(out: Path, inputs: Path) -> None:
 
 def _newest(view: ViewPlan, owner: NDArray[Any], start_ms: NDArray[np.int64]) -> list[int]:
     """How many tiles of each owner are not with the older ones."""
-    together_ms, step_ms = apart(view, SLACK_MS)
+    together_ms, step_ms = cold_split(view, SLACK_MS)
     start_ms, owner = start_ms[start_ms < END_MS], owner[start_ms < END_MS]
     counts = []
     for name in np.unique(owner):

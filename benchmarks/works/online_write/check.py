@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from benchmarks.benchmark import WrongAnswerError
 from benchmarks.online.inputs import SLACK_MS, TILE_MS, VIEWS, plan
 from benchmarks.works.online_write.stream import after
-from inference.online.store import apart
+from inference.online.store import cold_split
 
 
 def tiles(out: Path, inputs: Path) -> None:
@@ -30,7 +30,7 @@ def tiles(out: Path, inputs: Path) -> None:
         newest = dict(
             zip(sent[key].to_pylist(), (start + TILE_MS).tolist(), strict=True)
         )  # the last of each key, as they are sent in order
-        together_ms, step_ms = apart(plan().views[view], SLACK_MS)
+        together_ms, step_ms = cold_split(plan().views[view], SLACK_MS)
         ends = np.array([newest[name] for name in sent[key].to_pylist()])
         kept = start >= (ends - together_ms) // step_ms * step_ms + together_ms - plan().views[view].longest_window_ms - SLACK_MS
         expected = _sorted(sent.drop_columns(["revision"]).filter(pa.array(kept)), key)

@@ -133,10 +133,10 @@ def test_no_gate_is_called_and_one_clock_tells_the_time() -> None:
 def test_a_trusted_source_holds_its_earliest_event_time_as_well() -> None:
     reading = flink_gate.reading(replace(SOURCE, trusted=True, earliest_ms=1_356_998_400_000), EVENT)
     assert "AND `event_time` >= 1356998400000 THEN 0 ELSE 2 END" in reading.kind
-    assert "`event_time` >= 1356998400000 THEN `event_time` END" in reading.told_ms  # such a time moves no watermark
+    assert "`event_time` >= 1356998400000 THEN `event_time` END" in reading.event_time_ms  # such a time moves no watermark
     assert "' ms is before 2013-01-01T00:00:00.000Z, the earliest_event_time of its source'" in reading.reason
     unlimited = flink_gate.reading(replace(SOURCE, trusted=True), EVENT)
-    assert ">=" not in unlimited.kind + unlimited.told_ms and unlimited.reason.startswith("'schema: ")
+    assert ">=" not in unlimited.kind + unlimited.event_time_ms and unlimited.reason.startswith("'schema: ")
 
 
 @pytest.mark.parametrize("logical", ["timestamp-micros", "timestamp-nanos", "time-micros"])

@@ -133,8 +133,8 @@ def test_what_is_archived_is_not_written_again() -> None:
 
 
 def test_no_tile_is_closed_again_that_was_closed_before() -> None:
-    assert "- 1 > 299999" in flink.beats_query(DEPARTURES, MINUTE, after_ms=299_999)
-    assert "WHERE `_stream_ms` IS NOT NULL" in flink.beats_query(DEPARTURES, MINUTE)
+    assert "- 1 > 299999" in flink.progress_query(DEPARTURES, MINUTE, after_ms=299_999)
+    assert "WHERE `_stream_ms` IS NOT NULL" in flink.progress_query(DEPARTURES, MINUTE)
 
 
 def sinks() -> dict[str, str]:

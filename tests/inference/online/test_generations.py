@@ -13,7 +13,7 @@ import pytest
 
 from features.plan import ViewPlan
 from inference.online import generation_keys
-from inference.online.active_generation import KEY, Serving, project_of, serve, served
+from inference.online.active_generation import KEY, ActiveGeneration, project_of, read_active, serve
 from inference.online.connection import Client, connect, hmget_many
 from inference.online.frontier import Frontiers
 from inference.online.generation_diff import Comparison, Generations, last
@@ -52,18 +52,18 @@ def compare(client: Client, only: set[bytes] | None = None) -> Comparison:
 
 
 def test_the_record_with_the_higher_number_is_in_force(client: Client) -> None:
-    assert served(client) == Serving() == Serving(number=0, generation=1)
-    first = Serving().next(2)
+    assert read_active(client) == ActiveGeneration() == ActiveGeneration(number=0, generation=1)
+    first = ActiveGeneration().next(2)
     assert serve(client, first)
-    assert served(client) == first
-    assert not serve(client, Serving(number=1, generation=7))
-    assert not serve(client, Serving())
-    assert served(client) == first
+    assert read_active(client) == first
+    assert not serve(client, ActiveGeneration(number=1, generation=7))
+    assert not serve(client, ActiveGeneration())
+    assert read_active(client) == first
     assert serve(client, first.next(1))
-    assert served(client) == Serving(number=2, generation=1)
+    assert read_active(client) == ActiveGeneration(number=2, generation=1)
     client.hset(KEY, "record", "{")  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"^online store: tidemark:serving is damaged: "):
-        served(client)
+        read_active(client)
 
 
 def test_a_generation_is_a_feast_project() -> None:
@@ -77,8 +77,8 @@ def test_a_batch_is_of_one_generation_while_they_are_switched_and_removed(client
     requests = requests_of([(f"k{entity}", 2 * TILE_MS + DELAY_MS) for entity in range(20)])
     tiles = {number: [(view, tiles_of(view, of_all(number))) for view in VIEWS] for number in (1, 2)}
 
-    def switch() -> Serving:
-        mine, record = connect(valkey), Serving()
+    def switch() -> ActiveGeneration:
+        mine, record = connect(valkey), ActiveGeneration()
         for _ in range(8):
             other = 3 - record.generation
             write(mine, project_of(other), tiles[other])
@@ -100,7 +100,7 @@ def test_a_batch_is_of_one_generation_while_they_are_switched_and_removed(client
                 seen.put(sums[0])
         finally:
             seen.put(None)
-    assert switching.result() == Serving(number=8, generation=1)
+    assert switching.result() == ActiveGeneration(number=8, generation=1)
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])
@@ -117,7 +117,7 @@ def test_a_switch_in_the_middle_of_a_batch_lets_all_of_it_be_read_anew(client: C
             replies += hmget_many(own, [group])
             asked += 1
             if asked == after:
-                assert serve(own, Serving().next(2))
+                assert serve(own, ActiveGeneration().next(2))
                 generation_keys.remove(own, ONE)
         return replies
 
@@ -133,7 +133,7 @@ def test_a_reader_of_a_named_project_does_not_follow(client: Client) -> None:
     fill(client, TWO, events=of_all(2))
     requests = requests_of([("k0", 2 * TILE_MS + DELAY_MS)])
     bound, following = OnlineReader(SERVICE, client, project=ONE), OnlineReader(SERVICE, client)
-    assert serve(client, Serving().next(2))
+    assert serve(client, ActiveGeneration().next(2))
     assert [reader.read(requests).table["by_key_sum_i_3h"][0].as_py() for reader in (bound, following)] == [1, 2]
 
 

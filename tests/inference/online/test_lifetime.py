@@ -23,7 +23,7 @@ from features.plan import Column, Plan, ViewPlan
 from features.tiles.base_block import BaseBlock
 from features.tiles.codec import TileCodec
 from features.tiles.packed_value import PackedValue
-from features.tiles.ranges import Ledger
+from features.tiles.ranges import TileRanges
 from inference.feast_registry import registry
 from inference.online.connection import Client
 from inference.online.generation_diff import Generations, last
@@ -411,19 +411,19 @@ def test_ledgers_of_any_order_are_the_same_and_say_what_they_have() -> None:
     tiles = {number: dice.choice([-1, 0, 0, 0, 17]) for number in dice.sample(range(-300, 300), 400)}
     order = list(tiles)
     dice.shuffle(order)
-    ledger = Ledger.empty()
+    ranges = TileRanges.empty()
     for part in np.array_split(np.array(order, dtype=np.int64), 9):
-        ledger = ledger.add(part, np.array([tiles[int(number)] for number in part], dtype=np.int64))
-    again = Ledger.of(ledger.packed)
+        ranges = ranges.add(part, np.array([tiles[int(number)] for number in part], dtype=np.int64))
+    again = TileRanges.of(ranges.packed)
     asked = np.arange(-310, 310)
     here, revision = again.find(asked)
     assert {int(n): int(r) for n, r, h in zip(asked, revision, here, strict=True) if h} == tiles
     assert again.tiles == len(tiles)
     sorted_ = np.array(sorted(tiles), dtype=np.int64)
-    whole = Ledger.empty().add(sorted_, np.array([tiles[int(n)] for n in sorted_], dtype=np.int64))
-    assert whole.packed == ledger.packed
-    assert ledger.covers(whole)
-    assert ledger.covers(Ledger.empty())
-    assert not Ledger.empty().covers(ledger)
-    without = Ledger.empty().add(sorted_[:-1], np.zeros(len(sorted_) - 1, dtype=np.int64))
-    assert (ledger.covers(without), without.covers(ledger)) == (True, False)
+    whole = TileRanges.empty().add(sorted_, np.array([tiles[int(n)] for n in sorted_], dtype=np.int64))
+    assert whole.packed == ranges.packed
+    assert ranges.covers(whole)
+    assert ranges.covers(TileRanges.empty())
+    assert not TileRanges.empty().covers(ranges)
+    without = TileRanges.empty().add(sorted_[:-1], np.zeros(len(sorted_) - 1, dtype=np.int64))
+    assert (ranges.covers(without), without.covers(ranges)) == (True, False)

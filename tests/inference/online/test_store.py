@@ -18,7 +18,7 @@ from features.kernel.values import Int64s
 from features.tiles.codec import NOTHING_DROPPED, TileCodec
 from inference.online.connection import Client, connect
 from inference.online.layout import EntityKeys, older_fields, packed_of, tiles_fields
-from inference.online.store import TileWriter, apart
+from inference.online.store import TileWriter, cold_split
 from schemas.errors import DataError, ServiceError
 from tests.features.kernel.example import TILE_MS, build_tiles
 from tests.features.kernel.test_kernel_is_the_oracle import event
@@ -80,7 +80,7 @@ def test_any_order_any_repeats_and_any_batches_leave_the_same_bytes(
     newest: dict[int, int] = {}
     for number, revision, _ in versions:
         newest[number] = max(newest.get(number, -1), revision)
-    together_ms, step_ms = apart(view, slack_hours * HOUR_MS)
+    together_ms, step_ms = cold_split(view, slack_hours * HOUR_MS)
     assert (step_ms > 0) == (slack_hours > 1)
     end = (max(newest) + 1) * TILE_MS
     recent = (end - together_ms) // step_ms * step_ms if step_ms else NOTHING_DROPPED

@@ -18,7 +18,7 @@ from inference.model.manifest import MANIFEST_FILE
 from inference.model.scores import Shape
 from inference.shards.boosters import Boosters, Member
 from inference.shards.shard_map import PARENT, ShardMap
-from inference.shards.sharded import Sharded
+from inference.shards.sharded import ShardedModel
 from schemas.errors import DataError, SettingError
 from tests import shop
 from tests.waiting import PATIENCE_S
@@ -192,5 +192,5 @@ def test_a_damaged_map_is_named(tmp_path: Path, change: dict[str, object]) -> No
 
 
 def test_a_shard_without_a_model_is_routed_to_the_parent() -> None:
-    sharded = Sharded(map=ShardMap.of(["user"], shards=1), boosters=Boosters({}, shape=Shape(columns=1, outputs=1), budget_bytes=1))
+    sharded = ShardedModel(map=ShardMap.of(["user"], shards=1), boosters=Boosters({}, shape=Shape(columns=1, outputs=1), budget_bytes=1))
     assert sharded.route(pa.table({"user": ["a", None]})).tolist() == [PARENT, PARENT]

@@ -20,7 +20,7 @@ from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder
 from inference.scorer import Scorer
 from inference.shards.boosters import SHARD_MEMORY_BYTES
-from inference.shards.partial_scores import Baton
+from inference.shards.partial_scores import PartialScores
 from inference.shards.pipeline import FirstStage, LaterStage, check_stages, load_stage
 from inference.shards.shard_map import PARENT, Missing, ShardMap
 from schemas.errors import DataError, SettingError
@@ -68,7 +68,7 @@ class Line:
         values, reasons = list(answers.values), list(answers.reasons)
         for stage in self.later:
             rows = [row for row, value in enumerate(values) if value is not None]
-            passed = stage.go_on([values[row] or b"" for row in rows])
+            passed = stage.continue_batch([values[row] or b"" for row in rows])
             for row, value, reason in zip(rows, passed.values, passed.reasons, strict=True):
                 values[row], reasons[row] = value, reason
         return [None if value is None else shop.prediction(value) for value in values], reasons
@@ -154,14 +154,14 @@ def test_another_model_in_its_place_is_refused(tmp_path: Path) -> None:
 def test_what_is_handed_on_arrives_as_it_was(given_: list[tuple[int, float, bytes, bytes]], columns: int, outputs: int) -> None:
     matrix = np.random.default_rng(1).normal(size=(len(given_), columns))
     first = np.array([each[1] for each in given_], dtype=np.float64).reshape(-1, 1)
-    sent = Baton(
+    sent = PartialScores(
         shard=np.array([each[0] for each in given_], dtype=np.int64),
         raw=np.hstack([np.roll(first, output, axis=0) for output in range(outputs)]),
         matrix=matrix,
         before=[each[2] for each in given_],
         between=[each[3] for each in given_],
     )
-    got = Baton.unpack(sent.pack(), Shape(columns=columns, outputs=outputs))
+    got = PartialScores.unpack(sent.pack(), Shape(columns=columns, outputs=outputs))
     assert np.array_equal(got.shard, sent.shard) and np.array_equal(got.raw, sent.raw, equal_nan=True)
     assert np.array_equal(got.matrix, matrix) and got.matrix.shape == matrix.shape
     assert (got.before, got.between) == (sent.before, sent.between)

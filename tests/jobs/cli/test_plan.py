@@ -12,14 +12,14 @@ import pytest
 from features.plan import Plan, ViewPlan
 from features.versions.plan_diff import changes, service_record, view_record
 from jobs.cli.plan import Planned, as_data, text
-from jobs.control.deployed import Applied
+from jobs.control.deployed import Deployed
 from jobs.control.missing_history import HistorySize
 from tests import shop
 from tests.shop import MINUTE, NOON
 
 PLAN = shop.plan()
 USER, SHELF = PLAN.views["user_clicks"], PLAN.views["shelf_clicks"]
-APPLIED = Applied(
+APPLIED = Deployed(
     views={name: json.loads(json.dumps(view_record(view))) for name, view in PLAN.views.items()},
     services={"buy": json.loads(json.dumps(service_record(PLAN.services["buy"]))) | {"model": "buy", "model_version": "m1"}},
     computed={"clicks": ["shelf_clicks", "user_clicks"]},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from features.versions.plan_diff import service_record, view_record
-from jobs.control.deployed import Applied, runs_with
+from jobs.control.deployed import Deployed, runs_with
 from jobs.features import left_out
 from tests import shop
 
 PLAN = shop.plan()
 VIEW = "user_clicks"
-APPLIED = Applied(
+APPLIED = Deployed(
     views={name: view_record(view) for name, view in PLAN.views.items()},
     services={"buy": service_record(PLAN.services["buy"]), "other": {"description": {"views": {}}}},
     computed={"clicks": ["shelf_clicks", VIEW], "offers": [], "clicks/shelf_clicks": ["shelf_clicks"]},
@@ -43,7 +43,7 @@ def test_a_job_that_runs_with_the_view_is_told_by_its_name(name: str, with_view:
 
 
 def test_where_nothing_was_submitted_with_the_view_no_job_is_in_the_way() -> None:
-    applied = Applied(views=APPLIED.views, services={}, computed={"clicks": ["shelf_clicks"]}, stored={"1": []})
+    applied = Deployed(views=APPLIED.views, services={}, computed={"clicks": ["shelf_clicks"]}, stored={"1": []})
     names = {"features", "features-clicks", "materialize", "score-buy"}
     assert runs_with(applied, names, view=VIEW, source="clicks") == set()
     assert runs_with(applied, names | {"features-user_clicks"}, view=VIEW, source="clicks") == {"features-user_clicks"}

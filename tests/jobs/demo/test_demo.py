@@ -20,7 +20,7 @@ from jobs.cli.main import main
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent.parent.parent
-PATIENT = {"TIDEMARK_COMPILER": "quick", "TIDEMARK_START_TIMEOUT": f"{PATIENCE_S:.0f}s"}
+PATIENT = {"TIDEMARK_JIT": "quick", "TIDEMARK_START_TIMEOUT": f"{PATIENCE_S:.0f}s"}
 KEYS = {
     "events",
     "dead_letters",

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from jobs.flink.pipeline import BatchFunction, Outcome, patiently
+from jobs.flink.pipeline import BatchFunction, BatchResult, retry_until_available
 from schemas.errors import DataError, ServiceError
 
 LOG = logging.getLogger("tidemark.test")
@@ -29,21 +29,21 @@ def taking(outcomes: list[Exception | str]) -> str:
 
 def test_it_tries_until_the_service_answers_and_logs_one_line(caplog: pytest.LogCaptureFixture) -> None:
     outcomes = answers_after(3)
-    assert patiently(lambda: taking(outcomes), log=LOG, patience_ms=900_000) == "done"
+    assert retry_until_available(lambda: taking(outcomes), log=LOG, patience_ms=900_000) == "done"
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["waiting up to 900 s", "it answers again, nothing was lost"]
 
 
 def test_it_gives_up_in_time_and_says_what_happens_then(caplog: pytest.LogCaptureFixture) -> None:
     outcomes = answers_after(1_000)
     with pytest.raises(ServiceError, match="redis"):
-        patiently(lambda: taking(outcomes), log=LOG, patience_ms=500)
+        retry_until_available(lambda: taking(outcomes), log=LOG, patience_ms=500)
     assert "gave up after 0 s, the task restarts from the last checkpoint: redis" in caplog.text
 
 
 def test_what_is_no_outage_is_not_tried_again() -> None:
     outcomes: list[Exception | str] = [DataError("damaged"), "done"]
     with pytest.raises(DataError):
-        patiently(lambda: taking(outcomes), log=LOG)
+        retry_until_available(lambda: taking(outcomes), log=LOG)
     assert outcomes == ["done"]
 
 
@@ -74,12 +74,12 @@ class Refuses(BatchFunction):
     def start(self) -> None:
         self.attempts = 0
 
-    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> Outcome:
+    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> BatchResult:
         self.attempts += 1
         if self.attempts % 2:
             raise ServiceError("redis 127.0.0.1:1: does not serve")
         nothing = [None] * len(bodies)
-        return Outcome(keys=nothing, values=nothing, reasons=["no"] * len(bodies), counts={"dead_letters": len(bodies)})
+        return BatchResult(keys=nothing, values=nothing, reasons=["no"] * len(bodies), counts={"dead_letters": len(bodies)})
 
 
 def test_batches_and_what_is_in_them_are_counted_once_however_often_they_are_tried() -> None:

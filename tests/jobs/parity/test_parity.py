@@ -24,7 +24,7 @@ from inference.online.store import TileWriter, tile_schema
 from infra.settings import Settings
 from jobs.cli.parity import features_report
 from jobs.parity import features
-from jobs.parity.features import Question
+from jobs.parity.features import ParityRequest
 from jobs.parity.report import Report
 from jobs.parity.tiles import compare_pairs, paired
 from jobs.spark.history import History
@@ -197,7 +197,7 @@ def judged(
     pq.write_table(history, folder / "events" / "clicks" / "a.parquet")
     pq.write_table(requests, folder / "requests.parquet")
     pq.write_table(stream.predictions(client, requests), folder / "predictions.parquet")
-    question = Question(
+    question = ParityRequest(
         service=BUY,
         settings=Settings.load(environ={"TIDEMARK_HOME": str(folder)}, folder=folder),
         schemas=shop.schemas(),
@@ -209,7 +209,7 @@ def judged(
     return asked(spark, question, folder)
 
 
-def asked(spark: SparkSession, question: Question, folder: Path) -> Report:
+def asked(spark: SparkSession, question: ParityRequest, folder: Path) -> Report:
     work = folder / "work"
     work.mkdir()
     answer = features.answer(question, work, lambda _: nullcontext(), spark=lambda _: nullcontext(spark))
@@ -334,7 +334,7 @@ def test_only_the_asked_time_is_compared(spark: SparkSession, client: Client, tm
 
 def test_what_cannot_be_compared_is_one_clear_line(spark: SparkSession, client: Client, tmp_path: Path) -> None:
     judged(spark, client, tmp_path, nothing)
-    question = Question(
+    question = ParityRequest(
         service=BUY,
         settings=Settings.load(environ={"TIDEMARK_HOME": str(tmp_path)}, folder=tmp_path),
         schemas=shop.schemas(),

@@ -11,9 +11,9 @@ _SCRIPT = """
 import sys, types
 {worker}
 import numpy as np, pyarrow as pa
-from jobs.spark.worker import spare_pandas
-spare_pandas()
-spare_pandas()
+from jobs.spark.worker import block_pandas
+block_pandas()
+block_pandas()
 pa.array(np.zeros(1)), pa.scalar(1)
 assert ("pandas" in sys.modules) is {loaded}, "loaded" if "pandas" in sys.modules else "not loaded"
 import pandas

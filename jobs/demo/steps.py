@@ -20,7 +20,7 @@ class _Count(TextColumn):
         return Text("" if task.total is None else f"{task.completed:,.0f} of {task.total:,.0f}", style="cyan")
 
 
-class Stages:
+class Steps:
     """Use as a context manager; plain lines where there is no terminal."""
 
     def __init__(self, console: Console) -> None:

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from features.plan import ViewPlan
 from infra.settings import Settings
-from jobs.control.deployed import computes, forget, refuse_other_graph, refuse_other_tiles
+from jobs.control.deployed import forget, record_features_job, refuse_other_graph, refuse_other_tiles
 from jobs.kafka import admin
 from schemas.errors import SettingError
 from tests import shop
@@ -29,7 +29,7 @@ def view(name: str = NAME, **changed: object) -> ViewPlan:
 @pytest.fixture
 def applied(settings: Settings) -> Iterator[Settings]:
     """A runtime in which a features job was submitted with the view, and may never have run."""
-    computes(settings, [SOURCE], [view()])
+    record_features_job(settings, [SOURCE], [view()])
     try:
         yield settings
     finally:
