@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.acceptance import rules
 from schemas.accepted import rule_of, values_of
 from schemas.errors import DataError
 from schemas.field import Field
 from schemas.schema import Schema
-from schemas.times import YEAR_1_MS, YEAR_10000_MS
-from schemas.types import DataType
 from schemas.wording import cause
 
 
@@ -97,22 +96,12 @@ def allowed(table: pa.Table, fields: Iterable[Field], *, event_time: str, earlie
         earliest_ms: Its earliest, if it declares one.
     """
     good = np.ones(len(table), dtype=np.bool_)
-    for field in fields:
-        present = np.asarray(table[field.name].is_valid())
-        if not field.nullable:
-            good &= present
-        if field.type is DataType.FLOAT64 and not field.non_finite_allowed:
-            good &= ~present | np.isfinite(table[field.name].to_numpy())
-        if field.type is DataType.TIMESTAMP:
-            whole: Any = table[field.name].cast(pa.int64())
-            ms = whole.fill_null(0).to_numpy()
-            good &= (ms >= YEAR_1_MS) & (ms < YEAR_10000_MS)
-            if field.name == event_time and earliest_ms is not None:
-                good &= ms >= earliest_ms
-        if field.is_32_bits:
-            whole = table[field.name]
-            numbers = whole.fill_null(0).to_numpy()
-            good &= (numbers >= -(2**31)) & (numbers < 2**31)
+    for rule in rules(fields, event_time=event_time, earliest_ms=earliest_ms):
+        column: Any = table[rule.field]
+        numbers = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        is_number = pa.types.is_integer(numbers.type) or pa.types.is_floating(numbers.type)
+        values = numbers.fill_null(0).to_numpy() if is_number else np.zeros(len(table))
+        good &= ~rule.breaks(values, np.asarray(column.is_valid()))
     return table.filter(pa.array(good))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 from numpy.typing import NDArray
 
+from schemas.acceptance import Code, Rule, rules
 from schemas.avro_columns import Incompatible, Reader, compile_reader
 from schemas.avro_cursor import Column, Rows
 from schemas.envelope import Envelope, within
@@ -23,7 +24,7 @@ from schemas.json_columns import read_json
 from schemas.registry import Registry, UnknownSchema
 from schemas.schema import Schema, SchemaSet
 from schemas.single_object import HEADER_BYTES, SINGLE_OBJECT, Encoder, encode, marker, read_object
-from schemas.times import YEAR_1_MS, YEAR_10000_MS, show_ms
+from schemas.times import show_ms
 from schemas.types import DataType
 
 __all__ = ["BAD", "MARKER", "NO_TIME", "OK", "SINGLE_OBJECT", "Decoded", "Decoder", "Encoder", "encode", "marker", "read_object"]
@@ -106,6 +107,8 @@ class Decoder:
         self._envelope = envelope
         self._theirs = within(self.schema, envelope)
         self._earliest_ms = earliest_ms
+        found = rules(self.schema.fields, event_time=event_time, earliest_ms=earliest_ms)
+        self._rules = {field.name: [rule for rule in found if rule.field == field.name] for field in self.schema.fields}
         self._max_ahead_ms = max_ahead_ms
         self._max_bytes = max_bytes
         self._now_ms = now_ms
@@ -169,16 +172,30 @@ class Decoder:
             values, present = columns[field.name].values, good & ~columns[field.name].nulls
             if field.name in self._required:
                 _fault(faults, good & ~present, f'missing: field "{field.name}" is null', values)
-            if field.type is DataType.FLOAT64 and not field.non_finite_allowed:
-                _fault(faults, present & ~np.isfinite(values), f'non-finite: field "{field.name}" is {{}}', values)
-            elif field.type is DataType.TIMESTAMP:
-                if field.name == self._event_time:
-                    self._too_far_ahead(faults, present, values)
-                outside = present & ((values < YEAR_1_MS) | (values >= YEAR_10000_MS))
-                _fault(faults, outside, f'out-of-range: field "{field.name}": {{}} ms is not in the years 1 to 9999', values)
-                if field.name == self._event_time and self._earliest_ms is not None:
-                    self._too_early(faults, present, values, self._earliest_ms)
+            if field.name == self._event_time:
+                self._too_far_ahead(faults, present, values)
+            for rule in self._rules[field.name]:
+                self._told(rule, faults, rule.breaks(values, present), values)
         batch.keep(rows, columns, faults, time_ms=columns[self._event_time].values)
+
+    def _told(self, rule: Rule, faults: list[str | None], broken: NDArray[np.bool_], values: NDArray[Any]) -> None:
+        """The rows that break a rule, each with its value."""
+        if not broken.any():
+            return
+        match rule.code:
+            case Code.MISSING:
+                _fault(faults, broken, f'missing: field "{rule.field}" is null', values)
+            case Code.NON_FINITE:
+                _fault(faults, broken, f'non-finite: field "{rule.field}" is {{}}', values)
+            case Code.NOT_32_BITS:
+                _fault(faults, broken, f'wrong-type: field "{rule.field}": {{}} is no 32-bit integer', values)
+            case Code.OUT_OF_RANGE:
+                _fault(faults, broken, f'out-of-range: field "{rule.field}": {{}} ms is not in the years 1 to 9999', values)
+            case Code.TOO_EARLY:
+                assert self._earliest_ms is not None, "else it has no such rule"
+                reason = f"too-early: {too_early(rule.field, '{}', self._earliest_ms)}"
+                _fault(faults, broken & plausible_as_seconds(values), reason + HINT.format("seconds"), values, show=show_ms)
+                _fault(faults, broken, reason, values, show=show_ms)
 
     def _too_far_ahead(self, faults: list[str | None], present: NDArray[np.bool_], values: NDArray[np.int64]) -> None:
         ahead = present & (values > self._now_ms() + self._max_ahead_ms)
@@ -192,14 +209,6 @@ class Decoder:
                 show=show_ms,
                 then=lambda time: HINT.format(unit) if (unit := finer_unit(time)) else "",
             )
-
-    def _too_early(self, faults: list[str | None], present: NDArray[np.bool_], values: NDArray[np.int64], earliest_ms: int) -> None:
-        early = present & (values < earliest_ms)
-        if early.any():
-            reason = f"too-early: {too_early(self._event_time, '{}', earliest_ms)}"
-            seconds = plausible_as_seconds(values)
-            _fault(faults, early & seconds, reason + HINT.format("seconds"), values, show=show_ms)
-            _fault(faults, early, reason, values, show=show_ms)
 
     def _reader(self, key: bytes | int) -> tuple[Reader, bool] | str | None:
         """How records with this fingerprint or schema id are read (and whether they are markers), why they are refused, or None: as JSON."""

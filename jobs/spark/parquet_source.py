@@ -22,16 +22,15 @@ from features.point_in_time import FILE, POSITION
 from jobs.spark.arrow_reader import ArrowReader, Piece, pieces
 from jobs.spark.partitioning import DAY_MS, ROWS_PER_PARTITION
 from schemas import folders
+from schemas.acceptance import rules
 from schemas.accepted import NO_UTF8
 from schemas.conform import unheld
 from schemas.errors import DataError, SettingError
 from schemas.field import Field
 from schemas.parquet import ParquetFile, files_of, parquet_files
 from schemas.schema import Schema
-from schemas.times import YEAR_1_MS, YEAR_10000_MS, show_ms
 from schemas.types import DataType
 
-_LARGEST = 1.7976931348623157e308
 _SPARK_MS = (1 << 63) // 1_000 - 1  # Spark holds times in µs, and ends a job with those that are none
 _WHOLE_DOUBLES = 1 << 53  # up to here each whole number is a double
 ARRIVAL = Field(name=WATERMARK, type=DataType.INT64, nullable=True)
@@ -257,27 +256,10 @@ def at_once(rows: DataFrame) -> Iterator[Row]:
 
 def _faults(relation: Relation) -> list[tuple[str, Column]]:
     """Why a row is refused, as the gate of the stream refuses it; but for times ahead of the clock, which is another one later."""
-    faults, source = [], relation.source
-    for field in relation.schema.fields:
-        column = F.col(_quoted(field.name))
-        if not field.nullable:
-            faults.append((f"{field.name} is null", column.isNull()))
-        if field.type is DataType.FLOAT64 and not field.non_finite_allowed:
-            faults.append((f"{field.name} is not finite", _holds(F.abs(column) > _LARGEST)))
-        if field.is_32_bits:
-            faults.append((f"{field.name} is no 32-bit integer", _holds(~column.between(-(2**31), 2**31 - 1))))
-        if field.type is DataType.TIMESTAMP:
-            years = F.unix_millis(column).between(YEAR_1_MS, YEAR_10000_MS - 1)
-            faults.append((f"{field.name} is not in the years 1 to 9999", _holds(~years)))
-        if field.name == source.event_time and source.earliest_ms is not None:
-            early = column < F.timestamp_millis(F.lit(source.earliest_ms))
-            faults.append((f"{field.name} is before {show_ms(source.earliest_ms)}, the source's earliest_event_time", _holds(early)))
-    return faults
-
-
-def _holds(condition: Column) -> Column:
-    """Whether it is true, rather than null."""
-    return F.coalesce(condition, F.lit(False))
+    source, times = relation.source, {field.name for field in relation.schema.fields if field.type is DataType.TIMESTAMP}
+    found = rules(relation.schema.fields, event_time=source.event_time, earliest_ms=source.earliest_ms)
+    values = {name: f"UNIX_MILLIS({_quoted(name)})" for name in times}
+    return [(rule.reason, F.expr(rule.sql.format(value=values.get(rule.field, _quoted(rule.field))))) for rule in found]
 
 
 def layout_of(file: ParquetFile, fields: Sequence[Field]) -> Layout | None:

@@ -20,7 +20,7 @@ from infra.settings import Settings
 from jobs.kafka.decoding import decoder
 from jobs.spark import parquet_source
 from jobs.spark.session import session
-from schemas.conform import conform
+from schemas.conform import allowed, conform
 from schemas.schema import Schema, SchemaSet, parse
 from schemas.wire import Encoder
 
@@ -29,6 +29,8 @@ pytestmark = pytest.mark.e2e
 TIME = {"type": "long", "logicalType": "timestamp-millis"}
 EARLIEST_MS = 1_356_998_400_000  # 2013
 NOON_MS = 1_380_628_800_000
+DAY_MS = 86_400_000
+INSTANTS = ("event_time", "seen", "day")
 TIMES = [NOON_MS, EARLIEST_MS, EARLIEST_MS - 1, NOON_MS // 1000, 0, -1]
 FAR_TIMES = [-62_135_596_800_000, -62_135_596_800_001, 253_402_300_799_999, 253_402_300_800_000, NOON_MS * 1000]
 WHOLE = [0, -1, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**53 + 1]
@@ -45,12 +47,25 @@ EVENT = {
         {"name": "double", "type": "double"},
         {"name": "any_float", "type": ["null", "float"], "non_finite": True},
         {"name": "seen", "type": ["null", TIME]},
+        {"name": "day", "type": ["null", {"type": "int", "logicalType": "date"}]},
+        {"name": "daytime", "type": {"type": "int", "logicalType": "time-millis"}},
     ],
 }
-PLAIN: dict[str, Any] = {"event_time": NOON_MS, "int": 1, "long": 1, "float": 1.0, "double": 1.0, "any_float": None, "seen": None}
+PLAIN: dict[str, Any] = {
+    "event_time": NOON_MS,
+    "int": 1,
+    "long": 1,
+    "float": 1.0,
+    "double": 1.0,
+    "any_float": None,
+    "seen": None,
+    "day": None,
+    "daytime": 1,
+}
 CHANGES: list[dict[str, Any]] = [
     *({name: time} for name, time in itertools.product(("event_time", "seen"), TIMES + FAR_TIMES)),
-    *({name: number} for name, number in itertools.product(("int", "long"), WHOLE)),
+    *({"day": time - time % DAY_MS} for time in TIMES),
+    *({name: number} for name, number in itertools.product(("int", "long", "daytime"), WHOLE)),
     *({name: number} for name, number in itertools.product(("float", "double", "any_float"), NUMBERS)),
     {"event_time": NOON_MS // 1000, "int": 2**31, "float": math.nan},
 ]
@@ -86,7 +101,7 @@ def source(schema: Schema, earliest_ms: int | None) -> SourcePlan:
 
 def table() -> pa.Table:
     time = pa.timestamp("ms", tz="UTC")
-    types = {"event_time": time, "id": pa.int64(), "int": pa.int64(), "long": pa.int64(), "seen": time}
+    types = {"event_time": time, "id": pa.int64(), "int": pa.int64(), "long": pa.int64(), "daytime": pa.int64(), "seen": time, "day": time}
     rows = [{"id": number, **row} for number, row in enumerate(ROWS)]
     return pa.table({name: pa.array([row[name] for row in rows], types.get(name, pa.float64())) for name in rows[0]})
 
@@ -103,9 +118,7 @@ def test_history_keeps_and_refuses_what_the_gate_does_bit_by_bit(
     (tmp_path / "events").mkdir()
     pq.write_table(table(), tmp_path / "events" / "a.parquet")
     relation = parquet_source.events(spark, tmp_path, plan, schema)
-    columns = [
-        F.unix_millis(F.col(f"`{name}`")).alias(name) if name in ("event_time", "seen") else F.col(f"`{name}`") for name in schema.columns
-    ]
+    columns = [F.unix_millis(F.col(f"`{name}`")).alias(name) if name in INSTANTS else F.col(f"`{name}`") for name in schema.columns]
     kept = {row.id: [bits(value) for value in row] for row in parquet_source.refuse(relation.rows, relation).select(*columns).collect()}
 
     sent = conform(table(), schema, where="table")
@@ -121,6 +134,8 @@ def test_history_keeps_and_refuses_what_the_gate_does_bit_by_bit(
         number: [bits(values[number]) for values in decoded.columns.values()] for number, why in enumerate(decoded.reasons) if why is None
     }
     assert kept == passed
+    counted_by_plan = allowed(sent, schema.fields, event_time="event_time", earliest_ms=earliest_ms)
+    assert counted_by_plan["id"].to_pylist() == sorted(passed)
     assert 0 < len(passed) < len(ROWS)
 
     (counted,) = parquet_source.census([("events", relation.rows, relation)]).values()
