@@ -33,8 +33,8 @@ from jobs.control.tile_closings import Extent, extents
 from jobs.kafka import admin
 from jobs.kafka.producer import Publisher
 from jobs.parity import archive
-from jobs.spark.parquet_source import at_once, refuse
 from jobs.spark.parquet_source import events as events_of
+from jobs.spark.relation import at_once, refuse
 from jobs.spark.session import session
 from jobs.spark.tiles_of_history import BEFORE_THE_STREAM, Wanted, staged
 from schemas.errors import SettingError

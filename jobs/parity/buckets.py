@@ -7,7 +7,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
-from jobs.spark import parquet_source
+from jobs.spark.paths import to_read, to_write
 
 BUCKET = "bucket__"
 _ROWS_PER_BUCKET = 100_000
@@ -21,8 +21,6 @@ def into_buckets(spark: SparkSession, folders: list[Path], identity: str, rows: 
     buckets = -(-max(rows, 1) // _ROWS_PER_BUCKET)
     bucket = F.pmod(F.xxhash64(F.col(f"`{identity}`")), F.lit(buckets)).cast("int").alias(BUCKET)
     for folder in folders:
-        frame = spark.read.parquet(parquet_source.to_read(folder)).select("*", bucket)
-        frame.repartition(buckets, BUCKET).write.partitionBy(BUCKET).parquet(
-            parquet_source.to_write(folder.with_name(f"{folder.name}-buckets"))
-        )
+        frame = spark.read.parquet(to_read(folder)).select("*", bucket)
+        frame.repartition(buckets, BUCKET).write.partitionBy(BUCKET).parquet(to_write(folder.with_name(f"{folder.name}-buckets")))
     return buckets

@@ -26,7 +26,7 @@ from jobs.parity.comparison import EXAMPLES, compare_columns
 from jobs.parity.findings import Case, Cases, Parity, Timeline
 from jobs.parity.staging import REVISION, Staging
 from jobs.spark.history import ORDER, History
-from jobs.spark.parquet_source import to_read, to_write
+from jobs.spark.paths import to_read, to_write
 from jobs.spark.session import session
 from schemas.errors import DataError
 from schemas.parquet import parquet_files

@@ -18,11 +18,13 @@ from features.plan import ServicePlan, SourcePlan
 from features.versions.data_version import DataVersion
 from infra.settings import Settings
 from jobs.control.code_version import code_version
-from jobs.spark import checksums, kafka_source, lifetime, parquet_source, point_in_time_join
+from jobs.spark import checksums, kafka_source, lifetime, parquet_source
 from jobs.spark.daily_output import WHOLE, Days, claim
 from jobs.spark.daily_writer import FeatureScorer
+from jobs.spark.inputs import REQUESTS, Inputs, happened
 from jobs.spark.partitioning import DAY_MS, Range, ranges
-from jobs.spark.point_in_time_join import REQUESTS, Inputs
+from jobs.spark.point_in_time_join import RangeJoin
+from jobs.spark.relation import Relation, between, census, refuse
 from jobs.spark.run_summary import RunSummary
 from jobs.spark.session import FAULTS, is_gone, is_refusal, reason, session
 from schemas.errors import SettingError
@@ -83,23 +85,23 @@ class Backfill:
 
 def run_and_tell(backfill: Backfill, out: Path, settings: Settings, *, overwrite: bool) -> int:
     """Compute and write, print what was done; the exit code. Raises what `run` does."""
-    outcome = RunSummary()
+    summary = RunSummary()
     try:
-        run(backfill, out, overwrite=overwrite, outcome=outcome, kafka=settings)
+        run(backfill, out, overwrite=overwrite, summary=summary, kafka=settings)
     finally:
-        if outcome.tallies:  # also when it is interrupted, or Spark is gone
-            print("\n".join(outcome.lines(out, "features" if backfill.scoring is None else "predictions")), flush=True)
-    return 0 if outcome.whole else 1
+        if summary.tallies:  # also when it is interrupted, or Spark is gone
+            print("\n".join(summary.lines(out, "features" if backfill.scoring is None else "predictions")), flush=True)
+    return 0 if summary.whole else 1
 
 
-def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: RunSummary, kafka: Settings) -> RunSummary:
+def run(backfill: Backfill, out: Path, *, overwrite: bool, summary: RunSummary, kafka: Settings) -> RunSummary:
     """Compute and write, in a session of its own; see `compute`.
 
     Args:
         backfill: What to compute.
         out: The folder to write.
         overwrite: Begin it anew, if it is one of ours.
-        outcome: Filled on the way, so that it tells how far an interrupted run came.
+        summary: Filled on the way, so that it tells how far an interrupted run came.
         kafka: Where the sources' topics are, if these are the events; all count then, as known.
 
     Raises:
@@ -110,66 +112,68 @@ def run(backfill: Backfill, out: Path, *, overwrite: bool, outcome: RunSummary, 
     claim(out)
     with session(f"tidemark backfill {backfill.service.name}") as spark:
         if backfill.events is not None:
-            return compute(spark, backfill, out, overwrite=overwrite, outcome=outcome)
-        with kafka_source.copied(spark, out, backfill.sources, backfill.schemas, kafka, overwrite=overwrite) as outcome.topics:
-            backfill = replace(backfill, events=outcome.topics.folder, as_known=True)
-            return compute(spark, backfill, out, overwrite=overwrite, outcome=outcome)
+            return compute(spark, backfill, out, overwrite=overwrite, summary=summary)
+        with kafka_source.copied(spark, out, backfill.sources, backfill.schemas, kafka, overwrite=overwrite) as summary.topics:
+            backfill = replace(backfill, events=summary.topics.folder, as_known=True)
+            return compute(spark, backfill, out, overwrite=overwrite, summary=summary)
 
 
 def compute(
-    spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bool = False, outcome: RunSummary | None = None
+    spark: SparkSession, backfill: Backfill, out: Path, *, overwrite: bool = False, summary: RunSummary | None = None
 ) -> RunSummary:
     """The features of every request, one Parquet file per day in the order of the requests; days that are done already are kept.
 
-    A range of days that fails is told in the outcome, and the others are computed all the same; but for what is refused in the files.
+    A range of days that fails is told in the summary, and the others are computed all the same; but for what is refused in the files.
 
     Raises:
         SettingError: The folder is of other inputs, or something else, or not writable.
         DataError: Files that are not Parquet, or lack columns, or have others of wrong types.
     """
     started = time.monotonic()
-    outcome = RunSummary() if outcome is None else outcome
+    summary = RunSummary() if summary is None else summary
     relations = _relations(spark, backfill)
     made_of = _made_of(backfill, relations)
     out = out.absolute()
     with Days.open(out, made_of, overwrite=overwrite) as days:
-        inputs = _inputs(backfill, relations, outcome)
-        outcome.asked = inputs.days[REQUESTS]
-        outcome.done = {day: rows for day, rows in days.done().items() if day in outcome.asked}
-        outcome.resumed = len(outcome.done)
-        pending = _ranges(backfill, inputs, sorted(set(outcome.asked) - set(outcome.done)), sorted(outcome.done))
+        inputs = _inputs(backfill, relations, summary)
+        summary.asked = inputs.days[REQUESTS]
+        summary.done = {day: rows for day, rows in days.done().items() if day in summary.asked}
+        summary.resumed = len(summary.done)
+        pending = _ranges(backfill, inputs, sorted(set(summary.asked) - set(summary.done)), sorted(summary.done))
         if len(pending) > 1 and inputs.label is not None:
             inputs.label.persist()
         try:
-            inputs = replace(inputs, bases=lifetime.bases(spark, inputs, pending, days.scratch / "bases"))
+            bases = lifetime.bases(spark, inputs, pending, days.scratch / "bases")
         except FAULTS as error:  # what comes before each range is missing, so none can be computed
-            _failed(spark, error, [day for range_ in pending for day in range_.days], outcome)
-            pending = []
+            _failed(spark, error, [day for range_ in pending for day in range_.days], summary)
+            bases, pending = {}, []
         for range_ in pending:
-            _compute_range(spark, inputs, range_, days, outcome, backfill.group_rows)
-            outcome.seconds = time.monotonic() - started
-        if outcome.whole:
-            days.finish(outcome.manifest(), inputs.schema)
-    outcome.seconds = time.monotonic() - started
-    return outcome
+            join = RangeJoin(spark=spark, inputs=inputs, bases=bases, range_=range_, folder=days.scratch, group_rows=backfill.group_rows)
+            _commit(join, days, summary)
+            summary.seconds = time.monotonic() - started
+        if summary.whole:
+            days.finish(summary.manifest(), inputs.schema)
+    summary.seconds = time.monotonic() - started
+    return summary
 
 
-def _compute_range(spark: SparkSession, inputs: Inputs, range_: Range, days: Days, outcome: RunSummary, group_rows: int) -> None:
+def _commit(join: RangeJoin, days: Days, summary: RunSummary) -> None:
+    """Compute a range and keep its days, each as it comes."""
     try:
-        for written in point_in_time_join.compute(spark, inputs, range_, days.scratch, group_rows=group_rows):
-            days.commit(written, expected=outcome.asked[written.day])
-            outcome.done[written.day] = written.rows
+        for written in join.compute():
+            days.commit(written, expected=summary.asked[written.day])
+            summary.done[written.day] = written.rows
     except FAULTS as error:
-        _failed(spark, error, [day for day in range_.days if day not in outcome.done], outcome)
+        _failed(join.spark, error, [day for day in join.range_.days if day not in summary.done], summary)
 
 
-def _failed(spark: SparkSession, error: Exception, days: list[int], outcome: RunSummary) -> None:
-    outcome.failed |= dict.fromkeys(days, reason(error))
+def _failed(spark: SparkSession, error: Exception, days: list[int], summary: RunSummary) -> None:
+    summary.failed |= dict.fromkeys(days, reason(error))
     if is_gone(spark) or is_refusal(error):
         raise error
 
 
-def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, parquet_source.Relation]:
+def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, Relation]:
     """The requests and every source that a view or the label reads."""
     assert backfill.events is not None, "topics are copied into a folder first"
     request = backfill.service.request
@@ -181,20 +185,16 @@ def _relations(spark: SparkSession, backfill: Backfill) -> dict[str, parquet_sou
     return {REQUESTS: asked, **known}
 
 
-def _inputs(backfill: Backfill, relations: Mapping[str, parquet_source.Relation], outcome: RunSummary) -> Inputs:
+def _inputs(backfill: Backfill, relations: Mapping[str, Relation], summary: RunSummary) -> Inputs:
     """The good rows of all relations, and how many each has on each day."""
     service = backfill.service
     requests = relations[REQUESTS]
-    asked = parquet_source.between(requests.rows, requests.source.event_time, backfill.from_ms, backfill.until_ms)
+    asked = between(requests.rows, requests.source.event_time, backfill.from_ms, backfill.until_ms)
     rows = {name: asked if name == REQUESTS else relation.rows for name, relation in relations.items()}
-    counted = parquet_source.census((name, rows[name], relation) for name, relation in relations.items())
-    outcome.tallies = [counted[name].tally for name in relations]
-    good = {name: parquet_source.refuse(rows[name], relation) for name, relation in relations.items()}
-    label = (
-        point_in_time_join.happened(service.label, good[service.label.source.name])
-        if backfill.label and service.label is not None
-        else None
-    )
+    counted = census((name, rows[name], relation) for name, relation in relations.items())
+    summary.tallies = [counted[name].tally for name in relations]
+    good = {name: refuse(rows[name], relation) for name, relation in relations.items()}
+    label = happened(service.label, good[service.label.source.name]) if backfill.label and service.label is not None else None
     return Inputs(
         service=service,
         as_known=backfill.as_known,
@@ -215,7 +215,7 @@ def _ranges(backfill: Backfill, inputs: Inputs, pending: list[int], done: list[i
     return ranges(pending, done, rows, limit=backfill.range_rows, least_days=-(-longest_ms // DAY_MS))
 
 
-def _made_of(backfill: Backfill, relations: Mapping[str, parquet_source.Relation]) -> DataVersion:
+def _made_of(backfill: Backfill, relations: Mapping[str, Relation]) -> DataVersion:
     """Everything that the values depend on."""
     options: dict[str, Any] = {
         "as_known": backfill.as_known,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from features.versions.data_version import DataFile
-from jobs.spark.parquet_source import HistoryFile, Relation
+from jobs.spark.relation import HistoryFile, Relation
 from schemas.errors import DataError
 
 

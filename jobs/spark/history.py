@@ -13,6 +13,8 @@ from features.plan import ServicePlan, ViewPlan
 from inference.prediction import id_field
 from inference.prediction_table import STALE
 from jobs.spark import backfill, parquet_source
+from jobs.spark.paths import to_read, to_write
+from jobs.spark.relation import between, refuse
 from schemas.errors import ServiceError
 from schemas.schema import SchemaSet
 
@@ -47,26 +49,22 @@ class History:
         """
         identity = F.col(f"`{id_field(service)}`")
         order = Window.partitionBy(identity).orderBy(F.col(f"`{ORDER}`"))
-        exact = (
-            self.spark.read.parquet(parquet_source.to_read(predictions))
-            .where(~F.col(STALE))
-            .withColumn("#copy", F.row_number().over(order))
-        )
+        exact = self.spark.read.parquet(to_read(predictions)).where(~F.col(STALE)).withColumn("#copy", F.row_number().over(order))
         asked = exact.where(F.col("`#copy`") == 1)
         if sample is not None:
             asked = asked.orderBy(F.sha2(identity.cast("string"), 256)).limit(sample)
         requests = out.with_name(f"{out.name}-requests")
-        asked.select(*(F.col(f"`{name}`") for name in service.request.columns)).write.parquet(parquet_source.to_write(requests))
+        asked.select(*(F.col(f"`{name}`") for name in service.request.columns)).write.parquet(to_write(requests))
         out.mkdir()
         wanted = backfill.Backfill(service=service, schemas=self.schemas, events=self.events, requests=requests, as_known=self.as_known)
-        outcome = backfill.compute(self.spark, wanted, out)
-        if not outcome.whole:
-            raise ServiceError(f"parity: not every day could be recomputed: {'; '.join(dict.fromkeys(outcome.failed.values()))}")
+        summary = backfill.compute(self.spark, wanted, out)
+        if not summary.whole:
+            raise ServiceError(f"parity: not every day could be recomputed: {'; '.join(dict.fromkeys(summary.failed.values()))}")
 
     def tiles(self, view: ViewPlan, low_ms: int | None, high_ms: int) -> DataFrame:
         """The view's tiles that start in `[low, high)`: its key columns, `tile_start` and the tile columns."""
         source = view.source
         relation = parquet_source.events(self.spark, self.events, source, self.schemas.current(source.schema))
-        counted = parquet_source.between(relation.rows, source.event_time, low_ms, high_ms)
-        parquet_source.refuse(counted, relation).createOrReplaceTempView(source.name)
+        counted = between(relation.rows, source.event_time, low_ms, high_ms)
+        refuse(counted, relation).createOrReplaceTempView(source.name)
         return self.spark.sql(tile_query(view, self.as_known))

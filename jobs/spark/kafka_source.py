@@ -20,9 +20,9 @@ from features.plan import SourcePlan
 from infra.settings import Settings
 from jobs.kafka import admin
 from jobs.kafka.slices import Slice
-from jobs.spark import parquet_source
 from jobs.spark.daily_output import MADE_OF, STATE, locked, write_json, writing
 from jobs.spark.kafka_partition_reader import TopicReader
+from jobs.spark.relation import at_once
 from schemas.errors import SettingError
 from schemas.schema import SchemaSet
 
@@ -167,7 +167,7 @@ def _read(spark: SparkSession, reader: TopicReader) -> Iterator[Row]:
     count = len(reader.slices)
     if not count:
         return iter(())
-    return parquet_source.at_once(spark.range(0, count, 1, count).mapInArrow(reader.read, _READ_SQL))
+    return at_once(spark.range(0, count, 1, count).mapInArrow(reader.read, _READ_SQL))
 
 
 def _slices(sources: Iterable[SourcePlan], extents: Mapping[str, Mapping[int, tuple[int, int]]], cores: int) -> tuple[Slice, ...]:

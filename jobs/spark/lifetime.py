@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
@@ -22,12 +21,11 @@ from features.compiler.spark import tile_query
 from features.kernel.lifetime_aggregate import LEAVES, MARK, BaseMaker
 from features.plan import ViewPlan
 from features.point_in_time import AS_OF, TILE_START
-from jobs.spark import parquet_source
+from jobs.spark.inputs import Inputs
 from jobs.spark.partitioning import DAY_MS, ROWS_PER_PARTITION, Range
+from jobs.spark.paths import to_read, to_write
+from jobs.spark.relation import between
 from schemas.types import DataType
-
-if TYPE_CHECKING:
-    from jobs.spark.point_in_time_join import Inputs
 
 _FIRST = -(1 << 62)
 
@@ -74,14 +72,14 @@ class RangeBases:
         if not later:
             return None
         last_ms = later[-1].start_ms
-        parquet_source.between(events, view.source.event_time, None, last_ms).createOrReplaceTempView(view.source.name)
+        between(events, view.source.event_time, None, last_ms).createOrReplaceTempView(view.source.name)
         leaves = F.unix_millis(_column(TILE_START)) + F.lit(view.tile_ms + reach_ms)
         tiles = spark.sql(tile_query(view, as_known)).withColumn(LEAVES, leaves).where(F.col(LEAVES) <= last_ms)
         starts = F.array(*(F.lit(range_.start_ms) for range_ in later))
         begun = F.size(F.filter(starts, lambda start: start <= F.col(AS_OF)))  # a day between two ranges, done before, counts to the first
         asked = marks(view, requests.where(begun > 0), begun - 1, F.element_at(starts, begun))
-        at_marks(view, tiles, None, asked).write.partitionBy(MARK).parquet(parquet_source.to_write(folder))
-        rows = spark.read.schema(_sql(view)).parquet(parquet_source.to_read(folder))
+        at_marks(view, tiles, None, asked).write.partitionBy(MARK).parquet(to_write(folder))
+        rows = spark.read.schema(_sql(view)).parquet(to_read(folder))
         return cls(marks={range_.start_ms: number for number, range_ in enumerate(later)}, rows=rows)
 
     def before(self, range_: Range) -> DataFrame | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from jobs.spark.daily_output import spans
 from jobs.spark.kafka_source import TopicHistory
-from jobs.spark.parquet_source import RowCounts
+from jobs.spark.relation import RowCounts
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documen
 from features.compiler.spark import late_tiles_query
 from features.plan import ViewPlan
 from jobs.spark.history import History
-from jobs.spark.parquet_source import to_write
+from jobs.spark.paths import to_write
 from schemas.errors import SettingError
 from schemas.parquet import parquet_files
 from schemas.schema import SchemaSet

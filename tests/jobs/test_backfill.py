@@ -111,8 +111,8 @@ def small(folder: Path) -> Path:
 
 def run(spark: SparkSession, wanted: Backfill, out: Path) -> tuple[pa.Table, RunSummary]:
     out.mkdir()
-    outcome = backfill.compute(spark, wanted, out)
-    return pq.read_table(out), outcome
+    summary = backfill.compute(spark, wanted, out)
+    return pq.read_table(out), summary
 
 
 def load_factor(origin_departures_1h: Any, distance: Any) -> Any:
@@ -134,7 +134,7 @@ def test_the_output_is_request_columns_features_frontier_stale_in_the_order_of_t
     spark: SparkSession, plan: Plan, tmp_path: Path
 ) -> None:
     service = plan.services["flight_delay"]
-    table, outcome = run(spark, backfill_of(small(tmp_path), plan, label=True), tmp_path / "out")
+    table, summary = run(spark, backfill_of(small(tmp_path), plan, label=True), tmp_path / "out")
     own = [name for name in service.feature_types if name not in service.request.columns]
     assert table.column_names == [*service.request.columns, *own, "frontier", "stale", "label"]
     assert table["request_id"].to_pylist() == ["r2", "r1"]
@@ -148,7 +148,7 @@ def test_the_output_is_request_columns_features_frontier_stale_in_the_order_of_t
     assert math.isclose(at_one["origin_dep_delay_std_3h"], np.std(range(6), ddof=1))
     assert (at_one["dest_arrivals_3h"], at_one["aircraft_last_arr_delay_12h"]) == (2, 20.0)
     assert (at_noon["origin_departures_1h"], at_noon["origin_dep_delay_mean_1h"], at_noon["aircraft_last_arr_delay_12h"]) == (0, None, None)
-    assert {tally.name: (tally.rows, tally.refused) for tally in outcome.tallies} == {
+    assert {tally.name: (tally.rows, tally.refused) for tally in summary.tallies} == {
         "--requests": (2, 0),
         "departures": (6, 0),
         "arrivals": (2, 0),
@@ -201,10 +201,10 @@ def test_bad_rows_are_left_out_and_told(spark: SparkSession, plan: Plan, tmp_pat
     ]
     written(tmp_path / "events" / "departures" / "bad.parquet", [*bad, departure(11, at, tailnum=None, dep_delay=2.5)])
     written(tmp_path / "requests.parquet", [request(2, NOON_MS + HOUR_MS), request(3, NOON_MS, origin=None), request(1, NOON_MS)])
-    table, outcome = run(spark, backfill_of(tmp_path, plan), tmp_path / "out")
+    table, summary = run(spark, backfill_of(tmp_path, plan), tmp_path / "out")
     assert table["request_id"].to_pylist() == ["r2", "r1"]
     assert table["origin_departures_1h"].to_pylist() == [7, 0]
-    said = [str(tally) for tally in outcome.tallies]
+    said = [str(tally) for tally in summary.tallies]
     assert said[0] == "--requests: 3 rows, 1 refused (origin is null: 1)"
     assert said[1] == "departures: 11 rows, 4 refused (event_time is null: 1, origin is null: 1, dep_delay is not finite: 2)"
 
@@ -225,10 +225,10 @@ def test_late_events_count_only_as_known_and_repeats_once(spark: SparkSession, p
 
 
 def test_only_the_asked_time_is_computed(spark: SparkSession, plan: Plan, tmp_path: Path) -> None:
-    table, outcome = run(spark, backfill_of(small(tmp_path), plan, from_ms=NOON_MS + 1), tmp_path / "out")
+    table, summary = run(spark, backfill_of(small(tmp_path), plan, from_ms=NOON_MS + 1), tmp_path / "out")
     assert table["request_id"].to_pylist() == ["r2"]
-    table, outcome = run(spark, backfill_of(tmp_path, plan, from_ms=NOON_MS + 2 * HOUR_MS, label=True), tmp_path / "none")
-    assert (len(table), outcome.rows) == (0, 0)
+    table, summary = run(spark, backfill_of(tmp_path, plan, from_ms=NOON_MS + 2 * HOUR_MS, label=True), tmp_path / "none")
+    assert (len(table), summary.rows) == (0, 0)
     assert "origin_departures_1h" in table.column_names
 
 
@@ -278,9 +278,9 @@ def test_cut_by_keys_and_time_or_by_days_the_values_are_the_same(
     several_days(tmp_path)
     expected = whole
     assert (expected["origin_departures_1h"].to_pylist().count(0), len(expected)) != (len(expected), 0)
-    table, outcome = run(spark, backfill_of(tmp_path, plan, label=True, group_rows=group_rows, range_rows=range_rows), tmp_path / "cut")
+    table, summary = run(spark, backfill_of(tmp_path, plan, label=True, group_rows=group_rows, range_rows=range_rows), tmp_path / "cut")
     assert table.equals(expected)
-    assert outcome.whole
+    assert summary.whole
     assert [path.name for path in sorted((tmp_path / "cut").glob("*.parquet"))] == [f"2013-10-0{day}.parquet" for day in range(1, 5)]
 
 
@@ -293,8 +293,8 @@ def test_days_that_are_done_are_kept_and_a_broken_one_is_told_and_made_later(spa
     kept = (out / "2013-10-01.parquet").stat().st_mtime_ns
     (out / "_tidemark" / "2013-10-02.json").unlink()  # as if killed between the file and its manifest
     (out / "2013-10-04.parquet").write_bytes(b"cut short")
-    outcome = backfill.compute(spark, wanted, out)
-    assert (outcome.whole, outcome.resumed) == (True, 2)
+    summary = backfill.compute(spark, wanted, out)
+    assert (summary.whole, summary.resumed) == (True, 2)
     assert pq.read_table(out).equals(expected)
     assert (out / "2013-10-01.parquet").stat().st_mtime_ns == kept
 
@@ -359,9 +359,9 @@ def test_a_source_called_requests_is_not_the_requests(spark: SparkSession, plan:
         replace(view, source=replace(view.source, name="requests")) if view.source.name == "departures" else view
         for view in wanted.service.views
     ]
-    table, outcome = run(spark, replace(wanted, service=replace(wanted.service, views=tuple(views))), tmp_path / "out")
+    table, summary = run(spark, replace(wanted, service=replace(wanted.service, views=tuple(views))), tmp_path / "out")
     assert table.equals(expected)
-    assert [(tally.name, tally.rows) for tally in outcome.tallies] == [("--requests", 2), ("requests", 6), ("arrivals", 2)]
+    assert [(tally.name, tally.rows) for tally in summary.tallies] == [("--requests", 2), ("requests", 6), ("arrivals", 2)]
     manifest = json.loads((tmp_path / "out" / backfill.MANIFEST).read_text())
     assert {name: len(files) for name, files in DataVersion.parse(manifest, tmp_path).files.items()} == {
         "--requests": 1,
@@ -377,9 +377,9 @@ def of_requests_only(wanted: Backfill) -> Backfill:
 @pytest.mark.parametrize("group_rows", [1, 10**9])
 def test_a_service_without_views_needs_no_groups(spark: SparkSession, plan: Plan, tmp_path: Path, group_rows: int) -> None:
     several_days(tmp_path)
-    table, outcome = run(spark, of_requests_only(backfill_of(tmp_path, plan, label=True, group_rows=group_rows)), tmp_path / "out")
+    table, summary = run(spark, of_requests_only(backfill_of(tmp_path, plan, label=True, group_rows=group_rows)), tmp_path / "out")
     asked = pq.read_table(tmp_path / "requests.parquet")
-    assert (outcome.whole, table["request_id"].to_pylist()) == (True, asked["request_id"].to_pylist())
+    assert (summary.whole, table["request_id"].to_pylist()) == (True, asked["request_id"].to_pylist())
     assert table["label"].null_count < len(table) == len(asked)
 
 

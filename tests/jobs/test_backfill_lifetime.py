@@ -155,15 +155,15 @@ def test_every_aggregation_since_ever_is_the_oracle(spark: SparkSession, tmp_pat
     own = {question.aggregation for question in EVER_QUESTIONS if question.name in {feature.name for feature in whole.features}}
     assert own == {question.aggregation for question in EVER_QUESTIONS}
     events, asked = given(tmp_path)
-    outcome = backfill.compute(spark, wanted(tmp_path, whole, group_rows=120), tmp_path / "out")
-    assert outcome.whole
+    summary = backfill.compute(spark, wanted(tmp_path, whole, group_rows=120), tmp_path / "out")
+    assert summary.whole
     check(whole, pq.read_table(tmp_path / "out"), events, asked)
 
 
 def test_cut_by_keys_and_time_the_values_are_the_oracle(spark: SparkSession, tmp_path: Path) -> None:
     events, asked = given(tmp_path)
-    outcome = backfill.compute(spark, wanted(tmp_path, ONLY, group_rows=1), tmp_path / "out")
-    assert outcome.whole
+    summary = backfill.compute(spark, wanted(tmp_path, ONLY, group_rows=1), tmp_path / "out")
+    assert summary.whole
     check(ONLY, pq.read_table(tmp_path / "out"), events, asked)
 
 
@@ -173,16 +173,16 @@ def test_each_range_and_a_resumed_one_has_all_of_the_past(spark: SparkSession, t
     backfill.compute(spark, cut, tmp_path / "out")
     check(BOTH, pq.read_table(tmp_path / "out"), events, asked)
     (tmp_path / "out" / "_tidemark" / "2013-10-03.json").unlink()
-    outcome = backfill.compute(spark, cut, tmp_path / "out")
-    assert (outcome.whole, outcome.resumed) == (True, 2)
+    summary = backfill.compute(spark, cut, tmp_path / "out")
+    assert (summary.whole, summary.resumed) == (True, 2)
     check(BOTH, pq.read_table(tmp_path / "out"), events, asked)
 
 
 def test_where_the_past_cannot_be_merged_no_day_is_written(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given(tmp_path)
     monkeypatch.setattr(lifetime, "tile_query", lambda view, as_known: "SELECT * FROM nowhere")
-    outcome = backfill.compute(spark, wanted(tmp_path, BOTH, range_rows=1), tmp_path / "out")
-    assert (outcome.whole, outcome.done, len(outcome.failed)) == (False, {}, 3)
+    summary = backfill.compute(spark, wanted(tmp_path, BOTH, range_rows=1), tmp_path / "out")
+    assert (summary.whole, summary.done, len(summary.failed)) == (False, {}, 3)
 
 
 def test_where_the_cluster_keeps_its_files_elsewhere_the_past_still_counts(spark: SparkSession, tmp_path: Path) -> None:

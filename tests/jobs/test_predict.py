@@ -22,8 +22,9 @@ from jobs.cli.main import main
 from jobs.spark import backfill
 from jobs.spark.backfill import Backfill
 from jobs.spark.daily_output import WHOLE
-from jobs.spark.session import session
-from schemas.errors import SettingError
+from jobs.spark.run_summary import RunSummary
+from jobs.spark.session import session, told
+from schemas.errors import DataError, SettingError
 from tests.jobs.test_backfill import backfill_of, run, several_days
 from tests.jobs.test_train import backfilled, trained
 
@@ -67,7 +68,7 @@ def scoring(history: Path, model: Path, **options: Any) -> Backfill:
 def test_history_is_scored_as_the_model_scores_its_features(
     spark: SparkSession, history: Path, features: Path, model: Path, tmp_path: Path, group_rows: int
 ) -> None:
-    said, outcome = run(spark, scoring(history, model, group_rows=group_rows), tmp_path / "predictions")
+    said, summary = run(spark, scoring(history, model, group_rows=group_rows), tmp_path / "predictions")
     table, loaded = pq.read_table(features), load(model)
     assert said["score"].to_pylist() == loaded.predict(table).tolist()
     assert said["request_id"].to_pylist() == pq.read_table(history / "requests.parquet")["request_id"].to_pylist()
@@ -76,7 +77,7 @@ def test_history_is_scored_as_the_model_scores_its_features(
     for name in table.column_names:
         assert said[name].equals(table[name])
     assert set(said["model_version"].to_pylist()) == {loaded.version}
-    assert outcome.lines(history, "predictions")[-1].startswith(f"{len(table):,} rows of predictions in ")
+    assert summary.lines(history, "predictions")[-1].startswith(f"{len(table):,} rows of predictions in ")
     made_of = DataVersion.parse(json.loads((tmp_path / "predictions" / WHOLE).read_text()), tmp_path)
     assert made_of.options["model_version"] == loaded.version
     assert made_of.files == DataVersion.parse(json.loads((features / WHOLE).read_text()), features).files
@@ -87,10 +88,11 @@ def test_a_model_that_changes_on_the_way_scores_nothing(spark: SparkSession, his
     wanted = scoring(history, other)
     with (other / "model.txt").open("ab") as file:
         file.write(b"!")
-    out = tmp_path / "out"
-    outcome = backfill.compute(spark, wanted, out)
-    assert (outcome.whole, outcome.done) == (False, {})
-    (line,) = outcome.lines(out, "predictions")[-2:-1]
+    out, summary = tmp_path / "out", RunSummary()
+    with pytest.raises(DataError, match="damaged: its sha256 is"), told():
+        backfill.compute(spark, wanted, out, summary=summary)
+    assert (summary.whole, summary.done) == (False, {})
+    (line,) = summary.lines(out, "predictions")[-2:-1]
     assert line.startswith("not done: 2013-10-01 to 2013-10-04 (4 days): ")
     assert "damaged: its sha256 is" in line
     assert list(out.glob("*.parquet")) == []

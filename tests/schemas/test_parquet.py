@@ -21,6 +21,7 @@ from jobs.parity import staging
 from jobs.parity.staging import Staging
 from jobs.spark import history, parquet_source
 from jobs.spark.arrow_reader import ArrowReader, pieces
+from jobs.spark.parquet_layout import layout_of
 from schemas import parquet
 from schemas.errors import DataError, SettingError
 from schemas.parquet import ParquetFile
@@ -172,10 +173,10 @@ def test_which_files_spark_reads_itself(tmp_path: Path, column: str) -> None:
     other = {"amount": one(1, pa.uint64()), "items": one(1, pa.uint64()), "card": pa.nulls(1), "seen": pa.nulls(1), "event_time": None}
     file(tmp_path / "a.parquet", common)
     fields = (*READING.fields, parquet_source.ARRIVAL)
-    assert parquet_source.layout_of(ParquetFile.open(tmp_path / "a.parquet", root=tmp_path), fields) is not None
+    assert layout_of(ParquetFile.open(tmp_path / "a.parquet", root=tmp_path), fields) is not None
     folder = tmp_path / "event_time=2026-01-05" if column == "event_time" else tmp_path
     file(folder / "b.parquet", common | {column: other[column]})
-    assert parquet_source.layout_of(ParquetFile.open(folder / "b.parquet", root=tmp_path), fields) is None
+    assert layout_of(ParquetFile.open(folder / "b.parquet", root=tmp_path), fields) is None
 
 
 def test_predictions_are_read_as_all_else_is(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 CALLS = {"collect", "collectAsMap", "toPandas", "toArrow", "toLocalIterator", "take", "head", "first", "tail", "broadcast", "foreach"}
-ALLOWED = {("jobs/spark/parquet_source.py", "at_once", "toLocalIterator")}
+ALLOWED = {("jobs/spark/relation.py", "at_once", "toLocalIterator")}
 """The one place: counts by day and fault, counts by bucket and slot, and a row for each file."""
 
 

@@ -19,6 +19,7 @@ from features.plan import SourcePlan
 from infra.settings import Settings
 from jobs.kafka.decoding import decoder
 from jobs.spark import parquet_source
+from jobs.spark.relation import census, refuse
 from jobs.spark.session import session
 from schemas.conform import allowed, conform
 from schemas.schema import Schema, SchemaSet, parse
@@ -119,7 +120,7 @@ def test_history_keeps_and_refuses_what_the_gate_does_bit_by_bit(
     pq.write_table(table(), tmp_path / "events" / "a.parquet")
     relation = parquet_source.events(spark, tmp_path, plan, schema)
     columns = [F.unix_millis(F.col(f"`{name}`")).alias(name) if name in INSTANTS else F.col(f"`{name}`") for name in schema.columns]
-    kept = {row.id: [bits(value) for value in row] for row in parquet_source.refuse(relation.rows, relation).select(*columns).collect()}
+    kept = {row.id: [bits(value) for value in row] for row in refuse(relation.rows, relation).select(*columns).collect()}
 
     sent = conform(table(), schema, where="table")
     bodies = Encoder(schema).batch(
@@ -138,7 +139,7 @@ def test_history_keeps_and_refuses_what_the_gate_does_bit_by_bit(
     assert counted_by_plan["id"].to_pylist() == sorted(passed)
     assert 0 < len(passed) < len(ROWS)
 
-    (counted,) = parquet_source.census([("events", relation.rows, relation)]).values()
+    (counted,) = census([("events", relation.rows, relation)]).values()
     assert (counted.tally.rows, counted.tally.refused) == (len(ROWS), len(ROWS) - len(passed))
     early = [why for why in decoded.reasons if why is not None and why.startswith("too-early")]
     told = {reason: count for reason, count in counted.tally.reasons.items() if "earliest_event_time" in reason}

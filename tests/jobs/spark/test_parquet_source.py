@@ -16,6 +16,7 @@ from features.compiler.spark import WATERMARK
 from features.point_in_time import FILE, POSITION
 from jobs.spark import backfill, parquet_source
 from jobs.spark.backfill import Backfill
+from jobs.spark.relation import census, refuse
 from jobs.spark.session import session, told
 from jobs.spark.tiles_of_history import Wanted, staged
 from schemas.errors import DataError
@@ -92,7 +93,7 @@ def test_nulls_where_none_are_allowed_are_rows_that_are_refused(spark: SparkSess
     for number, case in enumerate(NULLS):
         case.write(tmp_path / "readings" / str(number))
     relation = parquet_source.events(spark, tmp_path, SOURCE, READING)
-    (counted,) = parquet_source.census([("readings", relation.rows, relation)]).values()
+    (counted,) = census([("readings", relation.rows, relation)]).values()
     assert str(counted.tally) == "readings: 3 rows, 3 refused (amount is null: 1, items is null: 2)"
 
 
@@ -102,11 +103,11 @@ def test_times_beyond_the_years_of_records_are_rows_that_are_refused(spark: Spar
     file(tmp_path / "readings" / "b.parquet", {"event_time": far["seen"], "items": one(1, pa.uint64())})
     file(tmp_path / "readings" / "c.parquet", {"seen": far["seen"]})
     relation = parquet_source.events(spark, tmp_path, SOURCE, READING)
-    (counted,) = parquet_source.census([("readings", relation.rows, relation)]).values()
+    (counted,) = census([("readings", relation.rows, relation)]).values()
     assert str(counted.tally) == (
         "readings: 3 rows, 3 refused (event_time is not in the years 1 to 9999: 2, seen is not in the years 1 to 9999: 1)"
     )
-    assert parquet_source.refuse(relation.rows, relation).count() == 0
+    assert refuse(relation.rows, relation).count() == 0
 
 
 def test_a_backfill_and_a_bootstrap_count_what_folders_names_say(spark: SparkSession, tmp_path: Path) -> None:
