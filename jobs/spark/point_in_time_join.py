@@ -19,10 +19,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
+from features.columns.column import TILE_START
 from features.compiler.spark import PIECE, tile_query
 from features.kernel.lifetime_aggregate import LEAVES, MARK
 from features.plan import LabelPlan, ServicePlan, ViewPlan
-from features.point_in_time import AS_OF, FILE, POSITION, TILE_START, VIEW, SharedColumns, fold_each
+from features.point_in_time import AS_OF, FILE, POSITION, VIEW, SharedColumns, fold_each
 from inference.prediction_table import FRONTIER, STALE
 from jobs.spark import lifetime, parquet_source
 from jobs.spark.daily_writer import DAY, LABEL, DayWriter, FeatureScorer, Written, fold_and_write
@@ -203,12 +204,12 @@ def _tiles(
 ) -> DataFrame:
     """A view's tiles in lanes, once for each group that may need them.
 
-    A tile `[s, s + tile)` counts as of t iff `s + tile + delay ≤ t < s + W + tile + delay` for the longest window W. Those that no window has
+    A tile `[s, s + tile)` counts as of t iff `s + opens ≤ t < s + W + opens` (`ViewPlan.opens_after_ms`) for the longest window W. Those that no window has
     any more as a group begins are in the bases of its keys.
     """
     view = inputs.service.views[number]
     start = F.unix_millis(_column(TILE_START))
-    open_ = start + F.lit(view.tile_ms + view.delay_ms)
+    open_ = start + F.lit(view.opens_after_ms)
     earliest, latest = _chunk(open_, chunks), _chunk(open_ + F.lit(view.longest_window_ms - 1), chunks)
     tiles = _view_tiles(spark, inputs, range_, view).where(latest >= 0)
     reached = F.sequence(F.greatest(earliest, F.lit(0)), F.least(latest, F.lit(chunks.count - 1)))
@@ -277,7 +278,7 @@ def _census(inputs: Inputs, range_: Range, rows: DataFrame, number: int) -> Hist
 
 def _reach_ms(view: ViewPlan) -> int:
     """How far before a request its oldest event may lie."""
-    return view.longest_window_ms + view.delay_ms + view.tile_ms
+    return view.longest_window_ms + view.opens_after_ms
 
 
 def _chunk(time_ms: Column, chunks: Chunks) -> Column:
@@ -293,8 +294,7 @@ def _bucket(view: ViewPlan, buckets: int) -> Column:
 
 def _boundary(view: ViewPlan) -> Column:
     """`b` of the plan: an exact read needs the tiles up to here."""
-    due = F.col(AS_OF) - F.lit(view.delay_ms)
-    return due - F.pmod(due, F.lit(view.tile_ms))
+    return F.expr(view.boundary_sql(f"`{AS_OF}`"))
 
 
 def _widened(rows: DataFrame, types: Mapping[str, DataType]) -> DataFrame:

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
 from features.compiler.spark import PIECE, WATERMARK, tile_query
+from features.partials.map_partial import MapPartial
 from features.plan import SourcePlan, ViewPlan
 from features.point_in_time import AS_OF, ROW, Folder
 from jobs.spark.session import session
@@ -133,7 +134,7 @@ def test_the_maps_of_tiles_are_the_loops_to_the_byte(spark: SparkSession) -> Non
     events += [blank | {"x": sign * x} for x in edges for sign in (1, -1)] + [blank | {"word": f"w{n}", "i": n} for n in range(3_000)]
     events += [blank | {"key": "many", "word": f"w{n:0{97 - (n == 0)}}"} for n in range(1_000 + 1)]
     relation(spark, view.source, events)
-    maps = [partial.name for partial in view.partials if partial.kind.is_map and not partial.name.startswith("latest_2_x")]
+    maps = [partial.name for partial in view.partials if isinstance(partial, MapPartial) and not partial.name.startswith("latest_2_x")]
     got = {(row["key"], row["tile_start"].timestamp() * 1000): row for row in spark.sql(tile_query(view, True)).toArrow().to_pylist()}
     expected = [row for row in build_tiles(view, events) if row["key"] is not None]
     assert len(got) == len(expected) > 100
@@ -159,7 +160,7 @@ def test_events_in_pieces_are_exchanged_once(spark: SparkSession, capsys: pytest
     view = view_of(dedupe=True, where=False)
     relation(spark, view.source, CASES[0].events)
     in_pieces(spark, view.source)
-    assert any(partial.kind.is_map for partial in view.partials)  # whose steps are joined
+    assert any(isinstance(partial, MapPartial) for partial in view.partials)  # whose steps are joined
     exchanges = {}
     for pieces in (True, False):
         spark.sql(tile_query(view, True, in_pieces=pieces)).explain()

@@ -1,0 +1,24 @@
+"""The smallest and the largest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from features.partials.extremes import MaxPartial, MinPartial
+from features.vocabulary.aggregation import ORDERED, Aggregation
+
+
+@dataclass(frozen=True)
+class Min(Aggregation):
+    """The smallest value. Null of nothing. Strings are ordered by their UTF-8 bytes."""
+
+    parts = (MinPartial,)
+    input_types = ORDERED
+
+
+@dataclass(frozen=True)
+class Max(Aggregation):
+    """The largest value. Null of nothing. Strings are ordered by their UTF-8 bytes."""
+
+    parts = (MaxPartial,)
+    input_types = ORDERED
