@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import ClassVar, NoReturn
 
@@ -21,6 +21,21 @@ NO_PORTABLE_TEXT = {
     DataType.FLOAT64: "engines write a double as different texts; round it to whole units or cut it into named ranges with CASE",
     DataType.TIMESTAMP: "take a part of it, e.g. HOUR(…)",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """What an aggregation makes of some values, for people to read and for tests to hold it to.
+
+    Attributes:
+        of: The values of events in the order of time, None where null. The aggregation's input is `v`.
+        makes: The feature's value; of an aggregation with several features the end of the name → value.
+        arguments: Of the aggregation, beside its input.
+    """
+
+    of: Sequence[bool | int | float | str | None]
+    makes: bool | int | float | str | Mapping[str, object] | None
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +58,7 @@ class Aggregation:
         input_types: The types of input that it is defined for.
         output_type: The type of the value; `None` is the type of the input.
         rejections: Why a type that one might expect is not accepted.
+        examples: One at least.
     """
 
     input: str
@@ -54,6 +70,7 @@ class Aggregation:
     input_types: ClassVar[frozenset[DataType]] = NUMBERS
     output_type: ClassVar[DataType | None] = None
     rejections: ClassVar[Mapping[DataType, str]] = {}
+    examples: ClassVar[Sequence[Example]]
 
     @property
     def parameter(self) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from features.partials.tally import CATEGORY, TallyPartial
-from features.vocabulary.aggregation import NO_PORTABLE_TEXT, TEXT, Aggregation
+from features.vocabulary.aggregation import NO_PORTABLE_TEXT, TEXT, Aggregation, Example
 from schemas.types import DataType
 
 _CATEGORY = re.compile("[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
@@ -28,6 +28,7 @@ class CategoryCounts(Aggregation):
     input_types = TEXT
     output_type = DataType.INT64
     rejections = NO_PORTABLE_TEXT
+    examples = (Example(of=("a", "b", None, "a"), makes={"_a": 2, "_c": 0}, arguments={"categories": ("a", "c")}),)
 
     @property
     def problem(self) -> str | None:

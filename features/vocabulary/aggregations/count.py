@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from features.partials.count import CountPartial
-from features.vocabulary.aggregation import ANY, Aggregation
+from features.vocabulary.aggregation import ANY, Aggregation, Example
 from schemas.types import DataType
 
 
@@ -18,3 +18,7 @@ class Count(Aggregation):
     parts = (CountPartial,)
     input_types = ANY
     output_type = DataType.INT64
+    examples = (
+        Example(of=("a", None, "b"), makes=2),
+        Example(of=(None,), makes=0),
+    )

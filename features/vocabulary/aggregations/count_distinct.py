@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from features.partials.registers import DISTINCT, RegistersPartial
-from features.vocabulary.aggregation import NO_PORTABLE_TEXT, TEXT, Aggregation
+from features.vocabulary.aggregation import NO_PORTABLE_TEXT, TEXT, Aggregation, Example
 from schemas.types import DataType
 
 
@@ -21,3 +21,7 @@ class CountDistinct(Aggregation):
     input_types = TEXT
     output_type = DataType.INT64
     rejections = NO_PORTABLE_TEXT
+    examples = (
+        Example(of=("a", "b", None, "a"), makes=2),
+        Example(of=(None,), makes=0),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from features.partials.edges import FirstPartial, LastPartial
-from features.vocabulary.aggregation import ANY, Aggregation
+from features.vocabulary.aggregation import ANY, Aggregation, Example
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,10 @@ class First(Aggregation):
 
     parts = (FirstPartial,)
     input_types = ANY
+    examples = (
+        Example(of=(None, "b", "a"), makes="b"),
+        Example(of=(None,), makes=None),
+    )
 
 
 @dataclass(frozen=True)
@@ -34,3 +38,7 @@ class Last(Aggregation):
 
     parts = (LastPartial,)
     input_types = ANY
+    examples = (
+        Example(of=("b", "a", None), makes="a"),
+        Example(of=(None,), makes=None),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from features.partials.extremes import MaxPartial, MinPartial
-from features.vocabulary.aggregation import ORDERED, Aggregation
+from features.vocabulary.aggregation import ORDERED, Aggregation, Example
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,11 @@ class Min(Aggregation):
 
     parts = (MinPartial,)
     input_types = ORDERED
+    examples = (
+        Example(of=(2, None, 1), makes=1),
+        Example(of=("ä", "b"), makes="b"),
+        Example(of=(None,), makes=None),
+    )
 
 
 @dataclass(frozen=True)
@@ -22,3 +27,8 @@ class Max(Aggregation):
 
     parts = (MaxPartial,)
     input_types = ORDERED
+    examples = (
+        Example(of=(2, None, 1), makes=2),
+        Example(of=("ä", "b"), makes="ä"),
+        Example(of=(None,), makes=None),
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from features.partials.latest import LATEST, LatestPartial
-from features.vocabulary.aggregation import NO_PORTABLE_TEXT, TEXT, Aggregation, is_whole
+from features.vocabulary.aggregation import NO_PORTABLE_TEXT, TEXT, Aggregation, Example, is_whole
 from schemas.types import DataType
 
 
@@ -26,6 +26,10 @@ class LastN(Aggregation):
     finish = LATEST
     input_types = TEXT | {DataType.FLOAT64}
     rejections = NO_PORTABLE_TEXT
+    examples = (
+        Example(of=(1, 2, None, 3), makes={"_1": 3, "_2": 2}, arguments={"n": 2}),
+        Example(of=("a,\\b",), makes={"_1": "a,\\b", "_2": None}, arguments={"n": 2}),
+    )
 
     @property
     def problem(self) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from features.partials.buckets import QUANTILE, BucketsPartial
-from features.vocabulary.aggregation import Aggregation, is_number
+from features.vocabulary.aggregation import Aggregation, Example, is_number
 from schemas.types import DataType
 
 
@@ -28,6 +28,10 @@ class Quantile(Aggregation):
     parts = (BucketsPartial,)
     finish = QUANTILE
     output_type = DataType.FLOAT64
+    examples = (
+        Example(of=(3, 1, None, 2), makes=2.0155038759689923),
+        Example(of=(None,), makes=None),
+    )
 
     @property
     def problem(self) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from features.partials.count import CountPartial
 from features.partials.finish import SHARE
 from features.partials.partial import Partial
-from features.vocabulary.aggregation import ANY, Aggregation, Inputs
+from features.vocabulary.aggregation import ANY, Aggregation, Example, Inputs
 from schemas.types import DataType
 
 
@@ -21,6 +21,10 @@ class Share(Aggregation):
     finish = SHARE
     input_types = ANY
     output_type = DataType.FLOAT64
+    examples = (
+        Example(of=(1, 2, None, 3, 4), makes=0.75, arguments={"where": "v > 1"}),
+        Example(of=(None,), makes=None, arguments={"where": "v > 1"}),
+    )
 
     @property
     def problem(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from features.partials.moments import STDDEV, VARIANCE, MomentsPartial
-from features.vocabulary.aggregation import Aggregation
+from features.vocabulary.aggregation import Aggregation, Example
 from schemas.types import DataType
 
 
@@ -16,6 +16,11 @@ class Variance(Aggregation):
     parts = (MomentsPartial,)
     finish = VARIANCE
     output_type = DataType.FLOAT64
+    examples = (
+        Example(of=(1, None, 3), makes=2.0),
+        Example(of=(1e9, 1e9 + 1), makes=0.5),
+        Example(of=(1,), makes=None),
+    )
 
 
 @dataclass(frozen=True)
@@ -25,3 +30,7 @@ class StdDev(Aggregation):
     parts = (MomentsPartial,)
     finish = STDDEV
     output_type = DataType.FLOAT64
+    examples = (
+        Example(of=(1, None, 3, 5), makes=2.0),
+        Example(of=(1,), makes=None),
+    )

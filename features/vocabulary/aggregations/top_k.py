@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from features.partials.tally import TOP, TallyPartial
-from features.vocabulary.aggregation import NO_PORTABLE_TEXT, TEXT, Aggregation, is_whole
+from features.vocabulary.aggregation import NO_PORTABLE_TEXT, TEXT, Aggregation, Example, is_whole
 from schemas.types import DataType
 
 
@@ -27,6 +27,10 @@ class TopK(Aggregation):
     input_types = TEXT
     output_type = DataType.STRING
     rejections = NO_PORTABLE_TEXT
+    examples = (
+        Example(of=("b", "a", None, "a", "c"), makes={"_1": "a", "_2": "b"}, arguments={"k": 2}),
+        Example(of=(7,), makes={"_1": "7", "_2": None}, arguments={"k": 2}),
+    )
 
     @property
     def problem(self) -> str | None:

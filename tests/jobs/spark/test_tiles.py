@@ -7,18 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
 from features.compiler.spark import PIECE, WATERMARK, tile_query
+from features.kernel.fold import fold
 from features.partials.map_partial import MapPartial
 from features.plan import SourcePlan, ViewPlan
 from features.point_in_time import AS_OF, ROW, Folder
+from features.tolerances import differences, view_rules
 from jobs.spark.session import session
 from tests.features.kernel.example import DELAY_MS, QUESTIONS, TILE_MS, VIEW, build_tiles
 from tests.features.kernel.test_kernel_is_the_oracle import AUTUMN_DST_DAY_MS, DST_DAY_MS, assert_same
+from tests.features.prepared import prepared
+from tests.features.vocabulary.every_aggregation import every, history
 from tests.oracle import Question, answers, in_time, without_repeats
 
 pytestmark = pytest.mark.e2e
@@ -123,6 +128,21 @@ def test_tiles_folded_by_the_kernel_are_the_oracle(spark: SparkSession, as_known
                     continue  # a square beyond doubles; the kernel's own tests say what then holds
                 assert_same(question, got[position][question.name], said[question.name], numbers)
             position += 1
+
+
+def test_every_aggregation_found_is_in_spark_what_prepared_events_make(spark: SparkSession) -> None:
+    view, events = every(), history(1, 300, keys="abcd")
+    owners = {key: number for number, key in enumerate("abcd")}
+    relation(spark, view.source, [event | {WATERMARK: None} for event in events])
+    tiles = spark.sql(tile_query(view, as_known=True)).toArrow()
+    keys: Any = {"key": pa.array(list("abcd")), ROW: pa.array(range(4), pa.int64()), AS_OF: pa.array([60 * TILE_MS] * 4, pa.int64())}
+    got = Folder(view=view)(pa.table(keys), tiles)
+    boundary = view.boundary_ms(np.full(4, 60 * TILE_MS))
+    expected = fold(view, prepared(view, events, owners), owner=np.arange(4), boundary_ms=boundary)
+    rules = view_rules(view)
+    for feature in view.features:
+        apart = differences(got.column(feature.name), pa.chunked_array([expected[feature.name]]))
+        assert apart.max() <= 1e3 * rules[feature.name].allowed, feature.name
 
 
 def test_the_maps_of_tiles_are_the_loops_to_the_byte(spark: SparkSession) -> None:
