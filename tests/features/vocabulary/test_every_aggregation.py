@@ -23,6 +23,8 @@ from tests.features.kernel.test_kernel_is_the_oracle import OWNERS, asked, asser
 from tests.features.prepared import prepared
 from tests.features.vocabulary.every_aggregation import INPUTS, every, history, made, view_of
 
+FINISHES = {each.finish for each in ALL.values()}
+PARTS = {part for each in ALL.values() for part in each.parts}
 EXAMPLES = [(word, example) for word, each in ALL.items() for example in each.examples]
 _TYPES = {bool: "flag", int: "i", float: "x", str: "word", type(None): "i"}
 
@@ -37,6 +39,11 @@ def test_an_aggregation_is_exported_and_shows_what_it_means(word: str) -> None:
     assert getattr(features, word) is ALL[word]
     assert ALL[word].examples
     assert ALL[word].__doc__
+
+
+def test_what_fingerprints_tell_apart_by_name_has_names_of_its_own() -> None:
+    assert len({part.kind for part in PARTS}) == len(PARTS)
+    assert len({finish.name for finish in FINISHES}) == len(FINISHES)
 
 
 @pytest.mark.parametrize(("word", "example"), EXAMPLES, ids=[f"{word}-{number}" for number, (word, _) in enumerate(EXAMPLES)])
