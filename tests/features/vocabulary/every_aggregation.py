@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from features.partials.partial import Partial
@@ -52,13 +52,13 @@ def made(word: str, example: Example, column: str) -> Aggregation:
     return ALL[word](column, **example.arguments)  # type: ignore[arg-type]
 
 
-def every() -> ViewPlan:
-    """All of them, over every type that they take; conditions of examples are about numbers."""
+def every(columns: Collection[str] = tuple(INPUTS.values())) -> ViewPlan:
+    """All of them, over every one of these columns that they take; conditions of examples are about numbers."""
     features: dict[str, tuple[Aggregation, str]] = {}
     for word, each in ALL.items():
         example = each.examples[0]
         for type_, column in INPUTS.items():
-            if type_ in each.input_types and (type_.is_numeric or "where" not in example.arguments):
+            if column in columns and type_ in each.input_types and (type_.is_numeric or "where" not in example.arguments):
                 features[f"{word.lower()}_{column}"] = made(word, example, column), column
     return view_of(features)
 
