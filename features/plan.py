@@ -1,6 +1,7 @@
 """The one logical plan: what definitions mean, before any engine renders it.
 
-Definitions → plan → {Flink SQL, Spark SQL, Feast objects, kernel}. The meaning of a window is stated here and nowhere else.
+Definitions → plan → {Flink SQL, Spark SQL, Feast objects, kernel}. What a window covers is said in `features.window`, what a tile keeps in
+`features.partials`.
 """
 
 from __future__ import annotations
@@ -10,119 +11,44 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
+from features.columns.column import Column
 from features.expressions.expression import Expression
+from features.partials.finish import Finish
+from features.partials.partial import Partial
 from features.vocabulary.derived import DerivedFeature
+from features.window import Int64s, Window, boundary_ms, boundary_sql, complete_ms, opens_after_ms, widest
 from schemas.envelope import Envelope
 from schemas.types import DataType
 
 
-class PartialKind(StrEnum):
-    """What a tile keeps of its events; each kind merges with itself."""
-
-    COUNT = "count"
-    SUM = "sum"
-    MIN = "min"
-    MAX = "max"
-    FIRST = "first"
-    LAST = "last"
-    MOMENTS = "moments"
-    TALLY = "tally"
-    REGISTERS = "registers"
-    BUCKETS = "buckets"
-    LATEST = "latest"
-
-    @property
-    def is_map(self) -> bool:
-        """Whether it is a map of sub-key → int64 (a multimap for latest): one text column, see `features.kernel.map_partials`."""
-        return self in (PartialKind.TALLY, PartialKind.REGISTERS, PartialKind.BUCKETS, PartialKind.LATEST)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A physical column of a tile. `None` (null) means that no event of the tile contributed."""
-
-    name: str
-    type: DataType
-
-
-@dataclass(frozen=True, kw_only=True)
-class Partial:
-    """A mergeable part of a tile.
-
-    Attributes:
-        name: Stable, derived from the content, e.g. `sum_dep_delay`; the stem of its columns.
-        kind: How it is computed and merged.
-        input: The aggregated expression; `None` only for the count of events. Null inputs are skipped.
-        where: Only events for which this is TRUE contribute.
-        tie: For first/last: breaks equal event times ahead of the value itself.
-        type: Of the value.
-        parameter: Of buckets: how many each octave has, a power of two. Of latest: how many values are kept.
-    """
-
-    name: str
-    kind: PartialKind
-    input: Expression | None
-    where: Expression | None
-    tie: Expression | None
-    type: DataType
-    parameter: int | None = None
-
-    @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        """The physical columns, in storage order.
-
-        count: n (never null). sum, min, max: the value. first, last: event time in ms, the tie value if declared, the value.
-        moments: n, pivot (any double near the data), Σ(x − pivot), Σ(x − pivot)²: stable however far the mean is from 0.
-        tally: how often each value occurs. registers: HyperLogLog's, register → largest rank. buckets: how many values are in each.
-        latest: the last values, each with its event time in ms. These four are maps, each one column of text (`features.kernel.map_partials`).
-        """
-        match self.kind:
-            case PartialKind.FIRST | PartialKind.LAST:
-                tie = () if self.tie is None else (Column(name=f"{self.name}__tie", type=self.tie.type),)
-                return (Column(name=f"{self.name}__at", type=DataType.INT64), *tie, Column(name=self.name, type=self.type))
-            case PartialKind.MOMENTS:
-                return (
-                    Column(name=f"{self.name}__n", type=DataType.INT64),
-                    Column(name=f"{self.name}__pivot", type=DataType.FLOAT64),
-                    Column(name=f"{self.name}__s1", type=DataType.FLOAT64),
-                    Column(name=f"{self.name}__s2", type=DataType.FLOAT64),
-                )
-            case _:
-                return (Column(name=self.name, type=self.type),)
-
-
-class Finish(StrEnum):
-    """How merged partials become the value of a feature."""
-
-    VALUE = "value"  # count and sum (0 when empty), min, max, first, last (null when empty)
-    MEAN = "mean"  # partials: sum, count
-    VARIANCE = "variance"  # partials: moments; of the sample
-    STDDEV = "stddev"
-    SHARE = "share"  # partials: count where, count
-    TOP = "top"  # partials: tally; argument: the rank, from 1
-    CATEGORY = "category"  # partials: tally; argument: the value as text
-    DISTINCT = "distinct"  # partials: registers
-    LATEST = "latest"  # partials: latest; argument: which, 1 is the last
-    QUANTILE = "quantile"  # partials: buckets; argument: q
-
-
 @dataclass(frozen=True, kw_only=True)
 class WindowFeature:
-    """A named aggregation over one window, e.g. `dep_delay_mean_1h`, or over all time: `window_ms` is then None."""
+    """A named aggregation over one window, e.g. `dep_delay_mean_1h`."""
 
     name: str
     finish: Finish
     partials: tuple[Partial, ...]
-    window_ms: int | None
+    window: Window
     type: DataType
     text: str  # how the user wrote it, e.g. Mean("dep_delay").over(1h)
     argument: int | float | str | None = None  # of its finish
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureGroup:
+    """The features of the same partials over the same window: what is merged once for all of them.
+
+    Attributes:
+        window: An index into `ViewPlan.windows`.
+        merges: For each partial its place in `ViewPlan.merges`.
+    """
+
+    window: int
+    merges: tuple[int, ...]
+    partials: tuple[Partial, ...]
+    features: tuple[WindowFeature, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,35 +110,69 @@ class ViewPlan:
     @cached_property
     def longest_window_ms(self) -> int:
         """How far back the widest window reaches; `Lifetime` has none, and 0 is where nothing has one."""
-        return max((feature.window_ms for feature in self.features if feature.window_ms is not None), default=0)
+        return max((feature.window.reach_ms for feature in self.features), default=0)
 
     @cached_property
     def has_lifetime(self) -> bool:
         """Whether a feature needs all tiles since ever."""
-        return any(feature.window_ms is None for feature in self.features)
-
-    @property
-    def widest_window_ms(self) -> int | None:
-        """The window that all others are part of: None for all time."""
-        return None if self.has_lifetime else self.longest_window_ms
+        return not self.windows[0].is_bounded
 
     @cached_property
-    def map_features(self) -> dict[str, tuple[WindowFeature, ...]]:
-        """Feature name → all features of the same map partial and window, it among them, for every feature of such a partial: one merge serves all."""
-        groups: dict[tuple[str, int | None], list[WindowFeature]] = defaultdict(list)
+    def windows(self) -> tuple[Window, ...]:
+        """The window that all others are part of, then the others, each once."""
+        own = [feature.window for feature in self.features]
+        return tuple(dict.fromkeys([widest(own), *own]))
+
+    @cached_property
+    def merges(self) -> tuple[tuple[Partial, int], ...]:
+        """Every partial and window, an index into `windows`, that a feature needs, each once."""
+        return tuple(self._merge_places.values())
+
+    @cached_property
+    def groups(self) -> tuple[FeatureGroup, ...]:
+        """The features by what they are made of, in order of their first."""
+        numbers = {window: number for number, window in enumerate(self.windows)}
+        places = {key: place for place, key in enumerate(self._merge_places)}
+        found: dict[tuple[tuple[str, ...], int], list[WindowFeature]] = defaultdict(list)
         for feature in self.features:
-            if feature.partials[0].kind.is_map:
-                groups[feature.partials[0].name, feature.window_ms].append(feature)
-        return {feature.name: tuple(group) for group in groups.values() for feature in group}
+            found[tuple(partial.name for partial in feature.partials), numbers[feature.window]].append(feature)
+        return tuple(
+            FeatureGroup(
+                window=window,
+                merges=tuple(places[name, window] for name in names),
+                partials=features[0].partials,
+                features=tuple(features),
+            )
+            for (names, window), features in found.items()
+        )
+
+    @cached_property
+    def _merge_places(self) -> dict[tuple[str, int], tuple[Partial, int]]:
+        numbers = {window: number for number, window in enumerate(self.windows)}
+        needed = ((partial, numbers[feature.window]) for feature in self.features for partial in feature.partials)
+        return {(partial.name, window): (partial, window) for partial, window in needed}
 
     @property
     def tiles_topic(self) -> str:
         """The durable log of this view's tiles; key = entity key."""
         return tiles_topic(self.name)
 
-    def boundary_ms(self, as_of_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    def boundary_ms(self, as_of_ms: Int64s) -> Int64s:
         """The end `b` of every window as of the given times (int64 ms since the epoch, negative ones too)."""
-        return np.floor_divide(as_of_ms - self.delay_ms, self.tile_ms) * self.tile_ms
+        return boundary_ms(as_of_ms, delay_ms=self.delay_ms, tile_ms=self.tile_ms)
+
+    def boundary_sql(self, as_of: str) -> str:
+        """As `boundary_ms`, of a BIGINT expression in SQL."""
+        return boundary_sql(as_of, delay_ms=self.delay_ms, tile_ms=self.tile_ms)
+
+    @property
+    def opens_after_ms(self) -> int:
+        """How long after a tile's start windows first have it; each keeps it for its size."""
+        return opens_after_ms(delay_ms=self.delay_ms, tile_ms=self.tile_ms)
+
+    def complete_ms(self, boundary: Int64s, frontier_ms: Int64s | int) -> Int64s:
+        """Boundaries, moved back to the newest complete tiles: see `features.window.complete_ms`."""
+        return complete_ms(boundary, frontier_ms, tile_ms=self.tile_ms)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -288,7 +248,7 @@ FRONTIER_TOPIC = "tidemark.frontier"
 def describe_partial(partial: Partial) -> dict[str, object]:
     """A partial as plain data: canonical text of its expressions."""
     return {
-        "kind": str(partial.kind),
+        "kind": partial.kind,
         "type": str(partial.type),
         "input": None if partial.input is None else partial.input.text,
         "where": None if partial.where is None else partial.where.text,
@@ -312,9 +272,9 @@ def describe_view(view: ViewPlan) -> dict[str, object]:
         "partials": {partial.name: describe_partial(partial) for partial in view.partials},
         "features": {
             feature.name: {
-                "finish": str(feature.finish),
+                "finish": feature.finish.name,
                 "partials": [partial.name for partial in feature.partials],
-                "window_ms": feature.window_ms,  # null: all time
+                "window_ms": feature.window.recorded,  # null: all time
                 "type": str(feature.type),
             }
             | _unless_none("argument", feature.argument)

@@ -12,25 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.columns.column import TILE_START, Column, engine_type
+from features.columns.tile_table import Tiles
 from features.kernel.fold import fold
-from features.plan import Column, ViewPlan
-from features.tiles.table import Tiles
+from features.plan import ViewPlan
 from schemas.types import DataType
 
 ROW = "#row"
 """int64: which request a row of values belongs to."""
 AS_OF = "#as_of"
 """int64: the request's event time, ms since the epoch."""
-TILE_START = "tile_start"
 FILE, POSITION = "#file", "#position"
 """Where a request was read: the file's path, and the row's number in it."""
 VIEW = "#view"
 """int32: which of several views a row belongs to."""
-
-
-def engine_type(type_: DataType) -> pa.DataType:
-    """What a column that is handed back to Spark has to be: it takes timestamps in µs only."""
-    return pa.timestamp("us", tz="UTC") if type_ is DataType.TIMESTAMP else type_.arrow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +60,7 @@ class Folder:
         start_ms = starts.fill_null(np.iinfo(np.int64).min).to_numpy()
         folded = fold(
             self.view,
-            Tiles.of(self.view, owner=owner, start_ms=start_ms, table=tiles, base=base),
+            Tiles.of(self.view.tile_columns, owner=owner, start_ms=start_ms, table=tiles, base=base),
             owner=asked,
             boundary_ms=self.view.boundary_ms(requests.column(AS_OF).to_numpy()),
         )

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.plan import Partial, PartialKind, ServicePlan, ViewPlan
-from schemas.types import DataType
+from features.plan import ServicePlan, ViewPlan
 
 RELATIVE_TOLERANCE = 1e-12
 """What another order of summation may change in a sum of doubles, and in what is made of one."""
@@ -44,20 +43,12 @@ def feature_rules(service: ServicePlan) -> dict[str, Rule]:
 
 def view_rules(view: ViewPlan) -> dict[str, Rule]:
     """The rule of every feature of a view."""
-    return {feature.name: _rule(any(_adds_doubles(partial) for partial in feature.partials)) for feature in view.features}
+    return {feature.name: _rule(any(partial.rounded for partial in feature.partials)) for feature in view.features}
 
 
 def tile_rules(view: ViewPlan) -> dict[str, Rule]:
-    """The rule of every physical column of a tile: sums of doubles, and of moments the sums (their count and pivot are exact)."""
-    return {
-        column.name: _rule(_adds_doubles(partial) and column.type is DataType.FLOAT64 and not column.name.endswith("__pivot"))
-        for partial in view.partials
-        for column in partial.columns
-    }
-
-
-def _adds_doubles(partial: Partial) -> bool:
-    return partial.kind is PartialKind.MOMENTS or (partial.kind is PartialKind.SUM and partial.type is DataType.FLOAT64)
+    """The rule of every physical column of a tile."""
+    return {column.name: _rule(column.name in partial.rounded) for partial in view.partials for column in partial.columns}
 
 
 def _rule(sums: bool) -> Rule:

@@ -207,7 +207,7 @@ def fold_rows(pickled: str, inputs: Inputs) -> dict[str, list[Any]]:
     rows = len(inputs[AS_OF])
     frontier = np.array([ALL_TIME[0] if value is None else value for value in inputs[FRONTIER.format(view=view.name)]], dtype=np.int64)
     wanted = view.boundary_ms(np.array(inputs[AS_OF], dtype=np.int64))
-    boundary = np.minimum(wanted, np.maximum(frontier, ALL_TIME[0] + view.tile_ms) // view.tile_ms * view.tile_ms)
+    boundary = view.complete_ms(wanted, frontier)
     codec, stored = TileCodec(view=view), (inputs[name.format(view=view.name)] for name in (TILES, OLDER))
     read = codec.unpack([codec.joined(tiles or None, older or None) for tiles, older in zip(*stored, strict=True)])
     columns = fold(view, read.tiles, owner=np.arange(rows, dtype=np.int64), boundary_ms=boundary)

@@ -18,7 +18,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.compiler.tile_schema import tile_avro_schema
-from features.kernel.map_partials import well_formed
 from features.plan import FRONTIER_TOPIC, ViewPlan
 from inference.online.frontier import Account, Frontiers, Place, changing
 from inference.online.marks import Marks, Span
@@ -130,8 +129,8 @@ class Materializer:
         for index in np.flatnonzero(~fit).tolist():
             faults[int(good[index])] = f"wrong-tile: tile_start {starts[index]} ms is no multiple of the view's {view.tile_ms} ms"
         for partial in view.partials:
-            if partial.kind.is_map:
-                readable = well_formed(partial, batch.column(partial.name))
+            readable = partial.well_formed(batch.column(partial.name))
+            if readable is not None:
                 for index in np.flatnonzero(~readable).tolist():
                     faults[int(good[index])] = f'wrong-entries: field "{partial.name}" is not made of {partial.kind} entries'
                 fit &= readable

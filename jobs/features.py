@@ -22,8 +22,8 @@ from features.catalog import load
 from features.compiler import flink, flink_gate, flink_tiles
 from features.compiler.declarations import did_you_mean
 from features.compiler.flink_gate import Reading
-from features.compiler.flink_text import quote
 from features.plan import FRONTIER_TOPIC, Plan, SourcePlan, ViewPlan
+from features.sql_text import quote
 from infra.settings import Settings
 from jobs.control.deployed import Deployed, record_features_job, refuse_other_graph, refuse_other_tiles
 from jobs.flink import graph, single_view, start_offsets

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.catalog import load
-from features.plan import Partial, PartialKind, Plan, ViewPlan
+from features.partials.partial import Partial
+from features.plan import Plan, ViewPlan
 from inference.online.store import tile_schema
 from tests.oracle import Question, answers
 
@@ -130,15 +131,15 @@ def _tiles(view: ViewPlan, by_key: Mapping[str, Sequence[Payment]]) -> pa.Table:
 
 def _partial(partial: Partial, amounts: Sequence[float]) -> dict[str, Any]:
     match partial.kind:
-        case PartialKind.COUNT:
+        case "count":
             return {partial.name: len(amounts) if partial.where is None else sum(value > 200 for value in amounts)}
-        case PartialKind.SUM:
+        case "sum":
             return {partial.name: sum(amounts)}
-        case PartialKind.MIN:
+        case "min":
             return {partial.name: min(amounts)}
-        case PartialKind.MAX:
+        case "max":
             return {partial.name: max(amounts)}
-        case PartialKind.MOMENTS:
+        case "moments":
             off = [value - amounts[0] for value in amounts]
             found = (len(off), amounts[0], sum(off), sum(value * value for value in off))
             return dict(zip((column.name for column in partial.columns), found, strict=True))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from features.vocabulary.durations import milliseconds, show
+from features.durations import milliseconds, show
 from features.vocabulary.words import Entity, FeatureService, FeatureView, Source
 from schemas.errors import DefinitionError
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from features.plan import Column, Plan, ServicePlan, ViewPlan
+from features.columns.column import Column
+from features.plan import Plan, ServicePlan, ViewPlan
 from schemas.types import DataType
 
 # One feature of the same name in each: Feast 0.67 mixes up sources of on-demand views whose features share a short name

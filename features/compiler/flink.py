@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from features.columns.column import Column
 from features.compiler.flink_gate import BAD, OK, Reading, checked
-from features.compiler.flink_text import floor, indent, interval, quote, text, tumble, with_options
-from features.plan import WRITTEN, Column, SourcePlan, ViewPlan
+from features.compiler.flink_text import floor, interval, text, tumble, with_options
+from features.plan import WRITTEN, SourcePlan, ViewPlan
+from features.sql_text import indent, quote
 from features.watermarks import NONE
 from schemas.types import DataType
 

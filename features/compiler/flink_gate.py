@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from features.compiler import flink_avro
-from features.compiler.flink_text import indent, milliseconds, quote, text, with_options
+from features.compiler.flink_text import milliseconds, text, with_options
 from features.plan import SourcePlan
+from features.sql_text import indent, quote
 from features.watermarks import TICK
 from schemas.event_time import too_early
 from schemas.schema import Schema

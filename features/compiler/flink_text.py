@@ -1,13 +1,10 @@
-"""Pieces of Flink SQL as text: names, literals, intervals, arithmetic on milliseconds."""
+"""Pieces of Flink SQL as text: literals, intervals, arithmetic on milliseconds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-
-def quote(name: str) -> str:
-    """An identifier, whatever it is."""
-    return "`" + name.replace("`", "``") + "`"
+from features.sql_text import quote
 
 
 def text(value: str) -> str:
@@ -34,17 +31,6 @@ def with_options(options: Mapping[str, str]) -> str:
 def tumble(relation: str, time: str, tile_ms: int) -> str:
     """A relation cut into tiles by one of its times."""
     return f"TABLE(TUMBLE(TABLE {quote(relation)}, DESCRIPTOR({quote(time)}), {interval(tile_ms)}))"
-
-
-def select(columns: Sequence[str], source: str, *rest: str) -> str:
-    """A SELECT, a column each line."""
-    listed = ",\n".join(f"  {column}" for column in columns)
-    return "\n".join([f"SELECT\n{listed}", f"FROM {source}", *rest])
-
-
-def indent(lines: str) -> str:
-    """The lines, one step in."""
-    return "\n".join(f"  {line}" for line in lines.split("\n"))
 
 
 def milliseconds(timestamp: str) -> str:

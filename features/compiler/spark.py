@@ -6,8 +6,12 @@ which no field can.
 
 from __future__ import annotations
 
-from features.compiler.map_partial_sql import bounded, number, sub_key, sub_key_source
-from features.plan import Column, Partial, PartialKind, ViewPlan
+from collections.abc import Mapping
+
+from features.columns.column import Column
+from features.partials.partial import Partial
+from features.plan import ViewPlan
+from features.sql_text import nested, quote, select
 
 WATERMARK = "_watermark_ms"
 """BIGINT: the watermark of its partition when the event arrived, as the archive keeps it; null where unknown, which counts as in time."""
@@ -30,81 +34,47 @@ def tile_query(view: ViewPlan, as_known: bool, *, in_pieces: bool = False) -> st
     Returns:
         A SELECT of the key columns, `tile_start` TIMESTAMP, and the view's tile columns.
     """
-    if any(partial.kind.is_map for partial in view.partials):
-        return _with_maps(view, as_known, in_pieces)
-    keys = [_quoted(key.name) for key in view.keys]
+    place = _place(view, in_pieces)
+    relations = {partial.name: partial.spark_relation(place=place, events="`#events`") for partial in view.partials}
+    steps = {name: relation for name, relation in relations.items() if relation is not None}
+    if steps:
+        return _joined_steps(view, _events(view, as_known, in_pieces), place, steps)
+    keys = [quote(key.name) for key in view.keys]
     outputs = [*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *(line for partial in view.partials for line in _aggregates(partial))]
-    return f"SELECT\n  {_joined(outputs)}\nFROM (\n{_indented(_events(view, as_known, in_pieces))}\n)\nGROUP BY {', '.join(_place(view, in_pieces))}"
+    return select(outputs, nested(_events(view, as_known, in_pieces)), f"GROUP BY {', '.join(place)}")
 
 
 def _place(view: ViewPlan, in_pieces: bool) -> list[str]:
     """What tells one tile from another."""
-    return [*([_quoted(PIECE)] if in_pieces else []), *(_quoted(key.name) for key in view.keys), "`#tile`"]
+    return [*([quote(PIECE)] if in_pieces else []), *(quote(key.name) for key in view.keys), "`#tile`"]
 
 
-def _with_maps(view: ViewPlan, as_known: bool, in_pieces: bool) -> str:
-    """As `tile_query`, where some partials are maps: those are grouped by sub-key first, entries in the order of their sub-keys."""
-    keys = [_quoted(key.name) for key in view.keys]
-    place = _place(view, in_pieces)
-    plain = [line for partial in view.partials if not partial.kind.is_map for line in _aggregates(partial)]
-    steps = {"#events": _events(view, as_known, in_pieces)}
-    steps["#base"] = f"SELECT\n  {_joined([*place, *plain])}\nFROM `#events`\nGROUP BY {', '.join(place)}"
-    for partial in view.partials:
-        if partial.kind.is_map:
-            steps[partial.name] = _map(partial, place)
-    common = ",\n".join(f"{_quoted(name)} AS (\n{_indented(step)}\n)" for name, step in steps.items())
-    joins = "".join(f"\nLEFT JOIN {_quoted(name)} USING ({', '.join(place)})" for name in steps if name not in ("#events", "#base"))
-    columns = [_quoted(column.name) for column in view.tile_columns]
-    outputs = [*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *columns]
-    return f"WITH {common}\nSELECT\n  {_joined(outputs)}\nFROM `#base`{joins}"
-
-
-def _map(partial: Partial, place: list[str]) -> str:
-    source = sub_key_source(partial, "spark")
-    if partial.where is not None:
-        source = f"CASE WHEN {partial.where.sql('spark')} THEN {source} END"
-    events = f"SELECT\n  {_joined([*place, f'{source} AS `#in`'])}\nFROM `#events`"
-    if partial.kind is PartialKind.LATEST:
-        return _latest(partial, source, place)
-    grouped = [f"{sub_key(partial, '`#in`', 'spark')} AS `#sub_key`", f"{number(partial, '`#in`', 'spark')} AS `#number`"]
-    by_key = f"SELECT\n  {_joined([*place, *grouped])}\nFROM (\n{_indented(events)}\n)\nWHERE `#in` IS NOT NULL\nGROUP BY {', '.join([*place, '`#sub_key`'])}"
-    return _texts(partial, by_key, place)
-
-
-def _latest(partial: Partial, source: str, place: list[str]) -> str:
-    """The last values of each tile, by event time, then value."""
-    events = f"SELECT\n  {_joined([*place, '`#ms`', f'{source} AS `#in`'])}\nFROM `#events`"
-    rank = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(place)} ORDER BY `#ms` DESC, `#in` DESC) AS `#rank`"
-    ranked = f"SELECT *, {rank}\nFROM (\n{_indented(events)}\n)\nWHERE `#in` IS NOT NULL"
-    own = [f"{sub_key(partial, '`#in`', 'spark')} AS `#sub_key`", "`#ms` AS `#number`"]
-    rows = f"SELECT\n  {_joined([*place, *own])}\nFROM (\n{_indented(ranked)}\n)\nWHERE `#rank` <= {partial.parameter}"
-    return _texts(partial, rows, place)
-
-
-def _texts(partial: Partial, rows: str, place: list[str]) -> str:
-    """All entries of each tile as one text."""
-    entries = "ARRAY_SORT(COLLECT_LIST(STRUCT(`#sub_key` AS `key`, `#number` AS `number`)))"
-    characters = "SUM(LENGTH(CAST(`#number` AS STRING)) + LENGTH(`#sub_key`) + 2)"
-    text = f"ARRAY_JOIN(TRANSFORM({entries}, e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',')"
-    return f"SELECT\n  {_joined([*place, f'{bounded(text, characters)} AS {_quoted(partial.name)}'])}\nFROM (\n{_indented(rows)}\n)\nGROUP BY {', '.join(place)}"
+def _joined_steps(view: ViewPlan, events: str, place: list[str], relations: Mapping[str, str]) -> str:
+    """As `tile_query`, where some partials need relations of their own: these are joined to the aggregates of the others."""
+    plain = [line for partial in view.partials if partial.name not in relations for line in _aggregates(partial)]
+    steps = {"#events": events, "#base": select([*place, *plain], "`#events`", f"GROUP BY {', '.join(place)}"), **relations}
+    common = ",\n".join(f"{quote(name)} AS {nested(step)}" for name, step in steps.items())
+    joins = "".join(f"\nLEFT JOIN {quote(name)} USING ({', '.join(place)})" for name in relations)
+    keys, columns = [quote(key.name) for key in view.keys], [quote(column.name) for column in view.tile_columns]
+    return f"WITH {common}\n" + select([*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *columns], f"`#base`{joins}")
 
 
 def late_tiles_query(view: ViewPlan) -> str:
     """The key columns and `tile_start` of every tile that an event came too late for; reads what `tile_query` does."""
-    keys = [_quoted(key.name) for key in view.keys]
-    late = f"{_quoted(WATERMARK)} >= `#tile` + {view.tile_ms - 1}L"
-    outputs = _joined([*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`"])
-    return f"SELECT DISTINCT\n  {outputs}\nFROM (\n{_indented(_timed(view, True, []))}\n)\nWHERE {late}"
+    keys = [quote(key.name) for key in view.keys]
+    late = f"{quote(WATERMARK)} >= `#tile` + {view.tile_ms - 1}L"
+    rows = select([*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`"], nested(_timed(view, True, [])), f"WHERE {late}")
+    return rows.replace("SELECT", "SELECT DISTINCT", 1)
 
 
 def _events(view: ViewPlan, as_known: bool, in_pieces: bool) -> str:
     """The events that count, each once, with `#ms`, `#tile` and the pivots of moments."""
     pivots = _pivots(view, in_pieces)
-    conditions = [f"{_quoted(key.name)} IS NOT NULL" for key in view.keys if key.name in view.source.nullable]
+    conditions = [f"{quote(key.name)} IS NOT NULL" for key in view.keys if key.name in view.source.nullable]
     if view.where is not None:
         conditions.append(f"({view.where.sql('spark')})")
     query = _once(view, as_known, in_pieces, conditions)
-    return query if not pivots else f"SELECT\n  {_joined(['*', *pivots])}\nFROM (\n{_indented(query)}\n)"
+    return query if not pivots else select(["*", *pivots], nested(query))
 
 
 def _once(view: ViewPlan, as_known: bool, in_pieces: bool, conditions: list[str]) -> str:
@@ -112,86 +82,47 @@ def _once(view: ViewPlan, as_known: bool, in_pieces: bool, conditions: list[str]
     source = view.source
     if source.id is None or source.dedupe_ms is None:
         return _timed(view, as_known, conditions)
-    same = ", ".join(_quoted(name) for name in (*([PIECE] if in_pieces else []), source.id, source.event_time))
-    order = ", ".join(f"{_quoted(name)} ASC NULLS FIRST" for name in source.columns if name not in (source.id, source.event_time))
+    same = ", ".join(quote(name) for name in (*([PIECE] if in_pieces else []), source.id, source.event_time))
+    order = ", ".join(f"{quote(name)} ASC NULLS FIRST" for name in source.columns if name not in (source.id, source.event_time))
     copy = f"ROW_NUMBER() OVER (PARTITION BY {same} ORDER BY {order or same}) AS `#copy`"
-    return f"SELECT *\nFROM (\n  SELECT *, {copy}\n  FROM (\n{_indented(_timed(view, as_known, []), 2)}\n  )\n)\nWHERE {_all(['`#copy` = 1', *conditions])}"
+    numbered = f"SELECT *, {copy}\nFROM {nested(_timed(view, as_known, []))}"
+    return f"SELECT *\nFROM {nested(numbered)}\nWHERE {_all(['`#copy` = 1', *conditions])}"
 
 
 def _timed(view: ViewPlan, as_known: bool, conditions: list[str]) -> str:
     """The events with their tile, without those that came too late for it."""
-    milliseconds = f"UNIX_MILLIS({_quoted(view.source.event_time)})"
+    milliseconds = f"UNIX_MILLIS({quote(view.source.event_time)})"
     tile = f"{milliseconds} - PMOD({milliseconds}, {view.tile_ms}L)"
-    query = f"SELECT *, {milliseconds} AS `#ms`, {tile} AS `#tile`\nFROM {_quoted(view.source.name)}"
+    query = f"SELECT *, {milliseconds} AS `#ms`, {tile} AS `#tile`\nFROM {quote(view.source.name)}"
     if not as_known:
-        watermark = _quoted(WATERMARK)
+        watermark = quote(WATERMARK)
         conditions = [f"({watermark} IS NULL OR {tile} + {view.tile_ms - 1}L > {watermark})", *conditions]
     return f"{query}\nWHERE {_all(conditions)}" if conditions else query
 
 
 def _pivots(view: ViewPlan, in_pieces: bool) -> list[str]:
-    """A value of its own key and tile for each moments: sums of what exceeds it lose nothing to a large mean."""
+    """A value of its own key and tile for each partial that needs one: sums of what exceeds it lose nothing to a large mean."""
     partition = ", ".join(_place(view, in_pieces))
     return [
-        f"MIN({_input(partial)}) OVER (PARTITION BY {partition}) AS {_quoted(f'#{partial.name}')}"
+        f"MIN({partial.event_sql('spark')}) OVER (PARTITION BY {partition}) AS {_pivot(partial)}"
         for partial in view.partials
-        if partial.kind is PartialKind.MOMENTS
+        if partial.pivot_column is not None
     ]
+
+
+def _pivot(partial: Partial) -> str:
+    return quote(f"#{partial.name}")
 
 
 def _aggregates(partial: Partial) -> list[str]:
     """The partial's columns in storage order."""
-    match partial.kind:
-        case PartialKind.COUNT:
-            values = [f"COUNT({_input(partial)})"]
-        case PartialKind.SUM | PartialKind.MIN | PartialKind.MAX:
-            values = [f"{partial.kind.upper()}({_input(partial)})"]
-        case PartialKind.FIRST | PartialKind.LAST:
-            values = _extreme(partial)
-        case PartialKind.MOMENTS:
-            pivot = _quoted(f"#{partial.name}")
-            above = f"({_input(partial)} - {pivot})"
-            values = [f"COUNT({_input(partial)})", f"MIN({pivot})", f"SUM({above})", f"SUM({above} * {above})"]
-        case _:
-            raise AssertionError(f"{partial.kind} is grouped by sub-key")
-    return [_named(value, column) for value, column in zip(values, partial.columns, strict=True)]
-
-
-def _extreme(partial: Partial) -> list[str]:
-    """The first or last value: the extreme of (event time, tie, value); structs compare part by part, nulls smallest."""
-    assert partial.input is not None
-    tie = "" if partial.tie is None else f", 'tie', {partial.tie.sql('spark')}"
-    value = partial.input.sql("spark")
-    entry = f"NAMED_STRUCT('at', `#ms`{tie}, 'value', {value})"
-    conditions = [f"({value}) IS NOT NULL"] + ([] if partial.where is None else [f"({partial.where.sql('spark')})"])
-    extreme = "MIN" if partial.kind is PartialKind.FIRST else "MAX"
-    found = f"{extreme}(CASE WHEN {' AND '.join(conditions)} THEN {entry} END)"
-    return [f"{found}.`{part}`" for part in ("at", *(("tie",) if tie else ()), "value")]
-
-
-def _input(partial: Partial) -> str:
-    """The aggregated value, null for events that do not contribute."""
-    value = "1" if partial.input is None else partial.input.sql("spark")
-    if partial.kind in (PartialKind.SUM, PartialKind.MOMENTS) and partial.input is not None and partial.input.type is not partial.type:
-        value = f"CAST({value} AS {partial.type.spark})"  # before integers are added, which would wrap
-    return value if partial.where is None else f"CASE WHEN {partial.where.sql('spark')} THEN {value} END"
+    values = partial.spark_aggregates(partial.event_sql("spark"), _pivot(partial))
+    return [_named(values[column.name], column) for column in partial.columns]
 
 
 def _named(value: str, column: Column) -> str:
-    return f"CAST({value} AS {column.type.spark}) AS {_quoted(column.name)}"
-
-
-def _quoted(name: str) -> str:
-    return f"`{name}`"
+    return f"CAST({value} AS {column.type.spark}) AS {quote(column.name)}"
 
 
 def _all(conditions: list[str]) -> str:
     return "\n  AND ".join(conditions)
-
-
-def _joined(lines: list[str]) -> str:
-    return ",\n  ".join(lines)
-
-
-def _indented(text: str, levels: int = 1) -> str:
-    return "\n".join("  " * levels + line for line in text.splitlines())

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from features.columns.column import TILE_START, Column
 from features.compiler.declarations import Declared, Definitions, Problems, duration_ms, field_fault, name_fault
 from features.compiler.sources import parse_over
+from features.durations import show
 from features.expressions.expression import Expression
-from features.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
-from features.vocabulary.aggregations import Aggregation, Feature, Lifetime, Windowed
-from features.vocabulary.durations import show
+from features.partials.partial import Partial
+from features.plan import SourcePlan, ViewPlan, WindowFeature
+from features.vocabulary.aggregation import Aggregation, Feature, Inputs, Lifetime, Windowed
 from features.vocabulary.words import Entity, FeatureView, Source
+from features.window import Lifetime as AllTime
+from features.window import Sliding, Window
 from schemas.errors import DefinitionError
 from schemas.types import DataType
 
@@ -22,7 +24,7 @@ DEFAULT_PUBLISHING_MS = 2_000
 
 KEY_TYPES = (DataType.STRING, DataType.INT64)
 _TIE_TYPES = (DataType.INT64, DataType.FLOAT64, DataType.TIMESTAMP, DataType.STRING)
-RESERVED_KEYS = frozenset({"tile_start", "revision"})
+RESERVED_KEYS = frozenset({TILE_START, "revision"})
 """Columns of a tile beside its keys and partials."""
 
 RESERVED_FEATURES = frozenset(
@@ -190,35 +192,36 @@ class ViewBuilder:
     def _outputs(self, name: str, windowed: Feature, tile_ms: int | None) -> list[WindowFeature]:
         """The features of one aggregation; none if it is faulty."""
         aggregation = windowed.aggregation
-        window_ms = self._window(name, windowed, tile_ms) if isinstance(windowed, Windowed) else None
+        window = self._window(name, windowed, tile_ms) if isinstance(windowed, Windowed) else AllTime()
         if aggregation.problem is not None:
             self.problems.add(self.declared, f"{type(aggregation).__name__} {aggregation.problem}", name)
             return []
         partials = self._partials(name, aggregation)
-        if (window_ms is None and isinstance(windowed, Windowed)) or partials is None:
+        if window is None or partials is None:
             return []
-        written = _written(aggregation)
         return [
             WindowFeature(
                 name=f"{name}{end}",
                 finish=aggregation.finish,
                 partials=partials,
-                window_ms=window_ms,
-                type=aggregation.output_type or _value_type(partials[0]),
-                text=f"Lifetime({written})" if window_ms is None else f"{written}.over({show(window_ms)})",
+                window=window,
+                type=aggregation.output_type or partials[0].output_type,
+                text=window.text(_written(aggregation)),
                 argument=argument,
             )
             for end, argument in aggregation.outputs.items()
         ]
 
-    def _window(self, name: str, windowed: Windowed, tile_ms: int | None) -> int | None:
-        window_ms = self._duration("window", windowed.window, positive=True, part=name)
-        if window_ms is None or tile_ms is None or window_ms % tile_ms == 0:
-            return window_ms
-        below = window_ms // tile_ms * tile_ms
+    def _window(self, name: str, windowed: Windowed, tile_ms: int | None) -> Window | None:
+        size_ms = self._duration("window", windowed.window, positive=True, part=name)
+        if size_ms is None:
+            return None
+        if tile_ms is None or size_ms % tile_ms == 0:
+            return Sliding(size_ms=size_ms)
+        below = size_ms // tile_ms * tile_ms
         nearest = " or ".join(show(allowed) for allowed in (below, below + tile_ms) if allowed)
         self.problems.add(
-            self.declared, f"window {show(window_ms)} is not a multiple of the tile {show(tile_ms)}; the nearest allowed is {nearest}", name
+            self.declared, f"window {show(size_ms)} is not a multiple of the tile {show(tile_ms)}; the nearest allowed is {nearest}", name
         )
         return None
 
@@ -243,63 +246,13 @@ class ViewBuilder:
             self.problems.add(self.declared, f'tie= "{tie_text}" is {tie.type}; allowed is {", ".join(sorted(_TIE_TYPES))}', name)
         if self.source is None or len(self.problems.lines) > before:
             return None
-        summed = value.as_double() if aggregation.finish is Finish.MEAN and value is not None else value
-        if aggregation.finish is Finish.SHARE:
-            return self._keep(PartialKind.COUNT, value, condition, None), self._keep(PartialKind.COUNT, value, None, None)
-        return tuple(
-            self._keep(kind, summed if kind is PartialKind.SUM else value, condition, tie, aggregation.parameter)
-            for kind in aggregation.parts
-        )
+        return tuple(self._keep(partial) for partial in aggregation.partials(Inputs(value=value, where=condition, tie=tie)))
 
-    def _keep(
-        self,
-        kind: PartialKind,
-        value: Expression | None,
-        where: Expression | None,
-        tie: Expression | None,
-        parameter: int | None = None,
-    ) -> Partial:
-        partial = make_partial(kind, value, where, tie, parameter)
+    def _keep(self, partial: Partial) -> Partial:
         kept = self.partials.setdefault(partial.name, partial)
         if kept != partial:
             self.problems.add(self.declared, f'two aggregations need a tile column "{partial.name}"; write one of them differently')
         return kept
-
-
-def make_partial(
-    kind: PartialKind, value: Expression | None, where: Expression | None, tie: Expression | None, parameter: int | None = None
-) -> Partial:
-    """A partial under the name that its content gives it, so that adding a feature never renames another's.
-
-    The name is kind, parameter and input column, e.g. `sum_dep_delay`; what else distinguishes it (a condition, a tie, an input that is not
-    a plain column) adds 8 hex digits of the sha256 of its canonical text.
-    """
-    if kind is PartialKind.COUNT:
-        type_ = DataType.INT64
-    elif value is None:
-        raise AssertionError(f"{kind} without an input")
-    else:
-        type_ = DataType.FLOAT64 if kind is PartialKind.MOMENTS else DataType.STRING if kind.is_map else value.type
-    column = _plain_column(value)
-    if kind in (PartialKind.MOMENTS, PartialKind.BUCKETS) and value is not None:
-        value = value.as_double()
-    stem = [str(kind), *([] if parameter is None else [str(parameter)]), *([column] if column else [])]
-    rest = [None if part is None else part.text for part in (None if column else value, where, tie)]
-    if any(rest):
-        stem.append(hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:8])
-    return Partial(name="_".join(stem), kind=kind, input=value, where=where, tie=tie, type=type_, parameter=parameter)
-
-
-def _plain_column(value: Expression | None) -> str | None:
-    """The name of a column that is aggregated as it is; names with two underscores could be mistaken for a part's."""
-    if value is None or value.root.op != "column" or "__" in str(value.root.value):
-        return None
-    return str(value.root.value)
-
-
-def _value_type(partial: Partial) -> DataType:
-    """The type of its values, also where the tile keeps them as text."""
-    return partial.input.type if partial.kind.is_map and partial.input is not None else partial.type
 
 
 def _unfit(windowed: object) -> str | None:
@@ -316,7 +269,7 @@ def _unfit(windowed: object) -> str | None:
 
 
 def _needs_input(aggregation: Aggregation) -> bool:
-    return any(kind is not PartialKind.COUNT for kind in aggregation.parts)
+    return any(part.needs_input for part in aggregation.parts)
 
 
 def _written(aggregation: Aggregation) -> str:

@@ -5,17 +5,14 @@ The result for a row depends only on that row's own tiles, in time order, whatev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from features.kernel.map_partials import finish_maps
-from features.kernel.merging import Moments, merged, moments, present
-from features.kernel.values import Int64s, Values
-from features.plan import Finish, PartialKind, ViewPlan, WindowFeature
-from features.tiles.table import TileIndex, Tiles, batches
+from features.columns.tile_table import TileIndex, Tiles, batches
+from features.columns.values import Int64s
+from features.plan import ViewPlan
 
 
 def fold(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) -> dict[str, pa.Array[Any]]:
@@ -35,8 +32,8 @@ def fold(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) ->
 
 def fold_counting(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) -> tuple[dict[str, pa.Array[Any]], Int64s]:
     """As `fold`, and how many tiles the view's widest window has for every row, a base as one (int64[m]): 0 where it is empty."""
-    index = TileIndex.of(view, tiles)
-    widest = index.ranges(owner, boundary_ms, view.widest_window_ms)
+    index = TileIndex.of(view.tile_ms, tiles)
+    widest = index.ranges(owner, boundary_ms, view.windows[0])
     parts = batches(widest[1] - widest[0])
     if len(parts) == 1:
         return _fold(view, tiles, index, owner, boundary_ms, widest), widest[1] - widest[0]
@@ -48,45 +45,12 @@ def fold_counting(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: I
 def _fold(
     view: ViewPlan, tiles: Tiles, index: TileIndex, owner: Int64s, boundary_ms: Int64s, widest: tuple[Int64s, Int64s]
 ) -> dict[str, pa.Array[Any]]:
-    windows = {view.widest_window_ms: index.window(*widest)}
-    for feature in view.features:
-        if feature.window_ms not in windows:
-            windows[feature.window_ms] = index.window(*index.ranges(owner, boundary_ms, feature.window_ms))
-    known: dict[tuple[str, int | None], Values | Moments] = {}
+    ranges = [widest, *(index.ranges(owner, boundary_ms, window) for window in view.windows[1:])]
+    windows = [index.window(*each) for each in ranges]
+    lifetime = [not window.is_bounded for window in view.windows]
     result: dict[str, pa.Array[Any]] = {}
     with np.errstate(all="ignore"):
-        for feature in view.features:
-            if feature.name in result:
-                continue
-            window = windows[feature.window_ms]
-            if alike := view.map_features.get(feature.name):
-                (partial,) = feature.partials
-                column, entries = tiles.columns[partial.name], tiles.entries(partial.name)
-                result |= finish_maps(partial, alike, column, entries, rows=window.size, row=window.row, tile=window.tile)
-                continue
-            for partial in feature.partials:
-                key = (partial.name, feature.window_ms)
-                if key not in known:
-                    if partial.kind is PartialKind.MOMENTS:
-                        known[key] = moments(partial, tiles, window, centred=feature.window_ms is None)
-                    else:
-                        known[key] = merged(partial, tiles, index, window)
-            result[feature.name] = _finish(feature, [known[p.name, feature.window_ms] for p in feature.partials])
+        merged = [partial.merge(tiles, index, windows[window], lifetime=lifetime[window]) for partial, window in view.merges]
+        for group in view.groups:
+            result |= group.partials[0].finish(group.features, [merged[place] for place in group.merges])
     return {feature.name: result[feature.name] for feature in view.features}
-
-
-def _finish(feature: WindowFeature, parts: Sequence[Values | Moments]) -> pa.Array[Any]:
-    if feature.finish is Finish.VALUE:
-        (values,) = parts
-        assert isinstance(values, Values)
-        return values.arrow(feature.type)
-    if feature.finish in (Finish.MEAN, Finish.SHARE):
-        part, count = parts
-        assert isinstance(part, Values)
-        assert isinstance(count, Values)
-        return present(part.numbers / np.maximum(count.numbers, 1), count.numbers > 0, None).arrow(feature.type)
-    (whole,) = parts
-    assert isinstance(whole, Moments)
-    variance = whole.squares / np.maximum(whole.count - 1, 1)
-    numbers = np.sqrt(variance) if feature.finish is Finish.STDDEV else variance
-    return present(numbers, whole.count > 1, None).arrow(feature.type)

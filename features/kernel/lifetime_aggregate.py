@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.kernel.merging import condense
-from features.kernel.values import Bools, Int64s, Values
-from features.plan import Column, ViewPlan
-from features.point_in_time import TILE_START, engine_type
-from features.tiles.table import Tiles
+from features.columns.column import TILE_START, Column, engine_type
+from features.columns.tile_table import Tiles
+from features.columns.values import Bools, Int64s, Values
+from features.kernel.condense import condense
+from features.plan import ViewPlan
 from schemas.types import DataType
 
 MARK = "#mark"
@@ -105,7 +105,7 @@ class BaseMaker:
             starts: Any = tiles.column(TILE_START).cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64())
             base = starts.is_null().to_numpy()
             start_ms = pc.fill_null(starts, np.iinfo(np.int64).min).to_numpy()
-        read = Tiles.of(self.view, owner=owner, start_ms=start_ms, table=tiles, base=base)
+        read = Tiles.of(self.view.tile_columns, owner=owner, start_ms=start_ms, table=tiles, base=base)
         columns = condense(self.view, read, owners=owners)
         firsts = tiles.take(np.searchsorted(owner, np.arange(owners)))
         nulls: Any = pa.nulls

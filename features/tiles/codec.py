@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.kernel.values import Bools, Int64s, Values
+from features.columns.tile_table import Tiles
+from features.columns.values import Bools, Int64s, Values
 from features.plan import ViewPlan, describe_view
-from features.tiles.table import Tiles
 from schemas.errors import DataError
 from schemas.types import DataType
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from features.kernel.merging import condense
-from features.kernel.values import Bools, Int64s
+from features.columns.values import Bools, Int64s
+from features.kernel.condense import condense
 from features.tiles.base_block import Base, BaseBlock
 from features.tiles.codec import NOTHING_DROPPED, Packed, TileCodec
 from features.tiles.packed_value import PackedValue, Record, moved

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.kernel.values import Bools, Int64s
+from features.columns.values import Bools, Int64s
 
 _NOTHING = np.empty(0, dtype=np.int64)
 

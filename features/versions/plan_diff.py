@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from features.durations import show
 from features.plan import Plan, ServicePlan, ViewPlan, describe_service, describe_view
 from features.tiles.codec import TileCodec
-from features.vocabulary.durations import show
 from schemas.schema import Schema
 
 Record = Mapping[str, Any]

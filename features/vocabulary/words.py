@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from features.vocabulary.aggregations import Feature
+from features.vocabulary.aggregation import Feature
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -264,7 +264,7 @@ class _View:
     def _allowed_merged(self) -> dict[str, float]:
         """By `Lifetime` feature."""
         rules = view_rules(self.codec.view)
-        return {feature.name: rules[feature.name].allowed for feature in self.codec.view.features if feature.window_ms is None}
+        return {feature.name: rules[feature.name].allowed for feature in self.codec.view.features if not feature.window.is_bounded}
 
 
 def _reached(frontier: int | None) -> int:

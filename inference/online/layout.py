@@ -8,8 +8,9 @@ from typing import Any
 
 import mmh3
 
+from features.columns.column import Column
 from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
-from features.plan import Column, ViewPlan
+from features.plan import ViewPlan
 from schemas.types import DataType
 
 _STRING, _INT64 = 2, 4  # feast.protos.feast.types.Value_pb2.ValueType

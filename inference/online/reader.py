@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.columns.column import Column
+from features.columns.values import Bools, Int64s, Values
 from features.kernel.fold import fold_counting
-from features.kernel.values import Bools, Int64s, Values
-from features.plan import Column, ServicePlan, ViewPlan
+from features.plan import ServicePlan, ViewPlan
 from features.tiles.codec import ALL_TIME, Packed, TileCodec, Unpacked, kept_from_ms
 from inference.gc_paused import gc_paused
 from inference.online.active_generation import FIELD, KEY, ActiveGeneration
@@ -211,7 +212,7 @@ def _served_boundary(view: ViewPlan, as_of_ms: Int64s, frontier: int | None) -> 
     wanted = view.boundary_ms(as_of_ms)
     if frontier is None:
         return np.full_like(wanted, ALL_TIME[0]), np.full_like(wanted, NO_FRONTIER_AGE_MS)
-    boundary = np.minimum(wanted, frontier // view.tile_ms * view.tile_ms)
+    boundary = view.complete_ms(wanted, frontier)
     return boundary, wanted - boundary
 
 

@@ -6,13 +6,11 @@ import struct
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from features.kernel.map_partials import canonical
-from features.kernel.values import Int64s, Values
+from features.columns.values import Int64s, Values
 from features.plan import ViewPlan
 from features.tiles.codec import TileCodec
 from features.tiles.compaction import HELD, HELD_MS
@@ -120,10 +118,10 @@ class TileWriter:
         revision = Values.of(tiles.column("revision"), DataType.INT64).numbers
         self._check(start)
         keys = self._keys.of_all(list(zip(*(tiles.column(key.name).to_pylist() for key in self.view.keys), strict=True)))
-        maps = {partial.name for partial in self.view.partials if partial.kind.is_map}
         columns = {
-            column.name: Values.of(_canonical(tiles.column(column.name)) if column.name in maps else tiles.column(column.name), column.type)
-            for column in self.view.tile_columns
+            column.name: Values.of(partial.canonical(tiles.column(column.name)), column.type)
+            for partial in self.view.partials
+            for column in partial.columns
         }
         records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
         retire = (0, 0, 0) if self._bases is None else (RETIRE_AT, HELD, time.time_ns() // 1_000_000 - HELD_MS)
@@ -171,11 +169,6 @@ def reject_ttl_with_lifetime(views: Iterable[ViewPlan], ttl_ms: int | None) -> N
         raise SettingError(
             f"TIDEMARK_ONLINE_TTL: view {ever} has Lifetime features, which would begin anew with each key that is forgotten; unset it"
         )
-
-
-def _canonical(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> pa.Array[Any]:
-    """Maps with their entries in order: engines write them in any."""
-    return pa.array([canonical(text) for text in column.to_pylist()], type=pa.string())
 
 
 def _by_key(keys: list[bytes], start_ms: Int64s, revision: Int64s, records: list[bytes]) -> dict[bytes, bytes]:

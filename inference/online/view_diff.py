@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.columns.values import Int64s
 from features.kernel.fold import fold
-from features.kernel.values import Int64s
 from features.plan import ViewPlan, WindowFeature, describe_partial, describe_view
 from features.tiles.codec import ALL_TIME, TileCodec
 from features.tolerances import differences, view_rules
@@ -135,8 +135,8 @@ def _compare(
         kept.append(np.append(exact_from, since_ms)[owner])
     rules = view_rules(views[0])
     for (a, b), compared in zip(pairs, found, strict=True):
-        whole = np.flatnonzero((as_of - (a.window_ms or 0) >= kept[0]) & (as_of - (b.window_ms or 0) >= kept[1]))
-        if since_ms > ALL_TIME[0] and a.window_ms is None:
+        whole = np.flatnonzero((as_of - a.window.reach_ms >= kept[0]) & (as_of - b.window.reach_ms >= kept[1]))
+        if since_ms > ALL_TIME[0] and not a.window.is_bounded:
             whole = whole[:0]  # of all time
         values = [_chunked(side[name].take(pa.array(whole, type=pa.int64()))) for side, name in zip(sides, (a.name, b.name), strict=True)]
         apart = differences(*values)
@@ -152,7 +152,7 @@ def _compare(
 
 def _meaning(feature: WindowFeature) -> tuple[Any, ...]:
     parts = [describe_partial(partial) for partial in feature.partials]
-    return feature.finish, feature.type, feature.window_ms, feature.argument, parts
+    return feature.finish, feature.type, feature.window, feature.argument, parts
 
 
 def _chunked(array: pa.Array[Any]) -> pa.ChunkedArray[Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from features.catalog import load
+from features.durations import show
 from features.plan import Plan
-from features.vocabulary.durations import show
 from infra.settings import Settings
 from jobs.report.text_table import aligned
 
@@ -22,7 +22,7 @@ def _views(plan: Plan) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("VIEW", "SOURCE", "KEYS", "TILE", "DELAY", "WINDOWS", "FEATURES", "VERSION")]
     for view in plan.views.values():
         keys = ",".join(key.name for key in view.keys)
-        sizes = sorted({feature.window_ms for feature in view.features if feature.window_ms is not None})
+        sizes = sorted({feature.window.reach_ms for feature in view.features if feature.window.is_bounded})
         windows = ",".join([*map(show, sizes), *(["lifetime"] if view.has_lifetime else [])])
         rows.append(
             (view.name, view.source.name, keys, show(view.tile_ms), show(view.delay_ms), windows, str(len(view.features)), view.fingerprint)

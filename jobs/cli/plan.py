@@ -12,9 +12,9 @@ import typer
 
 from features.catalog import load
 from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
+from features.durations import show
 from features.plan import Plan, tiles_topic
 from features.versions.plan_diff import ALL_HISTORY_MS, Changes, Kind, ServiceChange, ViewChange, changes
-from features.vocabulary.durations import show
 from infra.settings import Settings
 from jobs.control.deployed import Deployed
 from jobs.control.missing_history import HistorySize, measure

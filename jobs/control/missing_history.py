@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.plan import PartialKind, ViewPlan
+from features.plan import ViewPlan
 from features.tiles.codec import RECORD
 from features.versions.plan_diff import ALL_HISTORY_MS
 from schemas.conform import allowed
@@ -160,15 +160,9 @@ def _tiles(view: ViewPlan, events: pa.Table) -> tuple[int, float, tuple[str, ...
         for column in partial.columns:
             if column.type is not DataType.STRING:
                 size += _WIDTHS[column.type]
-            elif partial.kind.is_map:
+            elif (value := partial.stored(column)) is None:
                 unmeasured.append(column.name)
             else:
-                value = (
-                    partial.tie
-                    if partial.kind in (PartialKind.FIRST, PartialKind.LAST) and column.name.endswith("__tie")
-                    else partial.input
-                )
-                assert value is not None
                 size += 4 + _mean_bytes(value.evaluate(events))
     return tiles, tiles * size, tuple(unmeasured)
 

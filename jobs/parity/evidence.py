@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from features.plan import ServicePlan, ViewPlan, WindowFeature
 from features.tolerances import differences, tile_rules
+from features.window import Window
 from inference.online.active_generation import read_active
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
@@ -119,8 +120,9 @@ class _Both:
     def of_example(self, feature: WindowFeature, example: Example) -> Evidence:
         key = tuple(example.key[column.name] for column in self.view.keys)
         high = int(self.view.boundary_ms(np.array([example.at_ms], dtype=np.int64))[0])
-        starts = self._starts(key, high, feature.window_ms)
-        low = min(starts, default=high) if feature.window_ms is None else high - feature.window_ms
+        starts = self._starts(key, high, feature.window)
+        begin = feature.window.begin_ms(high)
+        low = min(starts, default=high) if begin is None else begin
         names = [column.name for partial in feature.partials for column in partial.columns]
         about = {"view": self.view.name, "key": {column.name: example.key[column.name] for column in self.view.keys}}
         alike, pairs = 0, []
@@ -137,10 +139,11 @@ class _Both:
             note = f"every tile agrees: the fault lies behind them, in the store, the window, the delay or the frontier of the read{self.since}"
         return Evidence(**about, low_ms=low, high_ms=high, alike=alike, pairs=tuple(pairs[:_SHOWN]), different=len(pairs), note=note)  # type: ignore[arg-type]
 
-    def _starts(self, key: tuple[Any, ...], high: int, window_ms: int | None) -> Sequence[int]:
+    def _starts(self, key: tuple[Any, ...], high: int, window: Window) -> Sequence[int]:
         """Where tiles of the window may start; of all time, where any side has one."""
-        if window_ms is not None:
-            return range(high - window_ms, high, self.view.tile_ms)
+        begin = window.begin_ms(high)
+        if begin is not None:
+            return range(begin, high, self.view.tile_ms)
         known = {place[-1] for side in (self.online, self.history) for place in (side or {}) if place[:-1] == key}
         return sorted(start for start in known if start < high)
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import Message
 
+from features.columns.column import TILE_START
 from features.compiler.tile_schema import tile_avro_schema
 from features.plan import ServicePlan, ViewPlan
-from features.point_in_time import TILE_START
 from features.tolerances import feature_rules
 from inference.prediction import id_field
 from inference.prediction_table import FRONTIER, STALE, schema_of

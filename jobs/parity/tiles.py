@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
+from features.columns.column import TILE_START
 from features.plan import ViewPlan
-from features.point_in_time import TILE_START
 from features.tolerances import tile_rules
 from inference.online.active_generation import read_active
 from inference.online.connection import connect

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow as pa
 
-from features.point_in_time import FILE, POSITION, engine_type
+from features.columns.column import engine_type
+from features.point_in_time import FILE, POSITION
 from jobs.spark.worker import block_pandas
 from schemas.field import Field
 from schemas.parquet import ParquetFile

@@ -22,4 +22,4 @@ def bucket_of(view: ViewPlan, buckets: int) -> Column:
 
 def reach_ms(view: ViewPlan) -> int:
     """How far before a request its oldest event may lie."""
-    return view.longest_window_ms + view.delay_ms + view.tile_ms
+    return view.longest_window_ms + view.opens_after_ms

@@ -17,10 +17,11 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
+from features.columns.column import TILE_START
 from features.compiler.spark import tile_query
 from features.kernel.lifetime_aggregate import LEAVES, MARK, BaseMaker
 from features.plan import ViewPlan
-from features.point_in_time import AS_OF, TILE_START
+from features.point_in_time import AS_OF
 from jobs.spark.inputs import Inputs
 from jobs.spark.partitioning import DAY_MS, ROWS_PER_PARTITION, Range
 from jobs.spark.paths import to_read, to_write
@@ -67,13 +68,13 @@ class RangeBases:
             folder: Where to, which the workers see as well.
             as_known: Whether late events count.
         """
-        reach_ms = view.longest_window_ms + view.delay_ms
-        later = [range_ for range_ in ranges if oldest_day * DAY_MS + reach_ms <= range_.start_ms]
+        leaves_ms = view.opens_after_ms + view.longest_window_ms
+        later = [range_ for range_ in ranges if oldest_day * DAY_MS + leaves_ms - view.tile_ms <= range_.start_ms]
         if not later:
             return None
         last_ms = later[-1].start_ms
         between(events, view.source.event_time, None, last_ms).createOrReplaceTempView(view.source.name)
-        leaves = F.unix_millis(_column(TILE_START)) + F.lit(view.tile_ms + reach_ms)
+        leaves = F.unix_millis(_column(TILE_START)) + F.lit(leaves_ms)
         tiles = spark.sql(tile_query(view, as_known)).withColumn(LEAVES, leaves).where(F.col(LEAVES) <= last_ms)
         starts = F.array(*(F.lit(range_.start_ms) for range_ in later))
         begun = F.size(F.filter(starts, lambda start: start <= F.col(AS_OF)))  # a day between two ranges, done before, counts to the first

@@ -8,7 +8,7 @@ from math import lcm
 
 import numpy as np
 
-from features.kernel.values import Int64s
+from features.columns.values import Int64s
 
 DAY_MS = 86_400_000
 FINE_BUCKETS = 64

@@ -17,10 +17,11 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
+from features.columns.column import TILE_START
 from features.compiler.spark import PIECE, tile_query
 from features.kernel.lifetime_aggregate import LEAVES, MARK
 from features.plan import ViewPlan
-from features.point_in_time import AS_OF, FILE, POSITION, TILE_START, VIEW, fold_each
+from features.point_in_time import AS_OF, FILE, POSITION, VIEW, fold_each
 from inference.prediction_table import FRONTIER, STALE
 from jobs.spark import lifetime
 from jobs.spark.daily_writer import DAY, DayWriter, Written, fold_and_write
@@ -159,12 +160,12 @@ class RangeJoin:
     def _tiles(self, number: int, chunks: Chunks, first_group: int = 0) -> DataFrame:
         """A view's tiles in the columns that all views share, once for each group that may need them.
 
-        A tile `[s, s + tile)` counts as of t iff `s + tile + delay ≤ t < s + W + tile + delay` for the longest window W. Those that no window
-        has any more as a group begins are in the bases of its keys.
+        A tile `[s, s + tile)` counts as of t iff `s + opens ≤ t < s + W + opens` (`ViewPlan.opens_after_ms`) for the longest window W. Those that
+        no window has any more as a group begins are in the bases of its keys.
         """
         view = self.inputs.service.views[number]
         start = F.unix_millis(_column(TILE_START))
-        open_ = start + F.lit(view.tile_ms + view.delay_ms)
+        open_ = start + F.lit(view.opens_after_ms)
         earliest, latest = chunk_of(open_, chunks), chunk_of(open_ + F.lit(view.longest_window_ms - 1), chunks)
         tiles = self._view_tiles(view).where(latest >= 0)
         needed_by = F.sequence(F.greatest(earliest, F.lit(0)), F.least(latest, F.lit(chunks.count - 1)))
@@ -207,8 +208,7 @@ class RangeJoin:
 
 def _boundary(view: ViewPlan) -> Column:
     """`b` of the plan: an exact read needs the tiles up to here."""
-    due = F.col(AS_OF) - F.lit(view.delay_ms)
-    return due - F.pmod(due, F.lit(view.tile_ms))
+    return F.expr(view.boundary_sql(f"`{AS_OF}`"))
 
 
 def _widened(rows: DataFrame, types: Mapping[str, DataType]) -> DataFrame:

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 import features
 from features.plan import FRONTIER_TOPIC, ServicePlan, ViewPlan
 from features.point_in_time import AS_OF, ROW, Folder
-from features.vocabulary.aggregations import Aggregation, Lifetime
+from features.vocabulary.aggregation import Aggregation, Lifetime
 from inference.materializer import Materializer
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from features.columns.column import Column
 from features.expressions.expression import parse
-from features.plan import Column, Plan, RequestFeature, ServicePlan, SourcePlan, ViewPlan
+from features.plan import Plan, RequestFeature, ServicePlan, SourcePlan, ViewPlan
 from inference.online.store import tile_schema
 from schemas.types import DataType
 from tests.features.kernel.example import VIEW, build_tiles

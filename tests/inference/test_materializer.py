@@ -7,9 +7,14 @@ from itertools import permutations
 import pyarrow as pa
 import pytest
 
-from features.compiler.map_partial_sql import TOO_LARGE
 from features.compiler.tile_schema import tile_avro_schema
-from features.plan import FRONTIER_TOPIC, Partial, PartialKind
+from features.partials.buckets import BucketsPartial
+from features.partials.latest import LatestPartial
+from features.partials.map_partial import MapPartial
+from features.partials.map_text import TOO_LARGE
+from features.partials.partial import Partial
+from features.partials.registers import RegistersPartial
+from features.plan import FRONTIER_TOPIC
 from inference.materializer import Materializer
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
@@ -129,12 +134,12 @@ def test_what_cannot_be_read_is_refused_and_the_rest_is_written(client: Client) 
 
 def damaged(partial: Partial) -> str:
     """Entries that no reader can make anything of."""
-    match partial.kind:
-        case PartialKind.REGISTERS:
+    match partial:
+        case RegistersPartial():
             return "1 abc,2 xyz"
-        case PartialKind.BUCKETS:
+        case BucketsPartial():
             return "1 p3,2 q4"
-        case PartialKind.LATEST if partial.input is not None and partial.input.type is not DataType.STRING:
+        case LatestPartial() if partial.given.type is not DataType.STRING:
             return f"{NOON} 1.5.2"
     return "3 a,b"
 
@@ -144,8 +149,8 @@ def test_entries_that_cannot_be_read_are_refused_one_by_one(client: Client) -> N
         WORDS, [event(0, i=1, x=-2.5, word="a,b\\"), event(1, i=-7, word=""), event(2, i=0, x=1e300, word="é\n")]
     ).to_pylist()
     job = Materializer(views=(WORDS,), writers={WORDS.name: TileWriter(WORDS, client)}, frontiers=Frontiers(client), schemas=shop.schemas())
-    maps = [partial for partial in WORDS.partials if partial.kind.is_map]
-    assert {partial.kind for partial in maps} == {kind for kind in PartialKind if kind.is_map}
+    maps = [partial for partial in WORDS.partials if isinstance(partial, MapPartial)]
+    assert {type(partial) for partial in maps} == set(MapPartial.__subclasses__())
     rows = [row, row | {partial.name: TOO_LARGE for partial in maps}, row | {partial.name: None for partial in maps}]
     rows += [row | {partial.name: text} for partial in maps for text in (damaged(partial), "a", "", "x y", "1 ,", f"{10**20} a")]
     bodies = [shop.plain(tile_avro_schema(WORDS), each) for each in rows]

@@ -54,7 +54,7 @@ def part_of(view: ViewPlan, windows: tuple[str, ...]) -> ViewPlan:
 
 
 EACH = replace(
-    EVER_VIEW, features=tuple(f for f in EVER_VIEW.features if f.window_ms is None and not {"i", "flag", "at"} & set(f.name.split("_")))
+    EVER_VIEW, features=tuple(f for f in EVER_VIEW.features if not f.window.is_bounded and not {"i", "flag", "at"} & set(f.name.split("_")))
 )
 """Every aggregation since ever, of one column of numbers and one of text."""
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from features.window import Lifetime
 from infra.settings import Settings
 from jobs.materialize import pipeline
 from schemas.errors import SettingError
@@ -13,7 +14,7 @@ from tests import shop
 
 PLAN = shop.plan()
 USER = PLAN.views["user_clicks"]
-EVER = replace(USER, name="ever", features=tuple(replace(feature, window_ms=None) for feature in USER.features))
+EVER = replace(USER, name="ever", features=tuple(replace(feature, window=Lifetime()) for feature in USER.features))
 
 
 def test_a_time_to_live_beside_lifetime_features() -> None:

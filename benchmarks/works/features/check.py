@@ -15,7 +15,7 @@ from fastavro import parse_schema, schemaless_reader
 from benchmarks.benchmark import WrongAnswerError
 from benchmarks.works.features.inputs import END, FIRST
 from features.compiler.tile_schema import tile_avro_schema
-from features.plan import PartialKind, ViewPlan
+from features.plan import ViewPlan
 
 Tile = tuple[str, int, int, float | None, float | None]
 """Card, start in ms, count, sum, maximum; null of no value."""
@@ -49,7 +49,7 @@ def of_avro(file: Path, view: ViewPlan) -> Iterator[Tile]:
     """The tiles of a view that Tidemark has written."""
     parsed = parse_schema(tile_avro_schema(view))
     names = {partial.kind: partial.name for partial in view.partials}
-    count, total, largest = (names[kind] for kind in (PartialKind.COUNT, PartialKind.SUM, PartialKind.MAX))
+    count, total, largest = (names[kind] for kind in ("count", "sum", "max"))
     for value in _values(file):
         tile: Any = schemaless_reader(io.BytesIO(value), parsed, None)
         yield tile["card"], round(tile["tile_start"].timestamp() * 1000), tile[count], tile[total], tile[largest]

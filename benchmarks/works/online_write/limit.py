@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from benchmarks.online.inputs import plan
 from benchmarks.online.store import fill
 from benchmarks.works.online_write.stream import after
-from features.kernel.values import Values
+from features.columns.values import Values
 from features.plan import ViewPlan
 from features.tiles.codec import TileCodec
 from inference.online.connection import connect

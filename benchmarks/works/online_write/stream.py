@@ -14,10 +14,10 @@ from fastavro import parse_schema, schemaless_writer
 
 from benchmarks.online import inputs
 from benchmarks.online.inputs import END_MS, HERE, TIME
+from features.columns.tile_table import Tiles
 from features.compiler.tile_schema import tile_avro_schema
 from features.kernel.fold import fold
 from features.plan import FRONTIER_TOPIC, Plan, ViewPlan
-from features.tiles.table import Tiles
 from schemas.schema import SchemaSet
 
 
@@ -83,5 +83,5 @@ def _values(view: ViewPlan, tiles: pa.Table) -> pa.Table:
     start = tiles["tile_start"].cast(pa.int64()).to_numpy()
     new = start >= END_MS
     end = start[new] + view.tile_ms
-    features = fold(view, Tiles.of(view, owner=owner, start_ms=start, table=tiles), owner=owner[new], boundary_ms=end)
+    features = fold(view, Tiles.of(view.tile_columns, owner=owner, start_ms=start, table=tiles), owner=owner[new], boundary_ms=end)
     return pa.table({key: tiles[key].filter(pa.array(new)), **features, "event_timestamp": pa.array(end).cast(TIME)})

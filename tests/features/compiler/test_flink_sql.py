@@ -13,6 +13,7 @@ import pytest
 from features.catalog import load
 from features.compiler import flink, flink_gate, flink_text, flink_tiles
 from features.plan import ViewPlan
+from features.sql_text import quote
 from schemas.schema import SHIPPED, SchemaSet
 
 EVERY = Path(__file__).parents[1] / "every"
@@ -42,7 +43,7 @@ def test_an_interval_is_exact_and_within_the_precision_that_flink_takes(millisec
 
 
 def test_names_and_values_cannot_break_out_of_their_quotes() -> None:
-    assert flink_text.quote("a`b") == "`a``b`"
+    assert quote("a`b") == "`a``b`"
     assert flink_text.with_options({"topic": "it's"}) == "  'topic' = 'it''s'"
 
 

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from features.compiler import map_partial_sql
 from features.expressions.expression import Expression, parse
-from features.plan import Partial, PartialKind
+from features.partials.buckets import BucketsPartial
+from features.partials.map_partial import MapPartial
+from features.partials.registers import RegistersPartial
+from features.partials.tally import TallyPartial
 from infra.java import java_environment
 from schemas.errors import DefinitionError
 from schemas.types import DataType
@@ -154,13 +156,12 @@ def job(path: Path, data: Sequence[Mapping[str, Any]], expressions: list[str]) -
 def sub_keys(engine: Any) -> list[str]:
     """Bucket, register, text and rank."""
 
-    def partial(kind: PartialKind, name: str) -> Partial:
-        input_ = parse(name, COLUMNS, frozenset(COLUMNS), "sub-key")
-        return Partial(name="m", kind=kind, input=input_, where=None, tie=None, type=DataType.STRING, parameter=64)
+    def partial(kind: type[MapPartial], name: str) -> MapPartial:
+        return kind(name="m", input=parse(name, COLUMNS, frozenset(COLUMNS), "sub-key"), parameter=64)
 
-    partials = [partial(PartialKind.BUCKETS, "x"), partial(PartialKind.REGISTERS, "s"), partial(PartialKind.TALLY, "s")]
-    expressions = [map_partial_sql.sub_key(each, map_partial_sql.sub_key_source(each, engine), engine) for each in partials]
-    rank = map_partial_sql.number(partials[1], map_partial_sql.sub_key_source(partials[1], engine), engine)
+    partials = [partial(BucketsPartial, "x"), partial(RegistersPartial, "s"), partial(TallyPartial, "s")]
+    expressions = [each.sub_key_sql(each.event_sql(engine), engine) for each in partials]
+    rank = partials[1].number_sql(partials[1].event_sql(engine), engine)
     return [*expressions, f"CAST({rank.removeprefix('MAX')} AS BIGINT)"]
 
 

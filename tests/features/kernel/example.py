@@ -9,9 +9,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.columns.column import Column
+from features.columns.tile_table import Tiles
 from features.expressions.expression import Expression, parse
-from features.plan import Column, Finish, Partial, PartialKind, SourcePlan, ViewPlan, WindowFeature
-from features.tiles.table import Tiles
+from features.partials.buckets import QUANTILE, BucketsPartial
+from features.partials.count import CountPartial
+from features.partials.edges import FirstPartial, LastPartial
+from features.partials.extremes import MaxPartial, MinPartial
+from features.partials.finish import MEAN, SHARE, VALUE, Finish
+from features.partials.latest import LATEST, LatestPartial
+from features.partials.map_partial import MapPartial
+from features.partials.moments import STDDEV, VARIANCE, MomentsPartial
+from features.partials.partial import Partial
+from features.partials.registers import DISTINCT, RegistersPartial
+from features.partials.sum import SumPartial
+from features.partials.tally import CATEGORY, TOP, TallyPartial
+from features.plan import SourcePlan, ViewPlan, WindowFeature
+from features.window import Lifetime, Sliding, Window
 from schemas.types import DataType
 from tests.naive_entries import entries, latest
 from tests.oracle import Question
@@ -54,7 +68,7 @@ def expression(text: str) -> Expression:
 
 
 def _partial(
-    kind: PartialKind,
+    kind: type[Partial],
     column: str | None,
     *,
     where: str | None = None,
@@ -62,23 +76,11 @@ def _partial(
     as_double: bool = False,
     parameter: int | None = None,
 ) -> Partial:
-    input_ = None if column is None else expression(column)
-    kind_type = DataType.INT64 if kind is PartialKind.COUNT else DataType.FLOAT64
-    if kind.is_map:
-        kind_type = DataType.STRING
-    own = not kind.is_map and kind is not PartialKind.COUNT and kind is not PartialKind.MOMENTS and not as_double and input_ is not None
-    name = "_".join(
-        str(part)
-        for part in (kind, parameter, column, "double" if as_double else None, "where" if where else None, "by" if tie else None, tie)
-        if part
-    )
-    return Partial(
-        name=name,
-        kind=kind,
-        input=input_.as_double() if input_ is not None and (as_double or kind in (PartialKind.MOMENTS, PartialKind.BUCKETS)) else input_,
+    value = None if column is None else expression(column)
+    return kind.of(
+        value.as_double() if value is not None and as_double else value,
         where=None if where is None else expression(where),
         tie=None if tie is None else expression(tie),
-        type=COLUMNS[column] if own and column else kind_type,
         parameter=parameter,
     )
 
@@ -89,44 +91,42 @@ Map = tuple[str, Finish, Partial, DataType, str, Sequence[Any]]
 
 def _made() -> list[Make]:
     """(aggregation, finish, partials, type, column, whether filtered, tie) of every feature, before windows."""
-    kind = PartialKind
     made: list[Make] = [
-        ("Count", Finish.VALUE, (_partial(kind.COUNT, None),), DataType.INT64, None, False, None),
-        ("Count", Finish.VALUE, (_partial(kind.COUNT, None, where="i > 0"),), DataType.INT64, None, True, None),
+        ("Count", VALUE, (_partial(CountPartial, None),), DataType.INT64, None, False, None),
+        ("Count", VALUE, (_partial(CountPartial, None, where="i > 0"),), DataType.INT64, None, True, None),
     ]
     for column in ("x", "i", "word", "flag", "at"):
         type_ = COLUMNS[column]
-        made.append(("Count", Finish.VALUE, (_partial(kind.COUNT, column),), DataType.INT64, column, False, None))
+        made.append(("Count", VALUE, (_partial(CountPartial, column),), DataType.INT64, column, False, None))
         if type_.is_numeric:
-            made.append(("Sum", Finish.VALUE, (_partial(kind.SUM, column),), type_, column, False, None))
-            mean = (_partial(kind.SUM, column, as_double=True), _partial(kind.COUNT, column))
-            made.append(("Mean", Finish.MEAN, mean, DataType.FLOAT64, column, False, None))
-            moments = (_partial(kind.MOMENTS, column),)
-            made.append(("Variance", Finish.VARIANCE, moments, DataType.FLOAT64, column, False, None))
-            made.append(("StdDev", Finish.STDDEV, moments, DataType.FLOAT64, column, False, None))
-            made.append(("Sum", Finish.VALUE, (_partial(kind.SUM, column, where="i > 0"),), type_, column, True, None))
-        for name, edge in (("Min", kind.MIN), ("Max", kind.MAX), ("First", kind.FIRST), ("Last", kind.LAST)):
-            made.append((name, Finish.VALUE, (_partial(edge, column),), type_, column, False, None))
-            if edge in (kind.FIRST, kind.LAST):
-                made.append((name, Finish.VALUE, (_partial(edge, column, tie="seq"),), type_, column, False, "seq"))
+            made.append(("Sum", VALUE, (_partial(SumPartial, column),), type_, column, False, None))
+            mean = (_partial(SumPartial, column, as_double=True), _partial(CountPartial, column))
+            made.append(("Mean", MEAN, mean, DataType.FLOAT64, column, False, None))
+            moments = (_partial(MomentsPartial, column),)
+            made.append(("Variance", VARIANCE, moments, DataType.FLOAT64, column, False, None))
+            made.append(("StdDev", STDDEV, moments, DataType.FLOAT64, column, False, None))
+            made.append(("Sum", VALUE, (_partial(SumPartial, column, where="i > 0"),), type_, column, True, None))
+        for name, edge in (("Min", MinPartial), ("Max", MaxPartial), ("First", FirstPartial), ("Last", LastPartial)):
+            made.append((name, VALUE, (_partial(edge, column),), type_, column, False, None))
+            if edge in (FirstPartial, LastPartial):
+                made.append((name, VALUE, (_partial(edge, column, tie="seq"),), type_, column, False, "seq"))
     return made
 
 
 def _maps() -> list[Map]:
     """(aggregation, finish, partial, type, column, arguments) of every feature of a map."""
-    kind = PartialKind
     made: list[Map] = []
     for column in ("word", "i", "flag"):
-        tally = _partial(kind.TALLY, column, where="i > 0" if column == "flag" else None)
-        made.append(("TopK", Finish.TOP, tally, DataType.STRING, column, (1, 2)))
-        made.append(("CategoryCounts", Finish.CATEGORY, tally, DataType.INT64, column, ("", "a", "2", "true", "a,\\b")))
-        made.append(("CountDistinct", Finish.DISTINCT, _partial(kind.REGISTERS, column), DataType.INT64, column, (None,)))
+        tally = _partial(TallyPartial, column, where="i > 0" if column == "flag" else None)
+        made.append(("TopK", TOP, tally, DataType.STRING, column, (1, 2)))
+        made.append(("CategoryCounts", CATEGORY, tally, DataType.INT64, column, ("", "a", "2", "true", "a,\\b")))
+        made.append(("CountDistinct", DISTINCT, _partial(RegistersPartial, column), DataType.INT64, column, (None,)))
     for column in ("x", "i", "word", "flag"):
-        latest = _partial(kind.LATEST, column, parameter=2)
-        made.append(("LastN", Finish.LATEST, latest, COLUMNS[column], column, (1, 2)))
+        latest = _partial(LatestPartial, column, parameter=2)
+        made.append(("LastN", LATEST, latest, COLUMNS[column], column, (1, 2)))
     for column in ("x", "i"):
-        buckets = _partial(kind.BUCKETS, column, parameter=PER_OCTAVE)
-        made.append(("Quantile", Finish.QUANTILE, buckets, DataType.FLOAT64, column, (0.0, 0.5, 0.95, 1.0)))
+        buckets = _partial(BucketsPartial, column, parameter=PER_OCTAVE)
+        made.append(("Quantile", QUANTILE, buckets, DataType.FLOAT64, column, (0.0, 0.5, 0.95, 1.0)))
     return made
 
 
@@ -138,6 +138,10 @@ def _positive(event: Mapping[str, Any]) -> bool | None:
     return None if event["i"] is None else event["i"] > 0
 
 
+def _window(size_ms: int | None) -> Window:
+    return Lifetime() if size_ms is None else Sliding(size_ms=size_ms)
+
+
 def _build(windows: Mapping[str, int | None]) -> tuple[ViewPlan, list[Question]]:
     features, questions = [], []
     partials: dict[str, Partial] = {}
@@ -146,15 +150,15 @@ def _build(windows: Mapping[str, int | None]) -> tuple[ViewPlan, list[Question]]
             name = "_".join(
                 part for part in (aggregation.lower(), column, "where" if filtered else None, "by_seq" if tie else None, label) if part
             )
-            features.append(WindowFeature(name=name, finish=finish, partials=parts, window_ms=window_ms, type=type_, text=name))
+            features.append(WindowFeature(name=name, finish=finish, partials=parts, window=_window(window_ms), type=type_, text=name))
             value, where, by = _pick(column) if column else None, _positive if filtered else None, _pick(tie) if tie else None
             questions.append(Question(name=name, aggregation=aggregation, window_ms=window_ms, value=value, where=where, tie=by))
             partials |= {part.name: part for part in parts}
         for column in (None, "x"):
-            parts = (_partial(PartialKind.COUNT, column, where="i > 0"), _partial(PartialKind.COUNT, column))
+            parts = (_partial(CountPartial, column, where="i > 0"), _partial(CountPartial, column))
             name = "_".join(part for part in ("share", column, label) if part)
             features.append(
-                WindowFeature(name=name, finish=Finish.SHARE, partials=parts, window_ms=window_ms, type=DataType.FLOAT64, text=name)
+                WindowFeature(name=name, finish=SHARE, partials=parts, window=_window(window_ms), type=DataType.FLOAT64, text=name)
             )
             value = _pick(column) if column else None
             questions.append(Question(name=name, aggregation="Share", window_ms=window_ms, value=value, where=_positive))
@@ -164,7 +168,9 @@ def _build(windows: Mapping[str, int | None]) -> tuple[ViewPlan, list[Question]]
                 name = f"{aggregation.lower()}_{column}_{label}_{number}"
                 parts = (partial,)
                 features.append(
-                    WindowFeature(name=name, finish=finish, partials=parts, window_ms=window_ms, type=type_, text=name, argument=argument)
+                    WindowFeature(
+                        name=name, finish=finish, partials=parts, window=_window(window_ms), type=type_, text=name, argument=argument
+                    )
                 )
                 where = None if partial.where is None else _positive
                 question = Question(
@@ -215,30 +221,30 @@ def build_tiles(view: ViewPlan, events: Sequence[Mapping[str, Any]]) -> list[dic
 def _partial_of(partial: Partial, column: str, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a tile keeps of its events that have a value in `column`."""
     values = [event[column] for event in events]
-    if partial.kind is PartialKind.COUNT:
+    if isinstance(partial, CountPartial):
         return {partial.name: len(values)}
     if not values:
         return dict.fromkeys((c.name for c in partial.columns), None)
-    if partial.kind is PartialKind.LATEST:
+    if isinstance(partial, LatestPartial):
         return {partial.name: latest([(event["t"], event[column]) for event in events], partial.parameter or 1)}
-    if partial.kind.is_map:
-        return {partial.name: entries(str(partial.kind), values, partial.parameter)}
-    match partial.kind:
-        case PartialKind.SUM:
+    if isinstance(partial, MapPartial):
+        return {partial.name: entries(partial.kind, values, partial.parameter)}
+    match partial:
+        case SumPartial():
             if partial.type is DataType.INT64:
                 return {partial.name: (sum(values) + 2**63) % 2**64 - 2**63}
             return {partial.name: sum(float(value) for value in values)}
-        case PartialKind.MIN:
+        case MinPartial():
             return {partial.name: min(values)}
-        case PartialKind.MAX:
+        case MaxPartial():
             return {partial.name: max(values)}
-        case PartialKind.MOMENTS:
+        case MomentsPartial():
             pivot = float(values[0])
             off = [float(value) - pivot for value in values]
             names = [c.name for c in partial.columns]
             return dict(zip(names, (len(off), pivot, sum(off), sum(d * d for d in off)), strict=True))
     tie = None if partial.tie is None else partial.tie.columns[0]
-    pick = min if partial.kind is PartialKind.FIRST else max
+    pick = min if isinstance(partial, FirstPartial) else max
     best = pick(events, key=lambda e: (e["t"], tie is not None and e[tie] is not None, (tie and e[tie]) or 0, e[column]))
     own = {} if tie is None else {f"{partial.name}__tie": best[tie]}
     return {f"{partial.name}__at": best["t"], **own, partial.name: best[column]}
@@ -258,4 +264,4 @@ def as_tiles(view: ViewPlan, rows: Sequence[Mapping[str, Any]], owners: Mapping[
     """Rows of `build_tiles` as the kernel's input."""
     table = tile_table(view, rows)
     owner = np.array([owners[row["key"]] for row in rows], dtype=np.int64)
-    return Tiles.of(view, owner=owner, start_ms=table["tile_start"].to_numpy(), table=table)
+    return Tiles.of(view.tile_columns, owner=owner, start_ms=table["tile_start"].to_numpy(), table=table)

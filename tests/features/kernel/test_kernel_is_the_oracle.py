@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from features.columns.values import Int64s
 from features.kernel.fold import fold, fold_counting
-from features.kernel.values import Int64s
 from tests.e2e.readings.agreement import apart
 from tests.features.kernel.example import DELAY_MS, PER_OCTAVE, QUESTIONS, TILE_MS, VIEW, WINDOWS_MS, as_tiles, build_tiles
 from tests.oracle import Question, aggregate, answers, counted, exact_sum

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import features.kernel.map_partials
-import features.tiles.table
+import features.columns.tile_table
+import features.partials.merged_map
 from features.kernel.fold import fold
 from tests.features.kernel.example import QUESTIONS, TILE_MS, VIEW, as_tiles, build_tiles
 from tests.features.kernel.test_kernel_is_the_oracle import OWNERS, asked, assert_same, expected_of, histories, values
@@ -61,10 +61,10 @@ def test_rows_in_several_batches_are_the_same_to_the_bit(history: History) -> No
     owner, boundary = asked(rows)
     whole = bits(fold(VIEW, tiles, owner=owner, boundary_ms=boundary))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features.tiles.table, "_CHUNK_ELEMENTS", 2)
+        patch.setattr(features.columns.tile_table, "_CHUNK_ELEMENTS", 2)
         assert bits(fold(VIEW, tiles, owner=owner, boundary_ms=boundary)) == whole
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features.kernel.map_partials, "_CHUNK_ENTRIES", 2)
+        patch.setattr(features.partials.merged_map, "_CHUNK_ENTRIES", 2)
         assert bits(fold(VIEW, tiles, owner=owner, boundary_ms=boundary)) == whole
 
 
@@ -77,7 +77,7 @@ def test_very_many_owners_and_distant_tiles_are_searched_alike(history: History)
     owner, boundary = asked(rows)
     near = bits(fold(VIEW, as_tiles(VIEW, build_tiles(VIEW, spread), OWNERS), owner=owner, boundary_ms=boundary))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features.tiles.table, "_COMPOSITE_LIMIT", 1)
+        patch.setattr(features.columns.tile_table, "_COMPOSITE_LIMIT", 1)
         assert bits(fold(VIEW, as_tiles(VIEW, build_tiles(VIEW, spread), far), owner=owner * 10**9, boundary_ms=boundary)) == near
 
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.compiler.map_partial_sql import MOST_CHARACTERS
+from features.columns.tile_table import Tiles
+from features.kernel.condense import condense
 from features.kernel.fold import fold, fold_counting
-from features.kernel.merging import condense
-from features.tiles.table import Tiles
+from features.partials.map_text import MOST_CHARACTERS
 from tests.features.kernel.example import DELAY_MS, EVER_QUESTIONS, EVER_VIEW, TILE_MS, as_tiles, build_tiles, tile_table
 from tests.features.kernel.test_kernel_is_the_oracle import OWNERS, asked, assert_same, event, histories, inputs_of, values
 from tests.oracle import answers
@@ -38,7 +38,7 @@ def based(rows: Sequence[Row], cut_ms: int, steps: int) -> Tiles:
         table = pa.concat_tables([merged, table])
     starts = np.append(np.full(bases, cut_ms), [row["tile_start"] for row in new]).astype(np.int64)
     owner = np.array([OWNERS[str(key)] for key in table["key"].to_pylist()], dtype=np.int64)
-    return Tiles.of(EVER_VIEW, owner=owner, start_ms=starts, table=table, base=np.arange(len(table)) < bases)
+    return Tiles.of(EVER_VIEW.tile_columns, owner=owner, start_ms=starts, table=table, base=np.arange(len(table)) < bases)
 
 
 def _merged(before: pa.Table | None, rows: Sequence[Row]) -> pa.Table | None:
@@ -51,7 +51,7 @@ def _merged(before: pa.Table | None, rows: Sequence[Row]) -> pa.Table | None:
     if not keys:
         return None
     tiles = Tiles.of(
-        EVER_VIEW,
+        EVER_VIEW.tile_columns,
         owner=np.array([keys.index(str(key)) for key in table["key"].to_pylist()], dtype=np.int64),
         start_ms=table["tile_start"].to_numpy(),
         table=table,

@@ -12,28 +12,37 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.kernel.hyperloglog import REGISTERS, estimate
-from features.kernel.map_partials import Entries, canonical, finish_maps
-from features.kernel.values import Values
-from features.plan import Finish, Partial, PartialKind, WindowFeature
-from features.vocabulary.aggregations_of_maps import Quantile
+from features import Quantile
+from features.columns.tile_table import TileIndex, Tiles
+from features.columns.values import Values
+from features.partials.buckets import QUANTILE, BucketsPartial
+from features.partials.finish import Finish
+from features.partials.hyperloglog import REGISTERS, estimate
+from features.partials.map_text import Entries, canonical
+from features.partials.partial import Partial
+from features.partials.registers import DISTINCT, RegistersPartial
+from features.partials.tally import CATEGORY, TOP, TallyPartial
+from features.plan import WindowFeature
+from features.window import Sliding
 from schemas.types import DataType
 from tests.features.kernel.example import expression
 from tests.naive_entries import entries, escaped
 
 
-def folded(kind: PartialKind, finish: Finish, type_: DataType, tiles: Sequence[str | None], column: str, **options: object) -> object:
+def folded(kind: type[Partial], finish: Finish, type_: DataType, tiles: Sequence[str | None], column: str, **options: object) -> object:
     """One feature of one row that has these tiles."""
     parameter, argument = options.get("parameter"), options.get("argument")
     assert parameter is None or isinstance(parameter, int)
     assert argument is None or isinstance(argument, int | float | str)
-    partial = Partial(name="m", kind=kind, input=expression(column), where=None, tie=None, type=DataType.STRING, parameter=parameter)
-    feature = WindowFeature(name="f", finish=finish, partials=(partial,), window_ms=1, type=type_, text="", argument=argument)
-    values = Values.of(pa.array(tiles, pa.string()), DataType.STRING)
+    partial = kind(name="m", input=expression(column), parameter=parameter)
+    feature = WindowFeature(name="f", finish=finish, partials=(partial,), window=Sliding(size_ms=1), type=type_, text="", argument=argument)
     zeros = np.zeros(len(tiles), dtype=np.int64)
-    assert values.words is not None
-    column_ = finish_maps(partial, [feature], values, Entries.of(values.words), rows=1, row=zeros, tile=np.arange(len(tiles)))["f"]
-    return column_[0].as_py()
+    columns = {"m": Values.of(pa.array(tiles, pa.string()), DataType.STRING)}
+    given = Tiles(owner=zeros, start_ms=zeros, columns=columns)
+    index = TileIndex.of(1, given)
+    window = index.window(*index.ranges(zeros[:1], zeros[:1] + 1, Sliding(size_ms=1)))
+    (found,) = partial.finish([feature], [partial.merge(given, index, window, lifetime=False)]).values()
+    return found[0].as_py()
 
 
 def split(values: list[Any], parts: int) -> list[list[Any]]:
@@ -46,7 +55,7 @@ def test_a_distinct_count_is_within_four_standard_errors(count: int) -> None:
     for seed in range(3):
         values = [f"{seed}:{number}" for number in range(count)] * (2 if count < 10_000 else 1)
         tiles = [entries("registers", part, None) for part in split(values, 7)]
-        got = folded(PartialKind.REGISTERS, Finish.DISTINCT, DataType.INT64, tiles, "word")
+        got = folded(RegistersPartial, DISTINCT, DataType.INT64, tiles, "word")
         assert isinstance(got, int)
         errors.append((got - count) / count)
     assert max(map(abs, errors)) <= 4 * 1.04 / math.sqrt(REGISTERS), errors
@@ -87,7 +96,7 @@ def test_a_quantile_is_within_its_accuracy(accuracy: float, q: float) -> None:
     assert per_octave is not None
     assert 1 / (2 * per_octave + 1) <= accuracy
     tiles = [entries("buckets", part, per_octave) for part in split(samples, 5)]
-    got = folded(PartialKind.BUCKETS, Finish.QUANTILE, DataType.FLOAT64, tiles, "x", parameter=per_octave, argument=q)
+    got = folded(BucketsPartial, QUANTILE, DataType.FLOAT64, tiles, "x", parameter=per_octave, argument=q)
     expected = sorted(samples)[math.floor(q * (len(samples) - 1))]
     assert isinstance(got, float)
     assert math.isfinite(got)
@@ -110,12 +119,12 @@ def test_the_store_keeps_equal_maps_as_equal_bytes() -> None:
 
 @pytest.mark.parametrize("tiles", [["1 a", "!", "2 b"], ["!"]])
 def test_a_tile_whose_entries_were_too_many_makes_the_value_unknown(tiles: list[str]) -> None:
-    assert folded(PartialKind.TALLY, Finish.CATEGORY, DataType.INT64, tiles, "word", argument="a") is None
-    assert folded(PartialKind.TALLY, Finish.TOP, DataType.STRING, tiles, "word", argument=1) is None
+    assert folded(TallyPartial, CATEGORY, DataType.INT64, tiles, "word", argument="a") is None
+    assert folded(TallyPartial, TOP, DataType.STRING, tiles, "word", argument=1) is None
     assert canonical("!") == "!"
 
 
 def test_of_equal_counts_the_smallest_bytes_come_first() -> None:
     tiles: list[str | None] = ["2 \U0001f600,2 \uffff,1 z", "1 z", None]
-    got = [folded(PartialKind.TALLY, Finish.TOP, DataType.STRING, tiles, "word", argument=rank) for rank in (1, 2, 3, 4)]
+    got = [folded(TallyPartial, TOP, DataType.STRING, tiles, "word", argument=rank) for rank in (1, 2, 3, 4)]
     assert got == ["z", "\uffff", "\U0001f600", None]

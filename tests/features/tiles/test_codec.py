@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from features.kernel.values import Values
+from features.columns.tile_table import Tiles
+from features.columns.values import Values
 from features.plan import ViewPlan
 from features.tiles.codec import NOTHING_DROPPED, TileCodec
 from features.tiles.packed_value import PackedValue
-from features.tiles.table import Tiles
+from features.window import Lifetime, Sliding
 from schemas.errors import DataError
 from schemas.types import DataType
 from tests.features.kernel.example import TILE_MS, VIEW, build_tiles, tile_table
@@ -89,12 +90,12 @@ def test_another_definitions_tiles_are_not_read_as_this_ones() -> None:
 
 
 def test_a_new_window_over_the_same_partials_reads_the_same_tiles() -> None:
-    wider = tuple(replace(feature, window_ms=(feature.window_ms or 0) * 2) for feature in NUMBERS.features)
+    wider = tuple(replace(feature, window=Sliding(size_ms=feature.window.reach_ms * 2)) for feature in NUMBERS.features)
     assert TileCodec(view=replace(NUMBERS, features=wider, delay_ms=0)).layout == TileCodec(view=NUMBERS).layout
 
 
 def test_a_packed_value_is_taken_apart_in_time_that_grows_with_its_records() -> None:
-    codec = TileCodec(view=replace(NUMBERS, features=tuple(replace(feature, window_ms=None) for feature in NUMBERS.features)))
+    codec = TileCodec(view=replace(NUMBERS, features=tuple(replace(feature, window=Lifetime()) for feature in NUMBERS.features)))
     (one,) = build_tiles(codec.view, [event(0, i=1)])
     record = bytes(codec.records(packed(codec.view, [one])))
 

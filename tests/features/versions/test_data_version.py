@@ -14,6 +14,7 @@ from features.plan import ServicePlan
 from features.versions.data_version import KEY, CodeVersion, DataFile, DataVersion
 from features.versions.data_version_diff import changes
 from features.vocabulary.derived import derived_feature
+from features.window import Sliding
 from schemas import schema
 from schemas.errors import DataError
 from schemas.schema import Schema, SchemaSet
@@ -57,7 +58,7 @@ def with_field(name: str, **changed: Any) -> dict[str, Schema]:
 
 def with_a_wider_window() -> ServicePlan:
     view = SERVICE.views[0]
-    return in_view(view.name, features=(replace(view.features[0], window_ms=7_200_000), *view.features[1:]))
+    return in_view(view.name, features=(replace(view.features[0], window=Sliding(size_ms=7_200_000)), *view.features[1:]))
 
 
 def with_another_condition() -> ServicePlan:

@@ -14,6 +14,7 @@ import pytest
 
 from features.compiler.feast import AS_OF, REQUEST, describe_service, describe_view
 from features.tiles.codec import TileCodec
+from features.window import Sliding
 from inference.feast_registry import registry
 from inference.online.connection import Client
 from inference.online.frontier import NEVER_MS, Account, Frontiers, Lost
@@ -186,7 +187,7 @@ def test_a_changed_definition_replaces_the_registered_one(valkey: str, tmp_path:
     rows = [{"key": "a", AS_OF: 2 * TILE_MS + DELAY_MS}]
     first = registry(PLAN, redis=valkey, folder=tmp_path)
     assert first.get_online_features(features=["by_key:by_key_count_1m"], entity_rows=rows).to_dict()["by_key_count_1m"] == [2]
-    wider = replace(BY_KEY, features=tuple(replace(feature, window_ms=180 * TILE_MS) for feature in BY_KEY.features))
+    wider = replace(BY_KEY, features=tuple(replace(feature, window=Sliding(size_ms=180 * TILE_MS)) for feature in BY_KEY.features))
     second = registry(replace(PLAN, views={**PLAN.views, "by_key": wider}), redis=valkey, folder=tmp_path)
     assert second.get_online_features(features=["by_key:by_key_count_1m"], entity_rows=rows).to_dict()["by_key_count_1m"] == [4]
 

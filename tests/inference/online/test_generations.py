@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from features.plan import ViewPlan
+from features.window import Sliding
 from inference.online import generation_keys
 from inference.online.active_generation import KEY, ActiveGeneration, project_of, read_active, serve
 from inference.online.connection import Client, connect, hmget_many
@@ -238,7 +239,7 @@ def test_a_generation_that_claims_to_reach_further_back_is_found(client: Client)
 
 def test_a_generation_that_reaches_further_back_is_no_difference_where_it_has_what_the_other_dropped(client: Client) -> None:
     """A window became longer: the second was filled anew, and keeps more."""
-    longer = replace(BY_KEY, features=tuple(replace(each, window_ms=500 * TILE_MS) for each in BY_KEY.features))
+    longer = replace(BY_KEY, features=tuple(replace(each, window=Sliding(size_ms=500 * TILE_MS)) for each in BY_KEY.features))
     for view, project in ((BY_KEY, ONE), (longer, TWO)):
         writer = TileWriter(view, client, project=project, slack_ms=0)
         for number in range(300):

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import inference.online.store
+from features.columns.column import Column
 from features.compiler.feast import AS_OF
-from features.plan import Column, Plan, ViewPlan
+from features.plan import Plan, ViewPlan
 from features.tiles.base_block import BaseBlock
 from features.tiles.codec import TileCodec
 from features.tiles.packed_value import PackedValue
@@ -57,7 +58,7 @@ _NUMBERS = replace(
     features=tuple(f for f in EVER_VIEW.features if all(p.type is not DataType.STRING for p in f.partials)),
 )
 WORDS, NUMBERS = _named(EVER_VIEW, "ever_words"), _named(_NUMBERS, "ever_numbers")
-ONLY = _named(replace(_NUMBERS, features=tuple(f for f in _NUMBERS.features if f.window_ms is None)), "ever_only")
+ONLY = _named(replace(_NUMBERS, features=tuple(f for f in _NUMBERS.features if not f.window.is_bounded)), "ever_only")
 VIEWS = (NUMBERS, WORDS, ONLY)
 EVERY = replace(SERVICE, name="ever", views=VIEWS)
 PLAIN = replace(SERVICE, name="plain", views=(NUMBERS,))

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.kernel.values import Int64s
+from features.columns.values import Int64s
 from features.tiles.codec import NOTHING_DROPPED, TileCodec
+from features.window import Sliding
 from inference.online.connection import Client, connect
 from inference.online.layout import EntityKeys, older_fields, packed_of, tiles_fields
 from inference.online.store import TileWriter, cold_split
@@ -169,7 +170,7 @@ def test_tiles_that_another_slack_dropped_are_not_said_to_be_there(client: Clien
 
 def test_a_longer_window_finds_tiles_where_they_are(client: Client) -> None:
     write_each(TileWriter(BY_KEY, client), range(0, 1_200, 60))
-    longer = replace(BY_KEY, features=tuple(replace(feature, window_ms=300 * TILE_MS) for feature in BY_KEY.features))
+    longer = replace(BY_KEY, features=tuple(replace(feature, window=Sliding(size_ms=300 * TILE_MS)) for feature in BY_KEY.features))
     assert TileCodec(view=longer).layout == TileCodec(view=BY_KEY).layout
     write_each(TileWriter(longer, client), range(420, 1_200, 60), revision=1)  # corrections, of older ones too
     assert unpacked(client, longer) == ([(n * TILE_MS, n + (n >= 420)) for n in range(0, 1_200, 60)], NOTHING_DROPPED)

@@ -10,6 +10,7 @@ import pytest
 
 from features.expressions.expression import parse
 from features.plan import ViewPlan
+from features.window import Sliding
 from inference.online.connection import Client
 from inference.online.store import TileWriter
 from inference.online.view_diff import Compared, compare, same_meaning
@@ -18,7 +19,7 @@ from tests.features.kernel.example import TILE_MS, build_tiles
 from tests.features.kernel.test_kernel_is_the_oracle import event
 from tests.inference.example import BY_KEY, rows_table
 
-WIDE = [feature for feature in BY_KEY.features if (feature.window_ms or 0) % (2 * TILE_MS) == 0]
+WIDE = [feature for feature in BY_KEY.features if feature.window.reach_ms % (2 * TILE_MS) == 0]
 WIDER = replace(BY_KEY, name="wider", tile_ms=2 * TILE_MS, features=tuple(replace(each, name=f"w_{each.name}") for each in WIDE))
 EVENTS = [event(number * TILE_MS // 3, i=number % 7, x=0.1 * number) | {"key": f"k{number % 3}"} for number in range(90)]
 END_MS = 30 * TILE_MS
@@ -39,7 +40,7 @@ def test_features_are_paired_by_what_they_mean() -> None:
     assert 0 < len(same_meaning(BY_KEY, WIDER)) == len(WIDE) < len(BY_KEY.features)
     assert all(b.name == f"w_{a.name}" for a, b in same_meaning(BY_KEY, WIDER))
     assert {(a.name, b.name) for a, b in same_meaning(BY_KEY, BY_KEY)} == {(f.name, f.name) for f in BY_KEY.features}
-    longer = replace(BY_KEY, features=(replace(BY_KEY.features[0], window_ms=999 * TILE_MS), *BY_KEY.features[1:]))
+    longer = replace(BY_KEY, features=(replace(BY_KEY.features[0], window=Sliding(size_ms=999 * TILE_MS)), *BY_KEY.features[1:]))
     assert BY_KEY.features[0].name not in {a.name for a, _ in same_meaning(BY_KEY, longer)}
     where = parse("i > 1", BY_KEY.source.columns, BY_KEY.source.nullable, where="test")
     assert same_meaning(BY_KEY, replace(BY_KEY, where=where)) == []

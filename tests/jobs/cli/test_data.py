@@ -14,6 +14,7 @@ import pytest
 
 from features.catalog import load
 from features.versions.data_version import KEY, CodeVersion, DataFile, DataVersion
+from features.window import Sliding
 from inference.model.manifest import MANIFEST_FILE
 from jobs.cli import package
 from jobs.cli.main import main
@@ -80,7 +81,7 @@ def test_a_folder_that_says_nothing_is_one_clear_line(tmp_path: Path, capsys: py
 def test_the_readme_shows_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     service = load(None, None).services["flight_delay"]
     view = service.views[0]
-    wider = replace(view, features=(*view.features[:-1], replace(view.features[-1], window_ms=2 * view.longest_window_ms)))
+    wider = replace(view, features=(*view.features[:-1], replace(view.features[-1], window=Sliding(size_ms=2 * view.longest_window_ms))))
     july = tuple(
         DataFile(name=f"2013-0{month}.parquet", bytes=1, rows=rows, sha256=f"{month:064}") for month, rows in ((6, 27_234), (7, 28_485))
     )

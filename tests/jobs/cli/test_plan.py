@@ -11,6 +11,7 @@ import pytest
 
 from features.plan import Plan, ViewPlan
 from features.versions.plan_diff import changes, service_record, view_record
+from features.window import Sliding
 from jobs.cli.plan import Planned, as_data, text
 from jobs.control.deployed import Deployed
 from jobs.control.missing_history import HistorySize
@@ -76,7 +77,7 @@ def test_a_change_that_keeps_the_tiles_says_so() -> None:
 
 
 def test_a_longer_window_over_kept_tiles_asks_for_another_generation_of_the_store() -> None:
-    longer = replace(USER, features=tuple(replace(feature, window_ms=60 * MINUTE) for feature in USER.features))
+    longer = replace(USER, features=tuple(replace(feature, window=Sliding(size_ms=60 * MINUTE)) for feature in USER.features))
     (line,) = [line for line in text(planned(user_clicks=longer, shelf_clicks=SHELF)) if line.startswith("  history")]
     assert line.startswith("  history  lacks what is between 1h and 10m old: ")
     assert line.endswith("; `tidemark rebuild --switch`")

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.expressions.expression import parse
+from features.partials.tally import TallyPartial
 from features.tiles.codec import TileCodec
 from features.versions.plan_diff import ALL_HISTORY_MS
 from jobs.control import missing_history
 from jobs.control.missing_history import measure
 from schemas.errors import DataError
-from schemas.types import DataType
 from tests import shop
 from tests.shop import MINUTE, NOON
 
@@ -88,12 +88,12 @@ def test_events_that_the_view_leaves_out_make_no_tile(tmp_path: Path) -> None:
 def test_text_is_measured_and_what_only_an_engine_can_tell_is_named(tmp_path: Path) -> None:
     last = next(partial for partial in USER.partials if partial.name == "last_amount")
     user = parse("user", USER.source.columns, USER.source.nullable, where="test")
-    text = replace(last, name="last_user", input=user, type=DataType.STRING)
+    text = replace(last, name="last_user", input=user)
     rows = [{**clicks(1)[0], "user": user} for user in ("ann", "zoë", "ü")]
     size = measure(replace(USER, partials=(text,)), (MINUTE, 0), written(tmp_path, rows), CLICK)
     assert size is not None
     assert size.bytes == 3 * (20 + 1 + 8 + 4 + 3)  # three letters, four bytes, two
-    tally = replace(text, name="tally_user", kind=type(text.kind).TALLY)
+    tally = TallyPartial(name="tally_user", input=user)
     size = measure(replace(USER, partials=(tally,)), (MINUTE, 0), tmp_path, CLICK)
     assert size is not None
     assert (size.bytes, size.unmeasured) == (3 * (20 + 1), ("tally_user",))

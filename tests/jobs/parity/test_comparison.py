@@ -13,8 +13,15 @@ import pyarrow as pa
 import pytest
 
 from features.expressions.expression import parse
-from features.plan import Finish, Partial, PartialKind, RequestFeature, ServicePlan, SourcePlan, ViewPlan, WindowFeature
+from features.partials.count import CountPartial
+from features.partials.edges import LastPartial
+from features.partials.extremes import MaxPartial
+from features.partials.finish import MEAN, VALUE, Finish
+from features.partials.partial import Partial
+from features.partials.sum import SumPartial
+from features.plan import RequestFeature, ServicePlan, SourcePlan, ViewPlan, WindowFeature
 from features.vocabulary.derived import DerivedFeature, derived_feature
+from features.window import Sliding
 from jobs.parity.comparison import DUE, compare
 from jobs.parity.findings import SIZES, Case, Cases, Parity, Timeline, sizes
 from jobs.parity.report import SIZE_NAMES
@@ -35,18 +42,18 @@ SOURCE = SourcePlan(
 )
 
 
-def _feature(name: str, kind: PartialKind, type_: DataType, finish: Finish = Finish.VALUE) -> WindowFeature:
-    partial = Partial(name=f"p_{name}", kind=kind, input=None, where=None, tie=None, type=type_)
-    return WindowFeature(name=name, finish=finish, partials=(partial,), window_ms=HOUR_MS, type=type_, text=name)
+def _feature(name: str, kind: type[Partial], type_: DataType, finish: Finish = VALUE) -> WindowFeature:
+    partial = kind(name=f"p_{name}", input=parse("x", {"x": type_}, frozenset(), "test"))
+    return WindowFeature(name=name, finish=finish, partials=(partial,), window=Sliding(size_ms=HOUR_MS), type=type_, text=name)
 
 
 FEATURES = (
-    _feature("count", PartialKind.COUNT, DataType.INT64),
-    _feature("whole_sum", PartialKind.SUM, DataType.INT64),
-    _feature("sum", PartialKind.SUM, DataType.FLOAT64),
-    _feature("mean", PartialKind.SUM, DataType.FLOAT64, Finish.MEAN),
-    _feature("max", PartialKind.MAX, DataType.FLOAT64),
-    _feature("last", PartialKind.LAST, DataType.STRING),
+    _feature("count", CountPartial, DataType.INT64),
+    _feature("whole_sum", SumPartial, DataType.INT64),
+    _feature("sum", SumPartial, DataType.FLOAT64),
+    _feature("mean", SumPartial, DataType.FLOAT64, MEAN),
+    _feature("max", MaxPartial, DataType.FLOAT64),
+    _feature("last", LastPartial, DataType.STRING),
 )
 VIEW = ViewPlan(name="view", entity="e", keys=(), source=SOURCE, tile_ms=HOUR_MS, delay_ms=0, where=None, partials=(), features=FEATURES)
 SERVICE = ServicePlan(name="service", request=SOURCE, views=(VIEW,), request_features=(), label=None)

@@ -7,17 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
 from features.compiler.spark import PIECE, WATERMARK, tile_query
+from features.kernel.fold import fold
+from features.partials.map_partial import MapPartial
 from features.plan import SourcePlan, ViewPlan
 from features.point_in_time import AS_OF, ROW, Folder
+from features.tolerances import differences, view_rules
 from jobs.spark.session import session
 from tests.features.kernel.example import DELAY_MS, QUESTIONS, TILE_MS, VIEW, build_tiles
 from tests.features.kernel.test_kernel_is_the_oracle import AUTUMN_DST_DAY_MS, DST_DAY_MS, assert_same
+from tests.features.prepared import prepared
+from tests.features.vocabulary.every_aggregation import every, history
 from tests.oracle import Question, answers, in_time, without_repeats
 
 pytestmark = pytest.mark.e2e
@@ -124,6 +130,21 @@ def test_tiles_folded_by_the_kernel_are_the_oracle(spark: SparkSession, as_known
             position += 1
 
 
+def test_every_aggregation_found_is_in_spark_what_prepared_events_make(spark: SparkSession) -> None:
+    view, events = every(), history(1, 300, keys="abcd")
+    owners = {key: number for number, key in enumerate("abcd")}
+    relation(spark, view.source, [event | {WATERMARK: None} for event in events])
+    tiles = spark.sql(tile_query(view, as_known=True)).toArrow()
+    keys: Any = {"key": pa.array(list("abcd")), ROW: pa.array(range(4), pa.int64()), AS_OF: pa.array([60 * TILE_MS] * 4, pa.int64())}
+    got = Folder(view=view)(pa.table(keys), tiles)
+    boundary = view.boundary_ms(np.full(4, 60 * TILE_MS))
+    expected = fold(view, prepared(view, events, owners), owner=np.arange(4), boundary_ms=boundary)
+    rules = view_rules(view)
+    for feature in view.features:
+        apart = differences(got.column(feature.name), pa.chunked_array([expected[feature.name]]))
+        assert apart.max() <= 1e3 * rules[feature.name].allowed, feature.name
+
+
 def test_the_maps_of_tiles_are_the_loops_to_the_byte(spark: SparkSession) -> None:
     view = view_of(dedupe=False, where=False)
     events = [event | {"key": event["key"] and f"{n}:{event['key']}"} for n, each in enumerate(CASES) for event in each.events]
@@ -133,7 +154,7 @@ def test_the_maps_of_tiles_are_the_loops_to_the_byte(spark: SparkSession) -> Non
     events += [blank | {"x": sign * x} for x in edges for sign in (1, -1)] + [blank | {"word": f"w{n}", "i": n} for n in range(3_000)]
     events += [blank | {"key": "many", "word": f"w{n:0{97 - (n == 0)}}"} for n in range(1_000 + 1)]
     relation(spark, view.source, events)
-    maps = [partial.name for partial in view.partials if partial.kind.is_map and not partial.name.startswith("latest_2_x")]
+    maps = [partial.name for partial in view.partials if isinstance(partial, MapPartial) and not partial.name.startswith("latest_2_x")]
     got = {(row["key"], row["tile_start"].timestamp() * 1000): row for row in spark.sql(tile_query(view, True)).toArrow().to_pylist()}
     expected = [row for row in build_tiles(view, events) if row["key"] is not None]
     assert len(got) == len(expected) > 100
@@ -159,7 +180,7 @@ def test_events_in_pieces_are_exchanged_once(spark: SparkSession, capsys: pytest
     view = view_of(dedupe=True, where=False)
     relation(spark, view.source, CASES[0].events)
     in_pieces(spark, view.source)
-    assert any(partial.kind.is_map for partial in view.partials)  # whose steps are joined
+    assert any(isinstance(partial, MapPartial) for partial in view.partials)  # whose steps are joined
     exchanges = {}
     for pieces in (True, False):
         spark.sql(tile_query(view, True, in_pieces=pieces)).explain()

@@ -24,7 +24,7 @@ from features import (
     TopK,
     Variance,
 )
-from features.vocabulary.aggregations import Windowed
+from features.vocabulary.aggregation import Windowed
 
 from .sources import every, meter, once, place, questions
 

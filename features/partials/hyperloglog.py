@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from features.kernel.values import Int64s
+from features.columns.values import Int64s
 
 REGISTERS = 1 << 12
 LARGEST_RANK = 64 - 12 + 1

@@ -80,3 +80,10 @@ def ranked(array: pa.Array[Any], valid: Bools | None) -> Values:
     codes = encoded.indices if valid is None else encoded.indices.fill_null(0)
     numbers = rank[codes.to_numpy(zero_copy_only=False)] if len(rank) else np.zeros(len(array), dtype=np.int64)
     return Values(numbers=numbers, valid=valid, words=encoded.dictionary.take(order))
+
+
+def present(numbers: NDArray[Any], found: Bools, words: pa.Array[Any] | None) -> Values:
+    """Values with null where nothing was found."""
+    if found.all():
+        return Values(numbers=numbers, words=words)
+    return Values(numbers=np.where(found, numbers, np.zeros((), numbers.dtype)), valid=found, words=words)

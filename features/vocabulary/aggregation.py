@@ -1,19 +1,50 @@
-"""The aggregations of the vocabulary. Nothing here computes; the compiler gives them meaning. To add one: one class."""
+"""What every aggregation of the vocabulary is, and the spans of time that one is taken over. To add an aggregation: one file in `aggregations/`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import ClassVar, NoReturn
 
-from features.plan import Finish, PartialKind
+from features.expressions.expression import Expression
+from features.partials.finish import VALUE, Finish
+from features.partials.partial import Partial
 from schemas.errors import DefinitionError
 from schemas.types import DataType
 
 NUMBERS = frozenset({DataType.INT64, DataType.FLOAT64})
 ORDERED = NUMBERS | {DataType.TIMESTAMP, DataType.STRING}
 ANY = ORDERED | {DataType.BOOLEAN}
+TEXT = frozenset({DataType.STRING, DataType.INT64, DataType.BOOLEAN})
+NO_PORTABLE_TEXT = {
+    DataType.FLOAT64: "engines write a double as different texts; round it to whole units or cut it into named ranges with CASE",
+    DataType.TIMESTAMP: "take a part of it, e.g. HOUR(…)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """What an aggregation makes of some values, for people to read and for tests to hold it to.
+
+    Attributes:
+        of: The values of events in the order of time, None where null. The aggregation's input is `v`.
+        makes: The feature's value; of an aggregation with several features the end of the name → value.
+        arguments: Of the aggregation, beside its input.
+    """
+
+    of: Sequence[bool | int | float | str | None]
+    makes: bool | int | float | str | Mapping[str, object] | None
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What an aggregation is written over, parsed and typed."""
+
+    value: Expression | None
+    where: Expression | None
+    tie: Expression | None
 
 
 @dataclass(frozen=True)
@@ -23,21 +54,23 @@ class Aggregation:
     Attributes:
         input: An expression over the source's columns, e.g. `"dep_delay"` or `"arr_delay - dep_delay"`.
         where: Only events for which this expression is TRUE are aggregated.
-        parts: What tiles keep for it; merged over the window and finished by `finish`.
+        parts: The kinds of partial that tiles keep for it; merged over the window and finished by `finish`.
         input_types: The types of input that it is defined for.
         output_type: The type of the value; `None` is the type of the input.
         rejections: Why a type that one might expect is not accepted.
+        examples: One at least.
     """
 
     input: str
     _: KW_ONLY
     where: str | None = None
 
-    parts: ClassVar[tuple[PartialKind, ...]]
-    finish: ClassVar[Finish] = Finish.VALUE
+    parts: ClassVar[tuple[type[Partial], ...]]
+    finish: ClassVar[Finish] = VALUE
     input_types: ClassVar[frozenset[DataType]] = NUMBERS
     output_type: ClassVar[DataType | None] = None
     rejections: ClassVar[Mapping[DataType, str]] = {}
+    examples: ClassVar[Sequence[Example]]
 
     @property
     def parameter(self) -> int | None:
@@ -54,115 +87,13 @@ class Aggregation:
         """What is added to the feature's name → argument of `finish`; every feature is one scalar, which any model can take."""
         return {"": None}
 
+    def partials(self, inputs: Inputs) -> tuple[Partial, ...]:
+        """What tiles keep for it, one of each of its `parts`."""
+        return tuple(part.of(inputs.value, where=inputs.where, tie=inputs.tie, parameter=self.parameter) for part in self.parts)
+
     def over(self, window: timedelta) -> Windowed:
         """This aggregation over the last `window`, a multiple of the view's tile."""
         return Windowed(aggregation=self, window=window)
-
-
-@dataclass(frozen=True)
-class Count(Aggregation):
-    """How many events; with an input, how many where it is not null. 0 of nothing."""
-
-    input: str | None = None  # type: ignore[assignment]  # the only aggregation that can do without
-
-    parts = (PartialKind.COUNT,)
-    input_types = ANY
-    output_type = DataType.INT64
-
-
-@dataclass(frozen=True)
-class Sum(Aggregation):
-    """The sum; int64 of int64 (wraps), double of double. 0 of nothing."""
-
-    parts = (PartialKind.SUM,)
-
-
-@dataclass(frozen=True)
-class Mean(Aggregation):
-    """The mean, a double. Null of nothing."""
-
-    parts = (PartialKind.SUM, PartialKind.COUNT)
-    finish = Finish.MEAN
-    output_type = DataType.FLOAT64
-
-
-@dataclass(frozen=True)
-class Min(Aggregation):
-    """The smallest value. Null of nothing. Strings are ordered by their UTF-8 bytes."""
-
-    parts = (PartialKind.MIN,)
-    input_types = ORDERED
-
-
-@dataclass(frozen=True)
-class Max(Aggregation):
-    """The largest value. Null of nothing. Strings are ordered by their UTF-8 bytes."""
-
-    parts = (PartialKind.MAX,)
-    input_types = ORDERED
-
-
-@dataclass(frozen=True)
-class Variance(Aggregation):
-    """The variance of the sample (n − 1), a double. Null below two values."""
-
-    parts = (PartialKind.MOMENTS,)
-    finish = Finish.VARIANCE
-    output_type = DataType.FLOAT64
-
-
-@dataclass(frozen=True)
-class StdDev(Aggregation):
-    """The standard deviation of the sample (n − 1), a double. Null below two values."""
-
-    parts = (PartialKind.MOMENTS,)
-    finish = Finish.STDDEV
-    output_type = DataType.FLOAT64
-
-
-@dataclass(frozen=True)
-class First(Aggregation):
-    """The value of the earliest event that has one. Null of nothing.
-
-    Attributes:
-        tie: Breaks equal event times: the smallest wins, then the smallest value.
-    """
-
-    tie: str | None = None
-
-    parts = (PartialKind.FIRST,)
-    input_types = ANY
-
-
-@dataclass(frozen=True)
-class Last(Aggregation):
-    """The value of the latest event that has one. Null of nothing.
-
-    Attributes:
-        tie: Breaks equal event times: the largest wins, then the largest value.
-    """
-
-    tie: str | None = None
-
-    parts = (PartialKind.LAST,)
-    input_types = ANY
-
-
-@dataclass(frozen=True)
-class Share(Aggregation):
-    """The share of events for which `where` is TRUE, a double; with an input, of those where it is not null. Null of nothing."""
-
-    input: str | None = None  # type: ignore[assignment]  # as for Count
-
-    parts = (PartialKind.COUNT, PartialKind.COUNT)
-    finish = Finish.SHARE
-    input_types = ANY
-    output_type = DataType.FLOAT64
-
-    @property
-    def problem(self) -> str | None:
-        """See `Aggregation.problem`."""
-        return "lacks where=, the condition whose share is asked for" if self.where is None else None
 
 
 @dataclass(frozen=True)
@@ -205,3 +136,13 @@ class Lifetime(Feature):
             DefinitionError: Always.
         """
         raise DefinitionError("Lifetime has no window; write Lifetime(…) without .over, or .over without Lifetime")
+
+
+def is_whole(value: object, least: int, most: int) -> bool:
+    """Whether an argument is a whole number of a range."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_number(value: object, least: float, most: float) -> bool:
+    """Whether an argument is a number of a range."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most

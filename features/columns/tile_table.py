@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.kernel.map_partials import Entries
-from features.kernel.values import Bools, Int64s, Values
-from features.plan import ViewPlan
+from features.columns.column import Column
+from features.columns.values import Bools, Int64s, Values
+from features.window import Window
+
+Read = TypeVar("Read")
 
 _CHUNK_ELEMENTS = 1 << 21  # tiles gathered at once: bounds memory, changes no value
 _COMPOSITE_LIMIT = 1 << 62
@@ -35,25 +37,28 @@ class Tiles:
     start_ms: Int64s
     columns: Mapping[str, Values]
     base: Bools | None = None
-    _entries: dict[str, Entries] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _read: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, view: ViewPlan, *, owner: Int64s, start_ms: Int64s, table: pa.Table | pa.RecordBatch, base: Bools | None = None) -> Tiles:
+    def of(
+        cls, columns: Iterable[Column], *, owner: Int64s, start_ms: Int64s, table: pa.Table | pa.RecordBatch, base: Bools | None = None
+    ) -> Tiles:
         """Read the tile columns of an Arrow table."""
-        columns = {column.name: Values.of(table.column(column.name), column.type) for column in view.tile_columns}
-        return cls(owner=owner, start_ms=start_ms, columns=columns, base=base)
+        values = {column.name: Values.of(table.column(column.name), column.type) for column in columns}
+        return cls(owner=owner, start_ms=start_ms, columns=values, base=base)
 
-    def entries(self, column: str) -> Entries:
-        """What the texts of a map column say, read once for all windows and features."""
-        if column not in self._entries:
+    def read(self, column: str, read: Callable[[pa.Array[Any]], Read]) -> Read:
+        """What the distinct texts of a string column say to its reader: read once, for all windows and features."""
+        if column not in self._read:
             words = self.columns[column].words
             assert words is not None
-            self._entries[column] = Entries.of(words)
-        return self._entries[column]
+            self._read[column] = read(words)
+        found: Read = self._read[column]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class WindowTiles:
     """The tiles of one window for a batch of rows, gathered row by row in time order."""
 
     size: int  # rows
@@ -69,6 +74,10 @@ class Window:
         if len(self.flat):
             result[self.filled] = operation.reduceat(numbers, self.offsets)
         return result
+
+    def total(self, values: Values) -> Values:
+        """Gathered values added up per row; 0 of nothing."""
+        return Values(numbers=self.reduce(np.add, values.filled(0)[self.tile], 0))
 
     def any(self, valid: Bools | None) -> Bools:
         """Whether a row has a tile that is valid."""
@@ -92,7 +101,7 @@ class Window:
 class TileIndex:
     """Tiles in order of (owner, start), an owner's base first, searchable with one int64."""
 
-    view: ViewPlan
+    tile_ms: int
     composite: Int64s  # sorted: owner · span, plus 0 for a base, plus 1 + the place of its start for another
     order: Int64s | None  # tile indices in that order; None when they came sorted
     distinct: bool  # no two tiles share owner and start
@@ -103,16 +112,16 @@ class TileIndex:
     base_starts: Int64s | None  # start of every tile, where some are bases
 
     @classmethod
-    def of(cls, view: ViewPlan, tiles: Tiles) -> TileIndex:
+    def of(cls, tile_ms: int, tiles: Tiles) -> TileIndex:
         """Sort tiles, unless they are."""
         starts: Int64s | None = None
         base = tiles.base if tiles.base is not None and tiles.base.any() else None
         own = tiles.start_ms if base is None else tiles.start_ms[~base]
         first, last = (int(own.min()), int(own.max())) if len(own) else (0, 0)
-        span = (last - first) // view.tile_ms + 3
+        span = (last - first) // tile_ms + 3
         start_ms = tiles.start_ms if base is None else np.where(base, first, tiles.start_ms)
         if (int(tiles.owner.max(initial=0)) + 2) * span < _COMPOSITE_LIMIT:
-            position = (start_ms - first) // view.tile_ms + 1
+            position = (start_ms - first) // tile_ms + 1
         else:
             starts = np.unique(own)
             span = len(starts) + 2
@@ -127,7 +136,7 @@ class TileIndex:
             composite = composite[order]
             step = np.diff(composite)
         return cls(
-            view=view,
+            tile_ms=tile_ms,
             composite=composite,
             order=order,
             distinct=bool(np.all(step > 0)),
@@ -138,13 +147,14 @@ class TileIndex:
             base_starts=None if base is None else tiles.start_ms,
         )
 
-    def ranges(self, owner: Int64s, boundary_ms: Int64s, window_ms: int | None) -> tuple[Int64s, Int64s]:
-        """Where each row's window begins and ends among the sorted tiles; None is the window of all time."""
-        end = np.minimum(np.maximum(boundary_ms, self.first), self.last + self.view.tile_ms + (window_ms or 0))
+    def ranges(self, owner: Int64s, boundary_ms: Int64s, window: Window) -> tuple[Int64s, Int64s]:
+        """Where each row's window begins and ends among the sorted tiles."""
+        end = np.minimum(np.maximum(boundary_ms, self.first), self.last + self.tile_ms + window.reach_ms)
         place = owner * self.span
         high = np.searchsorted(self.composite, place + self._position(end))
-        if window_ms is not None:
-            return np.searchsorted(self.composite, place + self._position(end - window_ms)), high
+        begin = window.begin_ms(end)
+        if begin is not None:
+            return np.searchsorted(self.composite, place + self._position(begin)), high
         low = np.searchsorted(self.composite, place + 1)
         return (low if self.base_starts is None else low - self._has_base(place, low, boundary_ms, self.base_starts)), high
 
@@ -158,9 +168,9 @@ class TileIndex:
     def _position(self, time_ms: Int64s) -> Int64s:
         if self.starts is not None:
             return np.searchsorted(self.starts, time_ms) + 1
-        return np.minimum(np.maximum(-((self.first - time_ms) // self.view.tile_ms), 0), self.span - 2) + 1
+        return np.minimum(np.maximum(-((self.first - time_ms) // self.tile_ms), 0), self.span - 2) + 1
 
-    def window(self, low: Int64s, high: Int64s) -> Window:
+    def window(self, low: Int64s, high: Int64s) -> WindowTiles:
         """Gather the tiles of the given ranges."""
         size = len(low)
         lengths = high - low
@@ -169,7 +179,7 @@ class TileIndex:
         offsets = np.cumsum(lengths) - lengths
         flat = np.repeat(low - offsets, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
         tile = flat if self.order is None else self.order[flat]
-        return Window(size=size, filled=filled, lengths=lengths, offsets=offsets, flat=flat, tile=tile)
+        return WindowTiles(size=size, filled=filled, lengths=lengths, offsets=offsets, flat=flat, tile=tile)
 
 
 def batches(lengths: Int64s) -> list[slice]:

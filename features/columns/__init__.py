@@ -1,0 +1,1 @@
+"""Columns of tiles as numbers: what partials are merged on, below any meaning."""
