@@ -12,11 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.plan import ServicePlan
+from inference.boosters.cache import SHARD_MEMORY_BYTES
 from inference.model.loading import LoadedModel, load
 from inference.model.manifest import Manifest
 from inference.prediction import VARIANT, id_field, told
 from inference.prediction_table import EVENT_TIME, REQUEST_ID, SCORES, schema_of
-from inference.shards.boosters import SHARD_MEMORY_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)

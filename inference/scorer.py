@@ -14,8 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.plan import ServicePlan
+from inference.boosters.scores import Scores
 from inference.gc_paused import gc_paused
-from inference.model.scores import Scores
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder, id_field
 from inference.shards.partial_scores import PartialScores
@@ -28,7 +28,7 @@ _Columns = Mapping[str, Sequence[Any]]
 
 
 class Model(Protocol):
-    """What the scorer asks of a model: `inference.model.loading.LoadedModel` has it, and `inference.shards.pipeline.FirstStage`."""
+    """What the scorer asks of a model: `inference.model.loading.LoadedModel` has it, and `inference.stages.FirstStage`."""
 
     def score(self, features: pa.Table, requests: pa.Table) -> Scores:
         """The answer to every row; the columns are found by name."""

@@ -1,6 +1,6 @@
 """Requests scored as they come: the job of `tidemark submit score SERVICE --model DIR`.
 
-requests topic ─▶ inference.scorer (─▶ inference.shards.pipeline, one by one) ─▶ `<service>.predictions`, keyed by request id; malformed requests ─▶ `<requests topic>.dlq`
+requests topic ─▶ inference.scorer (─▶ inference.stages, one by one) ─▶ `<service>.predictions`, keyed by request id; malformed requests ─▶ `<requests topic>.dlq`
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder, id_field
 from inference.scorer import Model, Scorer
-from inference.shards.pipeline import FirstStage, LaterStage, check_stages, load_stage
 from inference.shards.stage import Stage
+from inference.stages import FirstStage, LaterStage, check_stages, load_stage
 from infra.settings import Settings
 from jobs.control.code_version import code_version
 from jobs.control.deployed import record_score_job

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from inference.boosters.booster import predict
+from inference.boosters.cache import SHARD_MEMORY_BYTES
 from inference.model import loading as models
-from inference.model.booster import predict
 from inference.online.connection import Client, connect
 from inference.online.frontier import Frontiers
 from inference.online.layout import EntityKeys, tiles_fields
@@ -18,7 +19,6 @@ from inference.online.reader import OnlineReader
 from inference.online.store import TileWriter
 from inference.prediction import PredictionEncoder
 from inference.scorer import Answers, Scorer
-from inference.shards.boosters import SHARD_MEMORY_BYTES
 from inference.shards.shard_map import PARENT, Missing, ShardMap
 from schemas.errors import ServiceError
 from schemas.wire import Decoder, marker

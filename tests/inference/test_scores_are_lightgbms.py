@@ -26,8 +26,8 @@ from inference.shards.shard_map import ShardMap
 from schemas.errors import SettingError
 from schemas.types import DataType
 from tests import shop
-from tests.inference.shards.test_stages import Line, offers
 from tests.inference.test_scorer import AS_OF, fill, scorer
+from tests.inference.test_stages import Line, offers
 
 BUY = shop.plan().services["buy"]
 RECORD = {"name": "buy", "service": BUY.name, "service_version": BUY.fingerprint}
