@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from features.catalog import load
 from features.plan import Partial, PartialKind, Plan, ViewPlan
-from inference.online.store import tile_schema
+from inference.online.writer import tile_schema
 from tests.oracle import Question, answers
 
 HERE = Path(__file__).parent

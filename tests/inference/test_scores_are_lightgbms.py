@@ -21,7 +21,7 @@ from inference.batch import BatchScorer
 from inference.model.encoding import Encoding
 from inference.model.manifest import Manifest
 from inference.model.writer import TrainedShards, save
-from inference.online.connection import Client
+from inference.online.redis.connection import Client
 from inference.shards.shard_map import ShardMap
 from schemas.errors import SettingError
 from schemas.types import DataType
