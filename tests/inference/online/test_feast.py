@@ -206,6 +206,6 @@ def test_an_unreachable_server_is_one_clear_line(client: Client, nobody: str, tm
     with pytest.raises(ServiceError, match="does not serve"):  # it is asked which generation is served
         registry(PLAN, redis=nobody, folder=tmp_path)
     with pytest.raises(ServiceError, match="does not serve"):
-        from inference.online.redis.connection import connect
+        from inference.online.connection import connect
 
         TileWriter(BY_KEY, connect(nobody)).close(0, 0)
