@@ -12,11 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.plan import ServicePlan
+from inference.boosters.cache import SHARD_MEMORY_BYTES
 from inference.model.loading import LoadedModel, load
 from inference.model.manifest import Manifest
+from inference.predict import ask
 from inference.prediction import VARIANT, id_field, told
 from inference.prediction_table import EVENT_TIME, REQUEST_ID, SCORES, schema_of
-from inference.shards.boosters import SHARD_MEMORY_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,7 @@ class BatchScorer:
             TidemarkError: The model is damaged, or another one than was checked.
         """
         model = _loaded(self.model, self.version, self.shard_memory_bytes)
-        features = pa.schema([pa.field(name, type_.arrow) for name, type_ in self.service.feature_types.items()])
-        scores = model.score(table.select(features.names).cast(features), table)
+        _, scores = ask(self.service, model, table, table)
         n = len(table)
         said = {
             REQUEST_ID: table.column(id_field(self.service)).cast(pa.string()),

@@ -27,9 +27,9 @@ from features.kernel.fold import fold
 from features.plan import Plan, ServicePlan, ViewPlan
 from features.tiles.codec import ALL_TIME, TileCodec
 from inference.online.active_generation import read_active
-from inference.online.address import StoreAddress
 from inference.online.connection import connect
-from inference.online.refusals import refusal
+from inference.online.redis.address import StoreAddress
+from inference.online.redis.refusals import telling
 from schemas.errors import SettingError
 from schemas.types import DataType
 from schemas.wording import cause
@@ -54,15 +54,11 @@ def registry(plan: Plan, *, redis: str, folder: Path, project: str | None = None
         ServiceError: Redis does not answer.
     """
     store = feature_store(redis=redis, folder=folder, project=project)
-    from redis.exceptions import RedisError
-
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), telling(StoreAddress.parse(redis).where):
             # Its slow path is offline retrieval, and history is Spark's here; online, the folded values are tested against our reader's.
             warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
             store.apply(_objects(plan, folder))
-    except (RedisError, ConnectionError) as error:
-        raise refusal(error, StoreAddress.parse(redis).where) from error
     except OSError as error:
         raise SettingError(f"feast registry {folder}: {cause(error)}; name a folder that can be written") from error
     return store

@@ -21,7 +21,7 @@ from features.compiler.tile_schema import tile_avro_schema
 from features.plan import FRONTIER_TOPIC, ViewPlan
 from inference.online.frontier import Account, Frontiers, Place, changing
 from inference.online.marks import Marks, Span
-from inference.online.store import TileWriter
+from inference.online.writer import TileWriter
 from schemas.avro_columns import Reader, compile_reader
 from schemas.avro_cursor import Column
 from schemas.errors import ServiceError

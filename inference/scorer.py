@@ -1,13 +1,13 @@
-"""Requests → predictions, engine-free: what one batch of `jobs/score` is.
+"""Requests → predictions, engine-free: what one batch of `jobs/score` is, and what any other way to serve asks.
 
-bytes ─Decoder─▶ request table ─OnlineReader─▶ feature table ─model─▶ scores ─PredictionEncoder─▶ bytes
+bytes, tables or objects ─Decoder─▶ request table ─inference.predict─▶ predictions ─PredictionEncoder─▶ bytes
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,23 +15,16 @@ from numpy.typing import NDArray
 
 from features.plan import ServicePlan
 from inference.gc_paused import gc_paused
-from inference.model.scores import Scores
 from inference.online.reader import OnlineReader
+from inference.predict import Model, Predictions, predict
 from inference.prediction import PredictionEncoder, id_field
 from inference.shards.partial_scores import PartialScores
 from inference.shards.shard_map import PARENT
 from schemas.errors import ServiceError
 from schemas.types import DataType
-from schemas.wire import OK, Decoder, now_ms
+from schemas.wire import OK, Decoded, Decoder, now_ms
 
 _Columns = Mapping[str, Sequence[Any]]
-
-
-class Model(Protocol):
-    """What the scorer asks of a model: `inference.model.loading.LoadedModel` has it, and `inference.shards.pipeline.FirstStage`."""
-
-    def score(self, features: pa.Table, requests: pa.Table) -> Scores:
-        """The answer to every row; the columns are found by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +84,47 @@ class Scorer:
 
     @gc_paused()
     def answer(self, bodies: Sequence[bytes | None]) -> Answers:
-        """Decode, read features as of each request's event time, score, encode.
+        """Answer records as they came from a topic, or as bytes from anywhere else: Avro or JSON, as the decoder tells them apart.
 
         Args:
-            bodies: Record values as they came; None is a tombstone.
+            bodies: Record values; None is a tombstone.
 
         Raises:
             ServiceError: The online store or the schema registry does not answer. Nothing has been answered then.
         """
-        decoded = self.decoder.decode(bodies)
-        n = len(bodies)
+        return self._answer(self.decoder.decode(bodies))
+
+    @gc_paused()
+    def answer_table(self, requests: pa.Table) -> Answers:
+        """Answer the rows of a table: each as the record with the same values is, refusals too.
+
+        Args:
+            requests: n rows; as of `Decoder.decode_table`.
+
+        Raises:
+            DataError: A column is missing, of another type, or has a value that its type cannot hold.
+            ServiceError: The online store does not answer. Nothing has been answered then.
+        """
+        return self._answer(self.decoder.decode_table(requests))
+
+    @gc_paused()
+    def answer_one(self, request: Mapping[str, Any]) -> Answers:
+        """Answer one request that is a JSON object already: as its text is, a refusal too.
+
+        Args:
+            request: Field → value, as of `Decoder.decode_objects`.
+
+        Returns:
+            Of n = 1.
+
+        Raises:
+            ServiceError: The online store does not answer.
+        """
+        return self._answer(self.decoder.decode_objects([request]))
+
+    def _answer(self, decoded: Decoded) -> Answers:
+        """Read features as of each request's event time, score, encode."""
+        n = len(decoded.reasons)
         ids: list[bytes | None] = [None] * n
         values: list[bytes | None] = [None] * n
         reasons = list(decoded.reasons)
@@ -135,44 +159,39 @@ class Scorer:
         return self._scorable(columns, rows[:half], reasons) + self._scorable(columns, rows[half:], reasons)
 
     def _score(self, columns: _Columns, rows: NDArray[np.int64], reasons: list[str | None]) -> _Scored:
-        requests = _requests(self.service, columns, rows)
-        served = self.reader.read(requests)
-        features = served.table.select(list(self.service.feature_types))
-        scores = self.model.score(features, requests)
-        stale, frontier = served.table.column("stale").to_numpy().astype(bool), served.table.column("frontier").cast(pa.int64())
-        answered = np.flatnonzero(~scores.refused)
-        if len(answered) < len(rows):
-            for row in rows[scores.refused].tolist():
-                reasons[row] = "no-shard: no shard of the model has the request's key"
-            features, requests, frontier = features.take(answered), requests.take(answered), frontier.take(answered)
-        ids = [str(identity) for identity in requests.column(id_field(self.service)).to_pylist()]
-        unseen = {view: flags[answered] for view, flags in served.unseen.items()}
+        made = predict(self.service, self.reader, self.model, _requests(self.service, columns, rows))
+        refused = made.scores.refused
+        for row in rows[refused].tolist():
+            reasons[row] = "no-shard: no shard of the model has the request's key"
+        answered = made.answered()
+        ids = [str(identity) for identity in answered.requests.column(id_field(self.service)).to_pylist()]
+        return _Scored(
+            rows=rows[~refused],
+            ids=[key.encode() for key in ids],
+            values=self._encoded(answered, ids),
+            stale=int(answered.stale.sum()),
+            unseen=int(np.any(list(answered.unseen.values()), axis=0).sum()) if answered.unseen else 0,
+            missing_shard=int((made.scores.shard == PARENT).sum()),
+            shard_loads=made.scores.loads,
+        )
+
+    def _encoded(self, made: Predictions, ids: Sequence[str]) -> list[bytes]:
+        """The records of predictions, or what a later stage of the model is to go on with."""
+        scores = made.scores
         before, between = self.encoder.unscored(
             request_id=ids,
-            event_time_ms=requests.column(self.service.request.event_time).cast(pa.int64()).to_numpy(),
-            shard=scores.shard[answered],
-            features=features,
-            request=requests,
-            frontier_ms=frontier.to_pylist(),
-            stale=stale[answered],
-            stale_age_ms=served.stale_age_ms[answered],
-            unseen=unseen,
+            event_time_ms=made.requests.column(self.service.request.event_time).cast(pa.int64()).to_numpy(),
+            shard=scores.shard,
+            features=made.features,
+            request=made.requests,
+            frontier_ms=made.frontier_ms,
+            stale=made.stale,
+            stale_age_ms=made.stale_age_ms,
+            unseen=made.unseen,
         )
-        score, matrix = scores.score[answered], scores.matrix
-        if matrix is None:
-            values = self.encoder.scored(before, score, between, scored_at_ms=self.now_ms())
-        else:
-            shard = scores.shard[answered]
-            values = PartialScores(shard=shard, raw=score, matrix=matrix[answered], before=before, between=between).pack()
-        return _Scored(
-            rows=rows[answered],
-            ids=[key.encode() for key in ids],
-            values=values,
-            stale=int(stale[answered].sum()),
-            unseen=int(np.any(list(unseen.values()), axis=0).sum()) if unseen else 0,
-            missing_shard=int((scores.shard == PARENT).sum()),
-            shard_loads=scores.loads,
-        )
+        if scores.matrix is None:
+            return self.encoder.scored(before, scores.score, between, scored_at_ms=self.now_ms())
+        return PartialScores(shard=scores.shard, raw=scores.score, matrix=scores.matrix, before=before, between=between).pack()
 
 
 @dataclass(frozen=True, kw_only=True)

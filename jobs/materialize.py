@@ -17,10 +17,9 @@ from inference.feast_registry import registry
 from inference.materializer import Materializer
 from inference.online.active_generation import project_of
 from inference.online.connection import connect
-from inference.online.frontier import Frontiers
-from inference.online.losses import evicts, refuse_losses
+from inference.online.losses import refuse_losses
 from inference.online.marks import Began, Marks, spans_of
-from inference.online.store import TileWriter, reject_ttl_with_lifetime
+from inference.online.writer import TileWriter, reject_ttl_with_lifetime
 from infra.settings import Settings
 from jobs.control import deployed
 from jobs.control.deployed import record_materialize_job, refuse_other_tiles
@@ -47,15 +46,15 @@ class MaterializeFunction(PlacedFunction):
     def start(self) -> None:
         """Connect to the store."""
         settings, project = self._settings, project_of(self._generation)
-        redis = connect(settings.redis_url)
-        forgets = settings.online_loss == "stale" and evicts(redis)
+        store = connect(settings.redis_url)
+        forgets = settings.online_loss == "stale" and store.evicts() is not None
         writers = {
             view.name: TileWriter(
-                view, redis, project=project, slack_ms=settings.tile_slack_ms, ttl_ms=settings.online_ttl_ms, forgets=forgets
+                view, store, project=project, slack_ms=settings.tile_slack_ms, ttl_ms=settings.online_ttl_ms, forgets=forgets
             )
             for view in self._views
         }
-        frontiers = Frontiers(redis, project=project)
+        frontiers = store.frontiers(project=project)
         log = TileLog(servers=settings.kafka_servers, views=self._views, schemas=self._schemas)
         marks = Marks(frontiers=frontiers, views=self._views, log=log, began=self._began, forgets=forgets)
         self._lost = 0
@@ -119,11 +118,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     given = parser.parse_args(arguments).generation
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
-    client = connect(settings.redis_url)
-    generation = read_active(settings, client).generation if given is None else given
+    store = connect(settings.redis_url)
+    generation = read_active(settings, store).generation if given is None else given
     job = pipeline(settings, plan, generation=generation)
     refuse_other_tiles(settings, plan.views.values())
-    refuse_losses(client, plan.views.values(), loss=settings.online_loss)
+    refuse_losses(store, plan.views.values(), loss=settings.online_loss)
     admin.ensure(settings, plan)
     registry(plan, redis=settings.redis_url, folder=settings.home / "feast", project=project_of(generation))
     job.submit(settings)

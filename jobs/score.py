@@ -1,27 +1,19 @@
 """Requests scored as they come: the job of `tidemark submit score SERVICE --model DIR`.
 
-requests topic ─▶ inference.scorer (─▶ inference.shards.pipeline, one by one) ─▶ `<service>.predictions`, keyed by request id; malformed requests ─▶ `<requests topic>.dlq`
+requests topic ─▶ inference.scorer (─▶ inference.stages, one by one) ─▶ `<service>.predictions`, keyed by request id; malformed requests ─▶ `<requests topic>.dlq`
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from features import catalog
 from features.catalog import service_named
 from features.plan import ServicePlan
-from features.versions.data_version import CodeVersion
-from inference.model.loading import load, load_for
 from inference.model.manifest import Manifest
-from inference.online.connection import connect
-from inference.online.reader import OnlineReader
-from inference.prediction import PredictionEncoder, id_field
-from inference.scorer import Model, Scorer
-from inference.shards.pipeline import FirstStage, LaterStage, check_stages, load_stage
-from inference.shards.stage import Stage
+from inference.scoring import Scoring
 from infra.settings import Settings
 from jobs.control.code_version import code_version
 from jobs.control.deployed import record_score_job
@@ -36,74 +28,20 @@ from schemas.wording import span
 RESTART_MS = 120_000  # what a lost worker, its replacement and the restore may take
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scoring:
-    """What the workers of a score job are told: the plan that it was submitted with, and which model.
-
-    Attributes:
-        service: Whose requests are answered.
-        schemas: All.
-        settings: Of the job.
-        model: Folder of the model.
-        version: The model's, when it was submitted.
-        code: The code's.
-    """
-
-    service: ServicePlan
-    schemas: SchemaSet
-    settings: Settings
-    model: Path
-    version: str
-    code: CodeVersion
-
-    def stage(self, number: int) -> tuple[Manifest, Stage]:
-        """A stage of a model that is cut by its trees."""
-        return load_stage(self.model, number, version=self.version, shard_memory_bytes=self.settings.shard_memory_bytes)
-
-    def encoder(self, manifest: Manifest) -> PredictionEncoder:
-        """Of its predictions."""
-        return PredictionEncoder(
-            schema=self.schemas.current("prediction"),
-            service=self.service.name,
-            service_version=self.service.fingerprint,
-            model=manifest.name,
-            model_version=manifest.version,
-            data_version=manifest.data_version,
-            code_version=str(self.code),
-        )
-
-    def scorer(self, manifest: Manifest, model: Model) -> Scorer:
-        """All that the first worker does."""
-        id_field(self.service)
-        return Scorer(
-            service=self.service,
-            decoder=decoder(self.service.request, self.schemas, self.settings),
-            reader=OnlineReader(self.service, connect(self.settings.redis_url)),
-            model=model,
-            encoder=self.encoder(manifest),
-        )
-
-    def first(self) -> tuple[Manifest, Model]:
-        """What the first worker holds of the model, which must still be the one that was submitted."""
-        if Manifest.read(self.model).stages:
-            manifest, stage = self.stage(0)
-            return manifest, FirstStage(manifest=manifest, stage=stage)
-        loaded = load(self.model, version=self.version, shard_memory_bytes=self.settings.shard_memory_bytes)
-        return loaded.manifest, loaded
-
-
 class ScoreFunction(BatchFunction):
     """Raw requests → predictions, or what the next stage of the model is to go on with."""
 
     metrics = ("predictions", "dead_letters", "stale", "unseen", "missing_shard", "shard_loads")
 
-    def __init__(self, scoring: Scoring) -> None:
+    def __init__(self, scoring: Scoring, settings: Settings) -> None:
         """Keep what the worker needs; nothing is opened yet."""
         self._scoring = scoring
+        self._settings = settings
 
     def start(self) -> None:
         """Load the model and connect to the store."""
-        self._scorer = self._scoring.scorer(*self._scoring.first())
+        scoring = self._scoring
+        self._scorer = scoring.scorer(*scoring.first(), decoder(scoring.service.request, scoring.schemas, self._settings))
 
     def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> BatchResult:
         """Answer a batch of requests."""
@@ -135,8 +73,7 @@ class TreesFunction(StageFunction):
 
     def start(self) -> None:
         """Read the manifest; trees are loaded when they are needed."""
-        manifest, stage = self._scoring.stage(self._number)
-        self._stage = LaterStage(stage=stage, shape=manifest.shape, encoder=self._scoring.encoder(manifest))
+        self._stage = self._scoring.later(self._number)
 
     def continue_batch(self, keys: Sequence[bytes], values: Sequence[bytes]) -> BatchResult:
         """Add this stage's trees to the sums of a batch."""
@@ -153,20 +90,23 @@ def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
     Raises:
         TidemarkError: A model or settings that cannot work; one clear line.
     """
-    folder, memory = model.absolute(), settings.shard_memory_bytes
+    folder = model.absolute()
     manifest = Manifest.read(folder)
-    schemas = SchemaSet.load(settings.schemas or SHIPPED)
-    scoring = Scoring(service=plan, schemas=schemas, settings=settings, model=folder, version=manifest.version, code=code_version())
-    if manifest.stages:
-        check_stages(plan, folder, shard_memory_bytes=memory)
-        scoring.scorer(*scoring.first())
-    else:
-        scoring.scorer(manifest, load_for(plan, folder, shard_memory_bytes=memory))
+    scoring = Scoring(
+        service=plan,
+        schemas=SchemaSet.load(settings.schemas or SHIPPED),
+        store=settings.redis_url,
+        model=folder,
+        version=manifest.version,
+        code=code_version(),
+        shard_memory_bytes=settings.shard_memory_bytes,
+    )
+    scoring.scorer(*scoring.checked(), decoder(plan.request, scoring.schemas, settings))
     return Pipeline(
         name=f"score-{plan.name}",
         topics=(plan.request.topic,),
         answers=plan.predictions_topic,
-        function=ScoreFunction(scoring),
+        function=ScoreFunction(scoring, settings),
         stages=tuple(TreesFunction(scoring, number) for number in range(1, len(manifest.stages))),
         transactions_ms=transaction_timeout_ms(settings) if settings.delivery == "exactly_once" else None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,24 @@ def read_json(bodies: Sequence[bytes], schema: Schema, envelope: Envelope | None
     Returns:
         Field name → column of n values, and for each record why it is refused, or None.
     """
-    faults: list[str | None] = [None] * len(bodies)
-    values: list[list[object]] = [[None] * len(bodies) for _ in schema.fields]
-    for row, body in enumerate(bodies):
+    return _read(bodies, parse_object, schema, envelope)
+
+
+def read_objects(
+    records: Sequence[Mapping[str, Any]], schema: Schema, envelope: Envelope | None = None
+) -> tuple[dict[str, Column], list[str | None]]:
+    """Read objects that somebody has parsed already, as `json.loads` does: what holds for their texts in `read_json`, holds for them."""
+    return _read(records, dict, schema, envelope)
+
+
+def _read(
+    given: Sequence[Any], parse: Callable[[Any], dict[str, Any]], schema: Schema, envelope: Envelope | None
+) -> tuple[dict[str, Column], list[str | None]]:
+    faults: list[str | None] = [None] * len(given)
+    values: list[list[object]] = [[None] * len(given) for _ in schema.fields]
+    for row, each in enumerate(given):
         try:
-            record = parse_object(body)
+            record = parse(each)
             if envelope is not None:
                 record = opened(record, envelope)
             for column, field in zip(values, schema.fields, strict=True):

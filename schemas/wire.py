@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 from numpy.typing import NDArray
 
@@ -20,10 +21,11 @@ from schemas.avro_cursor import Column, Rows
 from schemas.envelope import Envelope, within
 from schemas.errors import DefinitionError
 from schemas.event_time import HINT, finer_unit, plausible_as_seconds, too_early
-from schemas.json_columns import read_json
+from schemas.json_columns import read_json, read_objects
 from schemas.registry import Registry, UnknownSchema
 from schemas.schema import Schema, SchemaSet
 from schemas.single_object import HEADER_BYTES, SINGLE_OBJECT, Encoder, encode, marker, read_object
+from schemas.table_columns import read_table
 from schemas.times import show_ms
 from schemas.types import DataType
 
@@ -164,6 +166,30 @@ class Decoder:
                 batch.mark(rows, faults, np.where(told > self._now_ms() + self._max_ahead_ms, NO_TIME, told))
             else:
                 self._keep(batch, rows, columns, faults)
+        return batch.decoded()
+
+    def decode_objects(self, records: Sequence[Mapping[str, Any]]) -> Decoded:
+        """Read records that are JSON objects already, as `json.loads` gives them: kinds, reasons and values as `decode` has them of their texts.
+
+        Args:
+            records: n objects; a time is an integer in the unit of its logical type, or a text of ISO 8601.
+        """
+        batch = _Batch(self.schema, len(records))
+        self._keep(batch, np.arange(len(records)), *read_objects(records, self._theirs, self._envelope))
+        return batch.decoded()
+
+    def decode_table(self, table: pa.Table) -> Decoded:
+        """Read records that are the rows of a table: kinds, reasons and values as `decode` has them of the same records in Avro.
+
+        Args:
+            table: n rows. Columns are found by name, others passed over; what may stand for what is as of `schemas.conform`. Nulls and values that a field
+                refuses cost their rows only.
+
+        Raises:
+            DataError: A column is missing, of another type, or has a value that its type cannot hold.
+        """
+        batch = _Batch(self.schema, len(table))
+        self._keep(batch, np.arange(len(table)), *read_table(table, self.schema))
         return batch.decoded()
 
     def _keep(self, batch: _Batch, rows: Rows, columns: dict[str, Column], faults: list[str | None]) -> None:

@@ -11,8 +11,9 @@ import pyarrow as pa
 from benchmarks.benchmark import WrongAnswerError
 from benchmarks.live import inputs
 from benchmarks.processes import CommandError
-from inference.online.connection import Client
 from inference.online.reader import OnlineReader
+from inference.online.redis.connection import Client
+from inference.online.redis.store import RedisStore
 
 SAMPLED = inputs.cards()[:: inputs.CARDS // 20]
 """The cards that are asked for."""
@@ -37,7 +38,7 @@ def read(client: Client, ends_ms: Sequence[int]) -> pa.Table:
         CommandError: One is not readable a minute after it was due.
     """
     service, view = inputs.service(), inputs.view()
-    reader, parts = OnlineReader(service, client), []
+    reader, parts = OnlineReader(service, RedisStore(client)), []
     for end_ms in ends_ms:
         as_of = pa.array([end_ms + view.delay_ms] * len(SAMPLED)).cast(pa.timestamp("ms", tz="UTC"))
         requests = pa.table({"request_id": SAMPLED, "event_time": as_of, "card": SAMPLED})

@@ -14,7 +14,7 @@ from benchmarks import services
 from benchmarks.benchmark import Workspace
 from benchmarks.live import inputs
 from benchmarks.processes import CommandError
-from inference.online.connection import Client, connect
+from inference.online.redis.connection import Client, connect
 from infra import flink, runtime
 from infra.settings import Settings
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from features.catalog import load
 from features.partials.partial import Partial
 from features.plan import Plan, ViewPlan
-from inference.online.store import tile_schema
+from inference.online.writer import tile_schema
 from tests.oracle import Question, answers
 
 HERE = Path(__file__).parent

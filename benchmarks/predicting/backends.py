@@ -24,7 +24,7 @@ Backend = Callable[[Path, Path], Steps]
 def _lightgbm(model: Path, made: Path) -> Steps:
     import lightgbm as lgb
 
-    from inference.model.booster import predict
+    from inference.boosters.booster import predict
 
     def load() -> Ask:
         booster = lgb.Booster(model_str=model.read_text())

@@ -13,9 +13,10 @@ from features.catalog import load
 from features.plan import Plan, ServicePlan, ViewPlan
 from inference.model.encoding import Encoding
 from inference.model.writer import save
-from inference.online.connection import Client
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from schemas.schema import SchemaSet
 from schemas.wire import Encoder
 
@@ -61,7 +62,7 @@ def fill(client: Client) -> int:
     written = 0
     for name, keys in entities().items():
         view = plan().views[name]
-        writer = TileWriter(view, client)
+        writer = TileWriter(view, RedisStore(client))
         for start in range(0, len(keys), 500):
             tiles = _tiles(view, keys[start : start + 500], np.random.default_rng([SEED, start, len(keys)]))
             writer.write(tiles)
@@ -89,7 +90,7 @@ def _tiles(view: ViewPlan, keys: list[tuple[str, ...]], random: np.random.Genera
 
 def train(folder: Path, client: Client) -> str:
     """A model of 200 trees of 63 leaves on features as they are served, with a made-up label; its version."""
-    features = OnlineReader(service(), client).read(requests(20_000)).table
+    features = OnlineReader(service(), RedisStore(client)).read(requests(20_000)).table
     encoding = Encoding.of(service().feature_types, features)
     matrix = encoding.matrix(features)
     booster = trained(matrix, seed=SEED)

@@ -8,7 +8,7 @@ from itertools import islice
 import pyarrow as pa
 
 from features.plan import ServicePlan
-from inference.online.connection import Client
+from inference.online.redis.connection import Client
 
 _PIPELINE = 2_000
 

@@ -14,8 +14,9 @@ from confluent_kafka.admin import AdminClient
 from benchmarks import services
 from benchmarks.benchmark import Workspace
 from benchmarks.scoring import inputs
-from inference.online.connection import connect
 from inference.online.reader import OnlineReader
+from inference.online.redis.connection import connect
+from inference.online.redis.store import RedisStore
 from infra import flink, runtime
 from infra.settings import Settings
 
@@ -47,7 +48,7 @@ class Ready:
 
     def served(self, requests: pa.Table) -> pa.Table:
         """What the store serves for requests."""
-        reader = OnlineReader(inputs.service(), connect(self.settings.redis_url))
+        reader = OnlineReader(inputs.service(), RedisStore(connect(self.settings.redis_url)))
         return pa.concat_tables([reader.read(requests.slice(start, _PART)).table for start in range(0, len(requests), _PART)])
 
     def workers(self) -> list[psutil.Process]:

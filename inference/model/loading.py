@@ -11,10 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.plan import ServicePlan
-from inference.model.booster import LOAD_DEADLINE_S, parse, predict, read, try_in_a_child
+from inference.boosters.booster import LOAD_DEADLINE_S, parse, predict, read, try_in_a_child
+from inference.boosters.cache import SHARD_MEMORY_BYTES, Boosters
+from inference.boosters.scores import Scores
 from inference.model.manifest import MODEL_FILE, Manifest
-from inference.model.scores import Scores
-from inference.shards.boosters import SHARD_MEMORY_BYTES, Boosters
 from inference.shards.sharded import ShardedModel
 
 

@@ -15,11 +15,11 @@ from typing import Any, Self
 
 from features.plan import ServicePlan
 from features.versions.data_version import KEY
+from inference.boosters.cache import Member
+from inference.boosters.scores import WHOLE, Shape
+from inference.boosters.trees import Link
 from inference.model.encoding import Encoding
-from inference.model.scores import WHOLE, Shape
-from inference.shards.boosters import Member
 from inference.shards.shard_map import KEY_TYPES, PARENT, ShardMap
-from inference.shards.trees import Link
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
 from schemas.wording import cause

@@ -15,11 +15,11 @@ from typing import Any
 
 import lightgbm as lgb
 
+from inference.boosters.scores import WHOLE
+from inference.boosters.trees import Link, cut
 from inference.model.encoding import Encoding
 from inference.model.manifest import FORMAT, MANIFEST_FILE, MODEL_FILE, Manifest, shard_file, stage_file
-from inference.model.scores import WHOLE
 from inference.shards.shard_map import PARENT, ShardMap
-from inference.shards.trees import Link, cut
 from schemas.errors import SettingError
 
 

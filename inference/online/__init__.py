@@ -1,1 +1,1 @@
-"""The online store: Feast's own Redis layout, written with an atomic compare-and-set, read in batches."""
+"""The online store: its interface (`store`), what is read, written and proven through it, and its implementations, each a package (`redis`)."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from inference.online.connection import Client, Script, answering
+from inference.online.store import OnlineStore
 from schemas.errors import DataError
 
-KEY, FIELD = b"tidemark:serving", b"record"
-"""Where Redis has the record."""
+RECORD_NAME = "tidemark:serving"
+"""What the record is called, in stores and in messages."""
 
 _PROJECT = "tidemark"
 
@@ -36,7 +35,7 @@ class ActiveGeneration:
         try:
             return cls() if record is None else cls(**{name: int(value) for name, value in json.loads(record).items()})
         except (ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"online store: {KEY.decode()} is damaged: {record!r}; `tidemark switch` writes it anew") from error
+            raise DataError(f"online store: {RECORD_NAME} is damaged: {record!r}; `tidemark switch` writes it anew") from error
 
     def record(self) -> bytes:
         """The record's bytes."""
@@ -57,20 +56,20 @@ def project_of(generation: int) -> str:
     return _PROJECT if generation == 1 else f"{_PROJECT}_g{generation}"
 
 
-def read_active(client: Client) -> ActiveGeneration:
-    """What the store says. Raises ServiceError when it does not answer."""
-    with answering(client):
-        key: Any = KEY  # bytes, which redis-py takes and its annotations deny
-        field: Any = FIELD
-        record: Any = client.hget(key, field)
-    return ActiveGeneration.of(record)
+def read_active(store: OnlineStore) -> ActiveGeneration:
+    """What the store says.
+
+    Raises:
+        DataError: Its record is damaged.
+        ServiceError: It does not answer.
+    """
+    return ActiveGeneration.of(store.active())
 
 
-def serve(client: Client, serving: ActiveGeneration) -> bool:
+def serve(store: OnlineStore, serving: ActiveGeneration) -> bool:
     """Put a record in force, unless one of the same or a higher number is; returns whether it is in force now.
 
     Raises:
         ServiceError: The store does not answer.
     """
-    (set_now,) = Script("serve").run(client, [([KEY], [FIELD, serving.record(), serving.number])])
-    return bool(set_now)
+    return store.serve(serving.record(), serving.number)

@@ -1,27 +1,27 @@
-"""Tiles of which the older ones are in a value of their own: what is asked for, and how both are one again."""
+"""Tiles of which the cold ones, that reads as of now need not have, are stored apart; and how both are one again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from features.plan import ViewPlan
 from features.tiles.codec import Packed, TileCodec
-from inference.online.layout import older_fields, packed_of, tiles_fields
-
-Reply = Sequence[bytes | None]
 
 
-def all_fields(views: Sequence[ViewPlan]) -> list[bytes]:
-    """The hash fields with all tiles of some views of an entity."""
-    return [fields(view)[0] for fields in (tiles_fields, older_fields) for view in views]
+@dataclass(frozen=True, kw_only=True)
+class ViewTiles:
+    """One view's packed tiles of n entities, as `features.tiles.codec` packs them; None of an entity that has none.
 
-
-def joined(codec: TileCodec, position: int, replies: Sequence[Reply]) -> list[Packed | None]:
-    """One view's packed tiles, all of each entity.
-
-    Args:
-        codec: The view's.
-        position: Of the view among those that were asked for.
-        replies: An entity's each, with the values of `all_fields`.
+    Attributes:
+        recent: Of n, the newest tiles, or all.
+        cold: Of n, the tiles before them; None where they were not asked for.
     """
-    return [codec.joined(packed_of(reply[position]), packed_of(reply[len(reply) // 2 + position])) for reply in replies]
+
+    recent: Sequence[Packed | None]
+    cold: Sequence[Packed | None] | None = None
+
+    def whole(self, codec: TileCodec) -> Sequence[Packed | None]:
+        """All that was read of each entity, in one value; `codec` is the view's."""
+        if self.cold is None:
+            return self.recent
+        return [codec.joined(recent, cold) for recent, cold in zip(self.recent, self.cold, strict=True)]

@@ -1,157 +1,16 @@
-"""The connection to Redis or Valkey: pipelines of scripts, and one clear line when nobody answers."""
+"""The online store of a URL: the one place that knows its implementations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-from hashlib import sha1
-from itertools import islice
-from pathlib import Path
-from typing import Any
-
-import redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import NoScriptError, RedisError
-from redis.retry import Retry
-
-from inference.online.address import StoreAddress
-from inference.online.refusals import refusal
-
-Client = redis.Redis
-
-_TIMEOUT_S = 10.0
-_RETRIES = 2
-_PACKED = 200  # commands that the server works on while the next are written
+from inference.online.redis.connection import connect as connect_redis
+from inference.online.redis.store import RedisStore
+from inference.online.store import OnlineStore
 
 
-def connect(address: str) -> Client:
-    """A client for `host:port` or a URL, as `StoreAddress` reads it; nothing is sent yet.
-
-    A command is tried again after a lost connection: everything sent here is idempotent.
+def connect(address: str) -> OnlineStore:
+    """The store at `host:port`, or at a URL that begins with `redis://`, `rediss://` (TLS) or `unix://`; nothing is sent yet.
 
     Raises:
         SettingError: It is no such address.
     """
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES)
-    errors: list[type[Exception]] = [redis.ConnectionError, redis.TimeoutError]
-    timeouts: dict[str, Any] = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
-    options = {**timeouts, **StoreAddress.parse(address).options}
-    return redis.Redis.from_pool(redis.ConnectionPool(retry=retry, retry_on_error=errors, **options))
-
-
-@contextmanager
-def answering(client: Client) -> Iterator[None]:
-    """Turn the client's errors into a ServiceError that names the server and what to do."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise refusal(error, StoreAddress(options=client.connection_pool.connection_kwargs).where) from error
-
-
-class Script:
-    """A Lua script of this folder."""
-
-    def __init__(self, name: str) -> None:
-        """Read it."""
-        self.text = _text(name)
-        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()  # how Redis names a script
-
-    def run(self, client: Client, calls: Sequence[tuple[Sequence[Any], Sequence[Any]]]) -> list[Any]:
-        """Run it once per (keys, arguments), in order, in one round trip; a server that forgot the script gets it again.
-
-        Raises:
-            ServiceError: The server does not answer or refuses.
-        """
-        if not calls:
-            return []
-        with answering(client):
-            replies = self._send(client, calls)
-            if any(isinstance(reply, NoScriptError) for reply in replies):
-                client.script_load(self.text)
-                replies = self._send(client, calls)
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
-        return replies
-
-    def _send(self, client: Client, calls: Sequence[tuple[Sequence[Any], Sequence[Any]]]) -> list[Any]:
-        commands = [("EVALSHA", self.sha, len(keys), *keys, *arguments) for keys, arguments in calls]
-
-        def parts(connection: Any) -> Iterator[bytes]:
-            for first in range(0, len(commands), _PACKED):
-                yield b"".join(connection.pack_commands(commands[first : first + _PACKED]))
-
-        return _ask(client, parts, len(commands))
-
-
-@cache
-def _text(name: str) -> str:
-    return (Path(__file__).parent / f"{name}.lua").read_text()
-
-
-def hmget_many(client: Client, groups: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> list[list[list[bytes | None]]]:
-    """The same fields of many hashes, group by group, in one round trip and in order.
-
-    The commands are written as RESP bytes here: redis-py's pipeline costs several times the server's own work.
-
-    Args:
-        client: From `connect`.
-        groups: (keys, fields) each.
-
-    Returns:
-        For each group, for each key, the values of the fields.
-
-    Raises:
-        ServiceError: The server does not answer.
-    """
-    payload = b"".join(_hmgets(keys, fields) for keys, fields in groups)
-    with answering(client):
-        answers = _ask(client, lambda _: [payload], sum(len(keys) for keys, _ in groups))
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-    following = iter(answers)
-    return [list(islice(following, len(keys))) for keys, _ in groups]
-
-
-def _ask(client: Client, parts: Callable[[Any], Iterable[bytes]], replies: int) -> list[Any]:
-    """Send commands as RESP bytes, part by part, so that the server works while the next part is written; then read so many replies.
-
-    Args:
-        client: From `connect`.
-        parts: Writes the commands for a connection; called again when that is lost.
-        replies: How many come.
-
-    Returns:
-        The replies, of a command that was refused the error.
-    """
-
-    def ask() -> list[Any]:
-        for part in parts(connection):
-            connection.send_packed_command([part])
-        return _replies(connection, replies)
-
-    connection = client.connection_pool.get_connection()
-    done = False
-    try:
-        answers: list[Any] = connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
-        done = True
-        return answers
-    finally:
-        if not done:
-            connection.disconnect()  # never give back a connection with replies still under way
-        client.connection_pool.release(connection)
-
-
-def _replies(connection: Any, number: int) -> list[Any]:
-    """The next replies, in one call: hiredis is told that they are one list, which it then makes of them without Python in between."""
-    connection._parser._reader.feed(b"*%d\r\n" % number)  # redis-py's calls for each reply cost more than the reply
-    answers: list[Any] = connection.read_response(disable_decoding=True)
-    return answers
-
-
-def _hmgets(keys: Sequence[bytes], fields: Sequence[bytes]) -> bytes:
-    head = b"*%d\r\n$5\r\nHMGET\r\n$" % (2 + len(fields))
-    tail = b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
-    return b"".join([b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in keys])
+    return RedisStore(connect_redis(address))

@@ -1,18 +1,15 @@
-"""The frontier of each view: up to when all its tiles are readable, and since when. Kept in Redis, published where Feast reads it too.
+"""The frontier of each view: up to when all its tiles are readable, and since when.
 
-Beside them are the marks of the store: which incarnation of it this is, and up to which record of each partition it holds what was written (`marks.lua`).
+Beside them are the marks of the store: which incarnation of it this is, and up to which record of each partition it holds what was written.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from features.tiles.codec import ALL_TIME
-from inference.online.active_generation import KEY
-from inference.online.connection import Client, Script, answering
-from inference.online.layout import FORGETS, INCARNATION, frontier_fields, frontier_key, int64_of, serving_field, since_fields
 from schemas.errors import ServiceError
 
 Place = tuple[str, int]
@@ -43,9 +40,9 @@ class Opened:
 
     Attributes:
         incarnation: Which it is; empty where nobody has begun one.
-        server: Of which process and which history of writes it is, and how many keys were evicted, as `run_id replication_id number`.
+        server: Of which process and which history of writes it is, and how many entities were evicted, as `process history number`.
         written: The same of when it was written to last; empty when it never was.
-        forgets: Whether readers know that the server may evict keys; the number of those is 0 then.
+        forgets: Whether readers know that the server may evict entities; the number of those is 0 then.
         at: Of each place that was asked for, the offset up to which all records are accounted for; None where none is.
         lost: The offset up to which its records are known to be lost; None where none are.
     """
@@ -103,33 +100,21 @@ class State:
     since_ms: Mapping[str, int]
 
 
-class Frontiers:
-    """Counts the stream's stored tiles against closings and advances in order. Everything may be said again, by anyone, at any time."""
+class Frontiers(ABC):
+    """Counts the stream's stored tiles against closings and advances in order. Everything may be said again, by anyone, at any time.
 
-    def __init__(self, client: Client, *, project: str = "tidemark") -> None:
-        """Name the server and Feast's project."""
-        self._client = client
-        self._marks = Script("marks")
-        self._prefix = f"tidemark:{project}:"
-        self._keys = [f"{self._prefix}marks", frontier_key(project), KEY]
-        self._serving_field = serving_field(project)
+    Of one generation; `OnlineStore.frontiers` has them. What each verb says is said at once: no mark claims more than lies beside it.
+    """
 
+    @abstractmethod
     def open(self, places: Sequence[Place] = ()) -> Opened:
         """What the store says of itself and of some partitions, before something is written to it.
 
         Raises:
             ServiceError: The store does not answer.
         """
-        incarnation, server, written, forgets, *rest = self._run("open", *map(_name, places))
-        return Opened(
-            incarnation=incarnation,
-            server=server,
-            written=written,
-            forgets=bool(forgets),
-            at={place: int(at) if at else None for place, at in zip(places, rest[::2], strict=True)},
-            lost={place: int(lost) if lost else None for place, lost in zip(places, rest[1::2], strict=True)},
-        )
 
+    @abstractmethod
     def account(
         self, opened: Opened, accounts: Mapping[str, Account], offsets: Mapping[Place, int] | None = None
     ) -> dict[str, int | None] | None:
@@ -146,20 +131,8 @@ class Frontiers:
         Raises:
             ServiceError: The store does not answer.
         """
-        told: list[Any] = [opened.incarnation, opened.server, len(offsets or {})]
-        for place, offset in (offsets or {}).items():
-            told += (_name(place), offset)
-        told.append(len(accounts))
-        for view, account in accounts.items():
-            told += (view, account.tile_ms, *frontier_fields(view), b"".join(since_fields(view)))
-            told.append(len(account.stored) + len(account.closings))
-            for tile_end, keys in sorted(account.stored.items()):
-                told += (tile_end, -1, len(keys), *keys)
-            for tile_end, tiles in account.closings:
-                told += (tile_end, tiles, 0)
-        reached = self._run("account", *told)
-        return None if reached is None else {view: int(each) if each else None for view, each in zip(accounts, reached, strict=True)}
 
+    @abstractmethod
     def begin(self, opened: Opened, incarnation: str, lost: Mapping[Place, int], views: Mapping[str, Lost]) -> bool:
         """Let the store begin, or begin anew; False when somebody else was faster.
 
@@ -172,38 +145,46 @@ class Frontiers:
         Raises:
             ServiceError: The store does not answer.
         """
-        told: list[Any] = [opened.incarnation, incarnation, INCARNATION, self._serving_field, len(lost)]
-        for place, offset in lost.items():
-            told += (_name(place), offset)
-        told.append(len(views))
-        for view, each in views.items():
-            floor = "" if not each.lost else "-inf" if each.floor_ms is None else each.floor_ms
-            told += (view, b"".join(since_fields(view)), each.span_ms, floor)
-        return bool(self._run("begin", *told))
 
+    @abstractmethod
     def suspect(self, opened: Opened, places: Sequence[Place]) -> bool:
         """Say whose records the store may lack, since its server is another; reads are stale until each of them has come on. False when somebody else was faster.
 
         Raises:
             ServiceError: The store does not answer.
         """
-        return bool(self._run("suspect", opened.incarnation, opened.written, *map(_name, places)))
 
+    @abstractmethod
     def forget(self, forgets: bool) -> None:
-        """Say whether the server may evict keys.
+        """Say whether the server may evict entities.
 
         Raises:
             ServiceError: The store does not answer.
         """
-        self._run("forget", FORGETS, int(forgets))
 
+    @abstractmethod
     def complete(self, views: Sequence[str]) -> None:
         """Say that views lack nothing: all that was before the first closing is stored.
 
         Raises:
             ServiceError: The store does not answer.
         """
-        self._run("complete", *views)
+
+    @abstractmethod
+    def known(self, views: Sequence[str]) -> dict[str, Completeness]:
+        """From when to when each view is complete.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+
+    @abstractmethod
+    def state(self) -> State:
+        """What the generation says of itself.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
 
     def stored(self, view: str, tiles: Mapping[int, Sequence[bytes]]) -> int | None:
         """Say which tiles are readable now that closings announce: tile end (ms) → entity keys. Returns the frontier."""
@@ -217,37 +198,6 @@ class Frontiers:
         """The frontier of each view in ms; None before the first closing."""
         return {view: found.frontier_ms for view, found in self.known(views).items()}
 
-    def known(self, views: Sequence[str]) -> dict[str, Completeness]:
-        """From when to when each view is complete.
-
-        Raises:
-            ServiceError: The store does not answer.
-        """
-        if not views:
-            return {}
-        fields = [field(view)[0] for field in (frontier_fields, since_fields) for view in views]
-        with answering(self._client):
-            key: Any = self._keys[1]  # bytes, which redis-py takes and its annotations deny
-            values: list[Any] = self._client.hmget(key, fields)  # type: ignore[assignment]
-        pairs = zip(views, values[: len(views)], values[len(views) :], strict=True)
-        return {view: Completeness(frontier_ms=int64_of(frontier), since_ms=int64_of(since)) for view, frontier, since in pairs}
-
-    def state(self) -> State:
-        """What the generation says of itself.
-
-        Raises:
-            ServiceError: The store does not answer.
-        """
-        with answering(self._client):
-            said: Any = self._client.hgetall(self._keys[0])  # type: ignore[arg-type]
-        marks = {name.decode(): value for name, value in said.items() if not name.startswith(b"fields:")}
-        since = {name.removeprefix("since:"): value for name, value in marks.items() if name.startswith("since:")}
-        return State(
-            incarnation=marks.get("incarnation", b"").decode(),
-            suspects=int(marks.get("suspects", 0)),
-            since_ms={view: NEVER_MS if value == b"never" else int(value) for view, value in sorted(since.items())},
-        )
-
     def _say(self, view: str, account: Account) -> int | None:
         for _ in range(_TRIES):
             reached = self.account(self.open(), {view: account})
@@ -255,20 +205,7 @@ class Frontiers:
                 return reached[view]
         raise ServiceError(changing(_TRIES))
 
-    def _run(self, task: str, *told: Any) -> Any:
-        (reply,) = self._marks.run(self._client, [(self._keys, [task, self._prefix, *told])])
-        return reply
-
-
-def account_prefix(project: str, view: str) -> str:
-    """Of the keys of a view's account."""
-    return f"tidemark:{project}:{{{view}}}:"
-
 
 def changing(tries: int) -> str:
     """What is said when the store was another one each time."""
     return f"redis: became another store {tries} times between a write and its account; see its log, and what else writes to it"
-
-
-def _name(place: Place) -> str:
-    return f"{place[0]}/{place[1]}"

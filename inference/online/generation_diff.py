@@ -14,11 +14,7 @@ from features.kernel.fold import fold
 from features.plan import ViewPlan
 from features.tiles.codec import ALL_TIME, HEAD, NOTHING_DROPPED, RECORD, Packed, TileCodec
 from features.tolerances import differences, tile_rules, view_rules
-from inference.online.cold_tiles import all_fields, joined
-from inference.online.connection import Client, answering, hmget_many
-from inference.online.frontier import Frontiers
-from inference.online.generation_keys import entities
-from inference.online.layout import key_values
+from inference.online.store import Entity, OnlineStore
 
 EXAMPLES = 5
 _BATCH = 500  # entities compared in one round trip
@@ -69,14 +65,14 @@ class Comparison:
     returned: int = 0
     differences: dict[str, int] = field(default_factory=dict)
     examples: list[Difference] = field(default_factory=list)
-    differing: set[bytes] = field(default_factory=set)
+    differing: set[Entity] = field(default_factory=set)
 
     @property
     def equal(self) -> bool:
         """Whether there is no difference."""
         return not self.differences
 
-    def add(self, found: Difference, entity: bytes) -> None:
+    def add(self, found: Difference, entity: Entity) -> None:
         """Note a difference."""
         self.differences[found.view] = self.differences.get(found.view, 0) + 1
         self.differing.add(entity)
@@ -92,7 +88,7 @@ class Generations:
     correction that has come to one of them only shows as a difference until it has come to both.
 
     Attributes:
-        client: From `connect`.
+        store: Where they are, from `connect`.
         views: All views.
         first: Feast's project of the one that is served.
         second: Of the other.
@@ -101,7 +97,7 @@ class Generations:
         whole: Whether the second was given all tiles that there ever were, and so may reach further back, as with a longer window.
     """
 
-    client: Client
+    store: OnlineStore
     views: Sequence[ViewPlan]
     first: str
     second: str
@@ -109,7 +105,7 @@ class Generations:
     leaves: bool = False
     whole: bool = True
 
-    def compare(self, only: Iterable[bytes] | None = None) -> Iterator[Comparison]:
+    def compare(self, only: Iterable[Entity] | None = None) -> Iterator[Comparison]:
         """Compare all entities, or some.
 
         Yields:
@@ -120,9 +116,10 @@ class Generations:
             ServiceError: The store does not answer.
         """
         names = [view.name for view in self.views]
-        known = [Frontiers(self.client, project=project).known(names) for project in (self.first, self.second)]
+        known = [self.store.frontiers(project=project).known(names) for project in (self.first, self.second)]
         sides = [
             _View(
+                store=self.store,
                 codec=TileCodec(view=view),
                 slack_ms=self.slack_ms,
                 settled_ms=min(_reached(each[view.name].frontier_ms) for each in known),
@@ -138,25 +135,20 @@ class Generations:
                 yield found
         yield found
 
-    def _all(self, found: Comparison) -> Iterator[list[bytes]]:
+    def _all(self, found: Comparison) -> Iterator[list[Entity]]:
         """The entities of the first, then those of the second that the first does not have."""
-        yield from entities(self.client, self.first)
-        for batch in entities(self.client, self.second):
-            with answering(self.client):
-                pipeline = self.client.pipeline(transaction=False)
-                for entity in batch:
-                    pipeline.exists(entity + self.first.encode())
-                alone = [entity for entity, known in zip(batch, pipeline.execute(), strict=True) if not known]
+        yield from self.store.entities(self.first)
+        for batch in self.store.entities(self.second):
+            known = self.store.holds(self.first, batch)
+            alone = [entity for entity, there in zip(batch, known, strict=True) if not there]
             if self.leaves:
                 found.returned += len(alone)
             else:
                 yield alone
 
-    def _compare(self, batch: Sequence[bytes], views: Sequence[_View], found: Comparison) -> None:
-        fields = all_fields(self.views)
-        sides = [([entity + project.encode() for entity in batch], fields) for project in (self.first, self.second)]
-        one, other = hmget_many(self.client, sides)
-        before, after = ([joined(view.codec, position, side) for position, view in enumerate(views)] for side in (one, other))
+    def _compare(self, batch: Sequence[Entity], views: Sequence[_View], found: Comparison) -> None:
+        sides = self.store.all_tiles((self.first, self.second), batch, self.views)
+        before, after = ([tiles.whole(view.codec) for view, tiles in zip(views, side, strict=True)] for side in sides)
         for row, entity in enumerate(batch):
             for view, lefts, rights in zip(views, before, after, strict=True):
                 if lefts[row] is not None or rights[row] is not None:
@@ -172,13 +164,14 @@ class _View:
         since_ms: Since when both are complete.
     """
 
+    store: OnlineStore
     codec: TileCodec
     slack_ms: int
     settled_ms: int
     since_ms: int
     whole: bool
 
-    def compare(self, entity: bytes, left: Packed | None, right: Packed | None, found: Comparison) -> None:
+    def compare(self, entity: Entity, left: Packed | None, right: Packed | None, found: Comparison) -> None:
         view = self.codec.view
         if self._of_another(left):
             found.stale_layouts += 1
@@ -221,12 +214,12 @@ class _View:
         return value is not None and HEAD.unpack_from(value)[2] != self.codec.layout
 
     def _note(
-        self, found: Comparison, entity: bytes, start_ms: int | None, what: str, columns: Mapping[str, tuple[object, object]] | None = None
+        self, found: Comparison, entity: Entity, start_ms: int | None, what: str, columns: Mapping[str, tuple[object, object]] | None = None
     ) -> None:
-        name = "|".join(map(str, key_values(entity).values()))
+        name = "|".join(map(str, self.store.key_values(entity).values()))
         found.add(Difference(view=self.codec.view.name, entity=name, start_ms=start_ms, what=what, columns=columns or {}), entity)
 
-    def _compare_merged(self, entity: bytes, values: Sequence[Packed | None], end_ms: int, found: Comparison) -> None:
+    def _compare_merged(self, entity: Entity, values: Sequence[Packed | None], end_ms: int, found: Comparison) -> None:
         """The `Lifetime` features as of a time that both sides' bases have passed: of what was merged, and of what is yet to be."""
         read = self.codec.unpack(values)
         if read.inexact[0]:

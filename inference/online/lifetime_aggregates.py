@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from hashlib import sha1
 
 from features.tiles.codec import TileCodec
 from features.tiles.compaction import Retirement
-from inference.online.connection import Client, Script, hmget_many
-from inference.online.layout import packed_of, value_of
+from inference.online.store import Member, TileMerges
 from schemas.errors import ServiceError
 
 RETIRE_AT = 32
@@ -22,29 +20,26 @@ _TRIES = 100
 class Bases:
     """The bases of one view's keys."""
 
-    def __init__(self, codec: TileCodec, client: Client, *, field: bytes, retention_ms: int) -> None:
+    def __init__(self, codec: TileCodec, tiles: TileMerges, *, retention_ms: int) -> None:
         """Prepare the constant parts.
 
         Args:
             codec: The view's.
-            client: From `connect`.
-            field: The hash field of the packed tiles.
+            tiles: Where they are.
             retention_ms: How far before its newest tile's end a key keeps tiles.
         """
         self._retirement = Retirement(codec=codec, retention_ms=retention_ms)
-        self._client = client
-        self._field = field
-        self._replace = Script("replace_value")
+        self._tiles = tiles
 
-    def retire(self, keys: Sequence[bytes]) -> None:
-        """Merge all that is due in these keys. Who loses a race reads again; whoever wins has merged the same.
+    def retire(self, members: Sequence[Member]) -> None:
+        """Merge all that is due of these entities. Who loses a race reads again; whoever wins has merged the same.
 
         Raises:
             DataError: A stored value is damaged.
-            ServiceError: Redis does not answer, or the keys are never left alone.
+            ServiceError: The store does not answer, or the entities are never left alone.
         """
-        for first in range(0, len(keys), _KEYS):
-            left = list(keys[first : first + _KEYS])
+        for first in range(0, len(members), _KEYS):
+            left = list(members[first : first + _KEYS])
             for _ in range(_TRIES):
                 left = self._try(left)
                 if not left:
@@ -52,12 +47,9 @@ class Bases:
             else:
                 raise ServiceError(f"redis: {len(left):,} keys change each time before their tiles can be merged; run fewer writers")
 
-    def _try(self, keys: Sequence[bytes]) -> list[bytes]:
-        """One attempt; returns the keys that changed meanwhile."""
-        (answers,) = hmget_many(self._client, [(keys, [self._field])])
-        found = [(key, value) for key, (value,) in zip(keys, answers, strict=True) if value]
-        retired = self._retirement.retire([packed_of(value) or b"" for _, value in found], now_ms=time.time_ns() // 1_000_000)
-        due = [(key, old, new) for (key, old), new in zip(found, retired, strict=True) if new is not None]
-        calls = [([key], [self._field, sha1(old, usedforsecurity=False).hexdigest(), value_of(new)]) for key, old, new in due]
-        replies = self._replace.run(self._client, calls)
-        return [key for (key, _, _), reply in zip(due, replies, strict=True) if not reply]
+    def _try(self, members: Sequence[Member]) -> list[Member]:
+        """One attempt; returns the entities that changed meanwhile."""
+        found = [(member, old) for member, old in zip(members, self._tiles.stored(members), strict=True) if old is not None]
+        retired = self._retirement.retire([old.packed for _, old in found], now_ms=time.time_ns() // 1_000_000)
+        due = [(member, old, new) for (member, old), new in zip(found, retired, strict=True) if new is not None]
+        return [member for (member, _, _), done in zip(due, self._tiles.replace(due), strict=True) if not done]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,27 +15,16 @@ from features.kernel.fold import fold_counting
 from features.plan import ServicePlan, ViewPlan
 from features.tiles.codec import ALL_TIME, Packed, TileCodec, Unpacked, kept_from_ms
 from inference.gc_paused import gc_paused
-from inference.online.active_generation import FIELD, KEY, ActiveGeneration
-from inference.online.cold_tiles import all_fields, joined
-from inference.online.connection import Client, hmget_many
-from inference.online.layout import (
-    FORGETS,
-    INCARNATION,
-    EntityKeys,
-    frontier_fields,
-    frontier_key,
-    int64_of,
-    packed_of,
-    serving_field,
-    since_fields,
-    tiles_fields,
-)
+from inference.online.active_generation import ActiveGeneration
+from inference.online.frontier import Completeness
+from inference.online.store import OnlineStore, Snapshot
 from schemas.errors import DataError
 from schemas.types import DataType
 
 NO_FRONTIER_AGE_MS = ALL_TIME[1]
 
 _TRIES = 20
+_NOTHING = Snapshot(completeness={}, forgets=False, tiles=(), active=None, steady=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,27 +50,25 @@ class Served:
 class OnlineReader:
     """Reads one service's features. Not for use by several threads at once."""
 
-    def __init__(self, service: ServicePlan, client: Client, *, project: str | None = None) -> None:
+    def __init__(self, service: ServicePlan, store: OnlineStore, *, project: str | None = None) -> None:
         """Prepare the constant parts.
 
         Args:
             service: Whose features.
-            client: From `connect`.
-            project: Feast's project, a part of every key; None: of what is served, batch by batch.
+            store: Where they are, from `connect`.
+            project: Feast's project, the generation that is read; None: what is served, batch by batch.
         """
         self.service = service
-        self._client = client
         self._follows = project is None
         self._record: bytes | None = None
-        views = [view.name for view in service.views]
-        self._complete_fields = [*(fields(view)[0] for fields in (frontier_fields, since_fields) for view in views), FORGETS, INCARNATION]
+        self._project = project or ActiveGeneration().project
         self._codecs = {view.name: TileCodec(view=view) for view in service.views}
         entities: dict[tuple[Column, ...], list[ViewPlan]] = {}
         for view in service.views:
             entities.setdefault(view.keys, []).append(view)
         self._entities = list(entities.items())
-        self._older = False  # whether older tiles are asked for too: as long as requests need them
-        self._read_from(project or ActiveGeneration().project)
+        self._reads = store.tile_reads(list(entities.values()))
+        self._cold = False  # whether cold tiles are asked for too: as long as requests need them
 
     @gc_paused()
     def read(self, requests: pa.Table | pa.RecordBatch) -> Served:
@@ -89,78 +76,58 @@ class OnlineReader:
 
         Raises:
             DataError: A request has no event time, or a stored value is damaged.
-            ServiceError: Redis does not answer.
+            ServiceError: The store does not answer.
         """
         as_of = Values.of(requests.column(self.service.request.event_time), DataType.TIMESTAMP)
         if as_of.valid is not None:
             raise DataError(
                 f"service {self.service.name!r}: a request without {self.service.request.event_time!r} cannot be served as of a time"
             )
-        served, reaches = self._read(requests, as_of.numbers, older=self._older)
-        if reaches and not self._older:
-            served, reaches = self._read(requests, as_of.numbers, older=True)
-        self._older = reaches
+        served, reaches = self._read(requests, as_of.numbers, cold=self._cold)
+        if reaches and not self._cold:
+            served, reaches = self._read(requests, as_of.numbers, cold=True)
+        self._cold = reaches
         return served
 
-    def _read(self, requests: pa.Table | pa.RecordBatch, as_of_ms: Int64s, *, older: bool) -> tuple[Served, bool]:
-        """All in one round trip, with or without older tiles; and whether a window reaches back to those."""
+    def _read(self, requests: pa.Table | pa.RecordBatch, as_of_ms: Int64s, *, cold: bool) -> tuple[Served, bool]:
+        """All in one round trip, with or without cold tiles; and whether a window reaches back to those."""
         rows, reaches = requests.num_rows, False
         owners = [_distinct(requests, keys) for keys, _ in self._entities]
-        replies = self._stored([entities for _, entities in owners], older=older) if self.service.views else []
-        names = [view.name for view in self.service.views]
-        *said, forgets, _ = replies[0][0] if replies else [None, None]
-        frontiers = dict(zip(names, map(int64_of, said[: len(names)]), strict=True))
-        sinces = dict(zip(names, map(int64_of, said[len(names) :]), strict=True))
+        found = self._snapshot([entities for _, entities in owners], cold=cold) if self.service.views else _NOTHING
         stale, age = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.int64)
         features: dict[str, pa.Array[Any]] = {}
         unseen, tiles = {}, {}
-        for (_, views), (owner, _), answers in zip(self._entities, owners, replies[1:], strict=True):
-            for position, view in enumerate(views):
-                packed: list[Packed | None] = [packed_of(answer[position]) for answer in answers]
-                every = joined(self._codecs[view.name], position, answers) if older else packed
-                boundary, behind = _served_boundary(view, as_of_ms, frontiers[view.name])
+        for (_, views), (owner, _), stored in zip(self._entities, owners, found.tiles, strict=True):
+            for view, packed in zip(views, stored, strict=True):
+                complete = found.completeness[view.name]
+                every = packed.whole(self._codecs[view.name])
+                boundary, behind = _served_boundary(view, as_of_ms, complete.frontier_ms)
                 read, window = self._unpack(view, every, boundary)
                 columns, tiles[view.name] = fold_counting(view, read.tiles, owner=owner, boundary_ms=boundary)
                 features |= columns
-                unseen[view.name] = np.array([value is None for value in [*packed, None]], dtype=np.bool_)[owner]
+                unseen[view.name] = np.array([value is None for value in [*packed.recent, None]], dtype=np.bool_)[owner]
                 stale |= (behind > 0) | _before(window, read.kept_from_ms, owner) | np.append(read.inexact, False)[owner]
-                since = sinces[view.name]
-                if since is not None:
-                    stale |= True if view.has_lifetime else window < since
-                if forgets:
+                if complete.since_ms is not None:
+                    stale |= True if view.has_lifetime else window < complete.since_ms
+                if found.forgets:
                     stale |= unseen[view.name] & (owner >= 0)
-                newest_from = kept_from_ms(packed) if older else read.kept_from_ms
+                newest_from = kept_from_ms(packed.recent) if cold else read.kept_from_ms
                 reaches |= not view.has_lifetime and bool(_before(window, newest_from, owner).any())
                 age = np.maximum(age, behind)
-        table = self._table(requests, features, _least(frontiers.values()), stale)
+        table = self._table(requests, features, _least([each.frontier_ms for each in found.completeness.values()]), stale)
         return Served(table=table, stale_age_ms=age, unseen=unseen, tiles=tiles), reaches
 
-    def _stored(self, entities: Sequence[Sequence[tuple[Any, ...]]], *, older: bool) -> list[list[list[bytes | None]]]:
-        """Frontiers and since when they hold, then each entity's packed tiles (of all views, then the older ones of all), all of one generation.
-
-        Frontiers are asked first: tiles read after are at least as complete as they say. What is served is asked last: a generation is removed
-        only when another is served, so while the record has not changed all that was read before it was there. The same holds for a store that is
-        emptied: while it is the incarnation that it was when the frontiers were read. Where it never is, nothing counts as complete.
-        """
+    def _snapshot(self, entities: Sequence[Sequence[tuple[Any, ...]]], *, cold: bool) -> Snapshot:
+        """Completeness and tiles, all of one generation and of one incarnation of it. Where it never stays the same, nothing counts as complete."""
         for _ in range(_TRIES):
-            groups = [([self._frontier_key], self._complete_fields)]
-            groups += [
-                (keys.of_all(values), all_fields(views) if older else [tiles_fields(view)[0] for view in views])
-                for keys, (_, views), values in zip(self._keys, self._entities, entities, strict=True)
-            ]
-            *replies, ((record, incarnation),) = hmget_many(self._client, [*groups, ([KEY], [FIELD, self._serving_field])])
-            if self._follows and record != self._record:
-                self._read_from(ActiveGeneration.of(record).project)
-                self._record = record
-            elif incarnation == replies[0][0][-1]:
-                return replies
-        replies[0] = [[None] * len(self._complete_fields)]
-        return replies
-
-    def _read_from(self, project: str) -> None:
-        self._frontier_key = frontier_key(project)
-        self._serving_field = serving_field(project)
-        self._keys = [EntityKeys(keys, project) for keys, _ in self._entities]
+            found = self._reads.read(self._project, entities, cold=cold)
+            if self._follows and found.active != self._record:
+                self._project = ActiveGeneration.of(found.active).project
+                self._record = found.active
+            elif found.steady:
+                return found
+        unknown = Completeness(frontier_ms=None, since_ms=None)
+        return replace(found, completeness=dict.fromkeys(found.completeness, unknown), forgets=False)
 
     def _unpack(self, view: ViewPlan, packed: Sequence[Packed | None], boundary: Int64s) -> tuple[Unpacked, Int64s]:
         """The tiles that any row can need, and where each row's longest window begins."""
@@ -216,6 +183,6 @@ def _served_boundary(view: ViewPlan, as_of_ms: Int64s, frontier: int | None) -> 
     return boundary, wanted - boundary
 
 
-def _least(frontiers: Any) -> int | None:
-    known = list(frontiers)
-    return None if not known or None in known else min(known)
+def _least(frontiers: Sequence[int | None]) -> int | None:
+    known = [frontier for frontier in frontiers if frontier is not None]
+    return min(known) if known and len(known) == len(frontiers) else None

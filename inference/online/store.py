@@ -1,185 +1,217 @@
-"""Writes tiles into Feast's Redis layout: one atomic merge per entity, then the account that moves the frontier."""
+"""The interface of an online store: what the reader, the writer, the frontiers and the generations ask of it, batch by batch.
+
+A store holds generations. Each is a Feast project (`inference.online.active_generation`) and has the packed tiles of entities, view by view, and what is
+known of their completeness (`inference.online.frontier`). Beside them is one record: which generation is served. A back end implements `OnlineStore` and the
+three roles that it hands out (`TileReads`, `TileMerges`, `Frontiers`) in a package of its own; `inference.online.connection` names it. Nothing here is for
+use by several threads at once. All that is sent may be sent again: a back end may try a lost call anew.
+
+Entities are told in two ways: by the values of their keys, in the order in which the view declares them; and, where a store tells or is told of them, by
+opaque bytes that it chose: an `Entity` holds in every generation, a `Member` in one.
+"""
 
 from __future__ import annotations
 
-import struct
-import time
-from collections import defaultdict
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from features.columns.values import Int64s, Values
 from features.plan import ViewPlan
-from features.tiles.codec import TileCodec
-from features.tiles.compaction import HELD, HELD_MS
-from inference.gc_paused import gc_paused
-from inference.online.connection import Client, Script
-from inference.online.frontier import Account, Frontiers, account_prefix, changing
-from inference.online.layout import EntityKeys, older_fields, tiles_fields
-from inference.online.lifetime_aggregates import RETIRE_AT, Bases
-from schemas.errors import DataError, ServiceError, SettingError
-from schemas.types import DataType
+from features.tiles.codec import Packed
+from inference.online.cold_tiles import ViewTiles
+from inference.online.frontier import Completeness, Frontiers
 
-_DAY_MS = 24 * 3600 * 1000
-_PIPELINE = 2_000  # merges sent in one round trip
-_TRIES = 20
-_SETTINGS = struct.Struct("<8s9q")
-"""What `merge_tiles.lua` is told with each entity, in one argument: each takes redis-py and Lua some time."""
-_LEAST_TILES = 4  # that the frontier may lag behind a key's newest tile before a read needs the older ones
-_WORTH_WHILE = 4  # windows of slack, below which a second value would save little
+Entity = bytes
+"""An entity of a store, whatever the generation."""
+Member = bytes
+"""An entity of one generation."""
 
 
-class TileWriter:
-    """Stores the tiles of one view.
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What one round trip has read of a generation.
 
-    Any number of writers may store any tiles any number of times in any order: of each tile the highest revision stays, and
-    of one revision the copy that came last. Tiles that end further than the retention before the newest one are dropped; where the
-    view has `Lifetime` features, they are merged into the key's base (`features.tiles.compaction`).
+    It holds together if `steady`, and if `active` is still the record that the caller chose the generation by: a generation is removed only when another is
+    served, so all that was read before the record was there.
+
+    Attributes:
+        completeness: View → from when to when it is complete, read before any tile: tiles read after are at least as complete as it says.
+        forgets: Whether the store may remove entities by itself.
+        tiles: For each group of views, for each of its views, the tiles of the entities that were asked for.
+        active: The record of what is served, as it was put in force, read after all tiles; None where none is.
+        steady: Whether the generation was the same incarnation before the first tile was read and after the last.
     """
 
-    def __init__(
-        self,
-        view: ViewPlan,
-        client: Client,
-        *,
-        project: str = "tidemark",
-        slack_ms: int = _DAY_MS,
-        ttl_ms: int | None = None,
-        forgets: bool = False,
-    ) -> None:
-        """Prepare the constant parts.
+    completeness: Mapping[str, Completeness]
+    forgets: bool
+    tiles: Sequence[Sequence[ViewTiles]]
+    active: bytes | None
+    steady: bool
+
+
+class TileReads(ABC):
+    """Reads of the same views again and again: the constant parts are prepared."""
+
+    @abstractmethod
+    def read(self, project: str, entities: Sequence[Sequence[tuple[Any, ...]]], *, cold: bool) -> Snapshot:
+        """Read many entities of all groups, in one round trip.
 
         Args:
-            view: Whose tiles.
-            client: From `connect`.
-            project: Feast's project, a part of every key.
-            slack_ms: How far back as-of reads may reach; tiles are kept for the longest window and this.
-            ttl_ms: After how long without a write a whole entity is forgotten; None: never.
-            forgets: Whether the server may remove an entity by itself: of one that is not there, nobody knows what was before its first tile.
+            project: The generation.
+            entities: For each group of views the entities, distinct, none of their key values null.
+            cold: Whether cold tiles are asked for too.
 
         Raises:
-            SettingError: A time to live, and `Lifetime` features.
+            ServiceError: The store does not answer.
         """
-        self.view = view
-        self.retention_ms = view.longest_window_ms + slack_ms
-        self._client = client
-        self._codec = TileCodec(view=view)
-        self._keys = EntityKeys(view.keys, project)
-        self._merge = Script("merge_tiles")
-        self._frontiers = Frontiers(client, project=project)
-        self._fields = (*tiles_fields(view), *older_fields(view))
-        self._settings = (self._codec.layout, view.tile_ms, self.retention_ms, ttl_ms or 0, *cold_split(view, slack_ms))
-        self._forgets = int(forgets)
-        self._account = account_prefix(project, view.name) if forgets else ""
-        reject_ttl_with_lifetime([view], ttl_ms)
-        self._bases = Bases(self._codec, client, field=tiles_fields(view)[0], retention_ms=self.retention_ms) if view.has_lifetime else None
 
-    def write(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> int | None:
-        """Store tiles; when this returns they are readable, and the stream's own (revision 0), which closings count, are accounted for.
+
+@dataclass(frozen=True, kw_only=True)
+class MergeRules:
+    """What a store does with the tiles of a view, beside keeping them.
+
+    Attributes:
+        layout: 8 bytes, of the view's codec; what is stored under another is dropped by the next merge.
+        retention_ms: How far before the end of an entity's newest tile others are kept.
+        ttl_ms: After how long without a write an entity is forgotten; None: never.
+        together_ms: How far before the end of the newest tile none is cold.
+        cold_step_ms: The step in which tiles become cold; 0: none does.
+        retire_at: So many tiles past retention are left until they are due to be merged (`TileMerges.merge`); 0: they are dropped.
+        held: How many more, while tiles come again.
+        forgets: Whether the server may have removed an entity, so that nothing is known of what was before the first tile of a new one.
+    """
+
+    layout: bytes
+    retention_ms: int
+    ttl_ms: int | None
+    together_ms: int
+    cold_step_ms: int
+    retire_at: int
+    held: int
+    forgets: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """An entity's tiles as they are stored, cold ones aside.
+
+    Attributes:
+        packed: As `features.tiles.codec` packs them.
+        version: By which the store knows whether they have changed.
+    """
+
+    packed: Packed
+    version: bytes
+
+
+class TileMerges(ABC):
+    """Writes tiles of one view into one generation."""
+
+    @abstractmethod
+    def members(self, entities: Sequence[tuple[Any, ...]]) -> list[Member]:
+        """What accounts call these entities; none of their key values is null."""
+
+    @abstractmethod
+    def merge(self, records: Mapping[Member, bytes], *, held_from: int) -> list[Member]:
+        """Merge tiles into those that are stored: of each entity atomically, in any order, any number of times, and readable when this returns.
+
+        Of two tiles with one start the one of the higher revision stays, of one revision the one that comes.
 
         Args:
-            tiles: As of `merge`.
-            stand_in: These stand in for the stream's own, and are accounted for whatever their revision.
+            records: The entity's tiles as `TileCodec.pack` makes them, in order of their start, no start twice.
+            held_from: The revision from which on tiles come again.
 
         Returns:
-            The view's frontier in ms; None before its first closing, and where no tile is accounted for.
+            The entities that have tiles due to be merged into one, as the rules say.
 
         Raises:
-            DataError: A tile start is not a multiple of the tile size.
-            ServiceError: Redis does not answer; nothing is accounted for that is not stored. Write the same tiles again.
+            ServiceError: The store does not answer; part may be merged, and may be merged again.
         """
-        for _ in range(_TRIES):
-            opened = self._frontiers.open()
-            account = self.merge(tiles, stand_in=stand_in)
-            if not account.stored:
-                return None
-            reached = self._frontiers.account(opened, {self.view.name: account})
-            if reached is not None:
-                return reached[self.view.name]
-        raise ServiceError(changing(_TRIES))
 
-    @gc_paused()
-    def merge(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> Account:
-        """Store tiles; when this returns they are readable, and not yet accounted for.
+    @abstractmethod
+    def stored(self, members: Sequence[Member]) -> list[Stored | None]:
+        """What is stored of some entities; None of one that has nothing.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+
+    @abstractmethod
+    def replace(self, values: Sequence[tuple[Member, Stored, bytes]]) -> list[bool]:
+        """Put packed tiles in the place of those that they were made of; False where these have changed meanwhile.
+
+        Raises:
+            ServiceError: The store does not answer.
+        """
+
+
+class OnlineStore(ABC):
+    """An online store; nothing is sent before the first verb. Every verb raises ServiceError where the store does not answer."""
+
+    @abstractmethod
+    def active(self) -> bytes | None:
+        """The record of what is served; None before the first."""
+
+    @abstractmethod
+    def serve(self, record: bytes, number: int) -> bool:
+        """Put a record in force unless one of the same or a higher number is; returns whether it is in force now."""
+
+    @abstractmethod
+    def tile_reads(self, groups: Sequence[Sequence[ViewPlan]]) -> TileReads:
+        """Reads of groups of views, each of which have the same keys."""
+
+    @abstractmethod
+    def tile_merges(self, view: ViewPlan, *, project: str, rules: MergeRules) -> TileMerges:
+        """Writes to a view of a generation."""
+
+    @abstractmethod
+    def frontiers(self, *, project: str = "tidemark") -> Frontiers:
+        """Up to when the views of a generation are complete, and which store it is."""
+
+    @abstractmethod
+    def entities(self, project: str) -> Iterator[list[Entity]]:
+        """All entities of a generation, some at a time; one that is there throughout comes at least once."""
+
+    @abstractmethod
+    def key_values(self, entity: Entity) -> dict[str, str | int]:
+        """Join key → value. Nothing is sent."""
+
+    @abstractmethod
+    def holds(self, project: str, entities: Sequence[Entity]) -> list[bool]:
+        """Which of some entities a generation has."""
+
+    @abstractmethod
+    def all_tiles(self, projects: Sequence[str], entities: Sequence[Entity], views: Sequence[ViewPlan]) -> list[list[ViewTiles]]:
+        """For each generation, for each view, all tiles of the entities, cold ones too: in one round trip."""
+
+    @abstractmethod
+    def remove(self, project: str, *, removed: Callable[[int], None] = lambda _: None) -> int:
+        """Remove a generation and nothing else, a bounded batch at a time, while others are written and read; if it fails, do it again.
 
         Args:
-            tiles: The view's key columns (no nulls), `tile_start` (timestamp or int64 ms), `revision` (int64) and the tile columns.
-            stand_in: As of `write`.
+            project: The generation.
+            removed: Told how many values were removed, batch by batch.
 
-        Raises:
-            DataError: A tile start is not a multiple of the tile size.
-            ServiceError: Redis does not answer. Write the same tiles again.
+        Returns:
+            How many there were.
         """
-        if not tiles.num_rows:
-            return Account(tile_ms=self.view.tile_ms, stored={})
-        start = Values.of(tiles.column("tile_start"), DataType.TIMESTAMP).numbers
-        revision = Values.of(tiles.column("revision"), DataType.INT64).numbers
-        self._check(start)
-        keys = self._keys.of_all(list(zip(*(tiles.column(key.name).to_pylist() for key in self.view.keys), strict=True)))
-        columns = {
-            column.name: Values.of(partial.canonical(tiles.column(column.name)), column.type)
-            for partial in self.view.partials
-            for column in partial.columns
-        }
-        records = self._codec.pack(start_ms=start, revision=revision, columns=columns)
-        retire = (0, 0, 0) if self._bases is None else (RETIRE_AT, HELD, time.time_ns() // 1_000_000 - HELD_MS)
-        alike = (*self._fields, _SETTINGS.pack(*self._settings, *retire, self._forgets))
-        merges = [([key], [*alike, data, self._account]) for key, data in _by_key(keys, start, revision, records).items()]
-        for first in range(0, len(merges), _PIPELINE):
-            part = merges[first : first + _PIPELINE]
-            replies = self._merge.run(self._client, part)
-            if self._bases is not None:
-                self._bases.retire([key for ([key], _), due in zip(part, replies, strict=True) if due])
-        stored: defaultdict[int, list[bytes]] = defaultdict(list)
-        for row in np.flatnonzero((revision == 0) | stand_in).tolist():
-            stored[int(start[row]) + self.view.tile_ms].append(keys[row])
-        return Account(tile_ms=self.view.tile_ms, stored=stored)
 
-    def close(self, tile_end_ms: int, tiles: int) -> int | None:
-        """Account for a closing: all `tiles` tiles that end then have been sent. Returns the frontier in ms."""
-        return self._frontiers.closed(self.view.name, [(tile_end_ms, tiles)])
+    @abstractmethod
+    def remove_view(self, project: str, view: str) -> int:
+        """Remove what a generation has of one view, its frontier included; returns how many values had something of it."""
 
-    def frontier(self) -> int | None:
-        """Up to when all tiles are readable, in ms; None before the first closing."""
-        return self._frontiers.read([self.view.name])[self.view.name]
+    @abstractmethod
+    def evicts(self) -> str | None:
+        """How the server may remove single entities while all goes well, and what to do, in words; None: it does not."""
 
-    def _check(self, start_ms: Int64s) -> None:
-        off = start_ms[start_ms % self.view.tile_ms != 0]
-        if len(off):
-            raise DataError(f"view {self.view.name!r}: tile_start {off[0]} ms is not a multiple of the tile, {self.view.tile_ms} ms")
+    @abstractmethod
+    def forgets(self) -> str | None:
+        """Why nothing survives a restart of the server, and what to do, in words; None: it does, or the server does not tell."""
 
+    @abstractmethod
+    def clear(self) -> None:
+        """Remove all that is in the store, whoever wrote it."""
 
-def cold_split(view: ViewPlan, slack_ms: int) -> tuple[int, int]:
-    """How far before the end of a key's newest tile all tiles stay in one value, and the step in which older ones leave it, 0 for never; both in ms.
-
-    A read as of now takes the tiles of one and a half to three and a half windows then, however long tiles are kept; shorter windows count as eight tiles.
-    """
-    window_ms = max(view.longest_window_ms, 2 * _LEAST_TILES * view.tile_ms)
-    if view.has_lifetime or slack_ms < _WORTH_WHILE * window_ms:
-        return 0, 0
-    return view.longest_window_ms + window_ms // 2, 2 * window_ms
-
-
-def reject_ttl_with_lifetime(views: Iterable[ViewPlan], ttl_ms: int | None) -> None:
-    """Raises SettingError where entities are forgotten after a silence, and a view has `Lifetime` features."""
-    ever = ", ".join(repr(view.name) for view in views if view.has_lifetime)
-    if ttl_ms and ever:
-        raise SettingError(
-            f"TIDEMARK_ONLINE_TTL: view {ever} has Lifetime features, which would begin anew with each key that is forgotten; unset it"
-        )
-
-
-def _by_key(keys: list[bytes], start_ms: Int64s, revision: Int64s, records: list[bytes]) -> dict[bytes, bytes]:
-    """Records joined per key in order of tile start; of one tile the highest revision, of that the last."""
-    winners: dict[bytes, dict[int, int]] = defaultdict(dict)
-    for row in np.argsort(revision, kind="stable").tolist():
-        winners[keys[row]][int(start_ms[row])] = row
-    return {key: b"".join(records[row] for _, row in sorted(rows.items())) for key, rows in winners.items()}
-
-
-def tile_schema(view: ViewPlan) -> pa.Schema:
-    """What `TileWriter.write` takes, as Arrow."""
-    own = [("tile_start", DataType.TIMESTAMP.arrow), ("revision", pa.int64())]
-    return pa.schema([(key.name, key.type.arrow) for key in view.keys] + own + [(c.name, c.type.arrow) for c in view.tile_columns])
+    @abstractmethod
+    def server_version(self) -> str:
+        """Of the server."""

@@ -15,11 +15,7 @@ from features.kernel.fold import fold
 from features.plan import ViewPlan, WindowFeature, describe_partial, describe_view
 from features.tiles.codec import ALL_TIME, TileCodec
 from features.tolerances import differences, view_rules
-from inference.online.cold_tiles import all_fields, joined
-from inference.online.connection import Client, hmget_many
-from inference.online.frontier import Frontiers
-from inference.online.generation_keys import entities
-from inference.online.layout import key_values
+from inference.online.store import Entity, OnlineStore
 from schemas.errors import DataError, SettingError
 
 EXAMPLES = 5
@@ -70,11 +66,11 @@ def same_meaning(one: ViewPlan, other: ViewPlan) -> list[tuple[WindowFeature, Wi
     return pairs
 
 
-def compare(client: Client, one: ViewPlan, other: ViewPlan, *, project: str, points: int) -> Iterator[list[Compared]]:
+def compare(store: OnlineStore, one: ViewPlan, other: ViewPlan, *, project: str, points: int) -> Iterator[list[Compared]]:
     """Compare for every entity of the store, as of the last times that both views are complete for.
 
     Args:
-        client: From `connect`.
+        store: Where they are, from `connect`.
         one: A view.
         other: The one in its shadow.
         project: Feast's project of the generation.
@@ -93,7 +89,7 @@ def compare(client: Client, one: ViewPlan, other: ViewPlan, *, project: str, poi
         raise SettingError(
             f'shadow: no feature of "{other.name}" means what one of "{one.name}" does; they share keys, source, where=, inputs and windows'
         )
-    known = Frontiers(client, project=project).known([one.name, other.name])
+    known = store.frontiers(project=project).known([one.name, other.name])
     since_ms = max(ALL_TIME[0] if found.since_ms is None else found.since_ms for found in known.values())
     frontiers = {name: found.frontier_ms for name, found in known.items()}
     for name, frontier in frontiers.items():
@@ -105,31 +101,31 @@ def compare(client: Client, one: ViewPlan, other: ViewPlan, *, project: str, poi
     found = [Compared(one=a.name, other=b.name) for a, b in pairs]
     yield found
     names = sorted(key.name for key in one.keys)
-    for batch in entities(client, project):
-        mine = [entity for entity in batch if sorted(key_values(entity)) == names]
+    for batch in store.entities(project):
+        mine = [entity for entity in batch if sorted(store.key_values(entity)) == names]
         for first in range(0, len(mine), _BATCH):
-            _compare(client, (one, other), project, mine[first : first + _BATCH], boundaries, pairs, found, since_ms=since_ms)
+            _compare(store, (one, other), project, mine[first : first + _BATCH], boundaries, pairs, found, since_ms=since_ms)
             yield found
 
 
 def _compare(
-    client: Client,
+    store: OnlineStore,
     views: tuple[ViewPlan, ViewPlan],
     project: str,
-    batch: Sequence[bytes],
+    batch: Sequence[Entity],
     boundaries: Int64s,
     pairs: Sequence[tuple[WindowFeature, WindowFeature]],
     found: Sequence[Compared],
     *,
     since_ms: int,
 ) -> None:
-    (replies,) = hmget_many(client, [([entity + project.encode() for entity in batch], all_fields(views))])
+    (stored,) = store.all_tiles([project], batch, views)
     owner = np.repeat(np.arange(len(batch), dtype=np.int64), len(boundaries))
     as_of = np.tile(boundaries, len(batch))
     sides, kept = [], []
-    for position, view in enumerate(views):
+    for view, tiles in zip(views, stored, strict=True):
         codec = TileCodec(view=view)
-        read = codec.unpack(joined(codec, position, replies))
+        read = codec.unpack(tiles.whole(codec))
         sides.append(fold(view, read.tiles, owner=owner, boundary_ms=as_of))
         exact_from = np.maximum(np.where(read.inexact, ALL_TIME[1], read.kept_from_ms), since_ms)
         kept.append(np.append(exact_from, since_ms)[owner])
@@ -145,7 +141,7 @@ def _compare(
         compared.different += len(wrong)
         compared.largest = max(compared.largest, float(apart.max(initial=0.0)))
         for row in wrong[: EXAMPLES - len(compared.examples)].tolist():
-            entity = "|".join(map(str, key_values(batch[owner[whole[row]]]).values()))
+            entity = "|".join(map(str, store.key_values(batch[owner[whole[row]]]).values()))
             one, other = (side[row].as_py() for side in values)
             compared.examples.append(Example(entity=entity, boundary_ms=int(as_of[whole[row]]), one=one, other=other))
 

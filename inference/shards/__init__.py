@@ -1,1 +1,1 @@
-"""A model cut by a declared key: which shard answers which request, and the boosters of those that are needed now."""
+"""A model in parts: by a declared key, where each request is answered by one shard, and by its trees, where stages add to one sum."""

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.model.scores import Shape
+from inference.boosters.scores import Shape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from inference.model.booster import predict
-from inference.model.scores import Scores
-from inference.shards.boosters import Boosters
+from inference.boosters.booster import predict
+from inference.boosters.cache import Boosters
+from inference.boosters.scores import Scores
 from inference.shards.shard_map import PARENT, Missing, ShardMap
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.shards.boosters import Boosters
-from inference.shards.trees import Link, raw_score
+from inference.boosters.cache import Boosters
+from inference.boosters.trees import Link, raw_score
 
 
 @dataclass(frozen=True, kw_only=True)

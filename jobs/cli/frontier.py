@@ -12,7 +12,7 @@ from rich.table import Table
 from features.catalog import load, view_named
 from inference.online.active_generation import read_active
 from inference.online.connection import connect
-from inference.online.frontier import Completeness, Frontiers
+from inference.online.frontier import Completeness
 from infra.settings import Settings
 from jobs.control import store_state
 from jobs.control.frontiers import held, undecided, wait_or_tell
@@ -34,8 +34,8 @@ def command(
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
     names = sorted(plan.views) if view is None else [view_named(plan, view, where="frontier: ").name]
-    redis = connect(settings.redis_url)
-    frontiers = Frontiers(redis, project=read_active(redis).project)
+    store = connect(settings.redis_url)
+    frontiers = store.frontiers(project=read_active(store).project)
     sources = {plan.views[name].source.topic for name in names}
     if target is not None:
         wait_or_tell(settings, sources, lambda: frontiers.read(names), target, timeout_s=timeout)

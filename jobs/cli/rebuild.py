@@ -15,7 +15,7 @@ from features.catalog import load
 from features.plan import FRONTIER_TOPIC
 from inference.online.connection import connect
 from inference.online.losses import refuse_losses
-from inference.online.store import reject_ttl_with_lifetime
+from inference.online.writer import reject_ttl_with_lifetime
 from infra.settings import Settings
 from jobs.control.deployed import refuse_other_tiles
 from jobs.control.generations import job_name, read_active
@@ -49,24 +49,24 @@ def command(
         raise SettingError(f"--events: {events}: no such folder")
     reject_ttl_with_lifetime(plan.views.values(), settings.online_ttl_ms)
     refuse_other_tiles(settings, plan.views.values())
-    client = connect(settings.redis_url)
-    refuse_losses(client, plan.views.values(), loss=settings.online_loss)
+    store = connect(settings.redis_url)
+    refuse_losses(store, plan.views.values(), loss=settings.online_loss)
     admin.ensure(settings, plan)
-    now = read_active(settings, client).generation
+    now = read_active(settings, store).generation
     new = now + 1
     read = (*(view.tiles_topic for view in plan.views.values()), FRONTIER_TOPIC)
     backlog = Lag(settings.kafka_servers, read, f"tidemark.{job_name(new)}")
     known = extents(settings, plan) if events is not None else {}
-    start(settings, client, backlog, new, known if backlog.truncated else {})
+    start(settings, store, backlog, new, known if backlog.truncated else {})
     with _bar() as (progress, task):
         follow(settings, backlog, new, progress, task)
         if events is not None:
-            fill_of_history(settings, plan, client, events, known, new, progress)
+            fill_of_history(settings, plan, store, events, known, new, progress)
     if backlog.truncated and events is None:
         print(f"{', '.join(backlog.truncated)}: the beginning is no longer kept; what is missing comes from history: --events")
     if switch_:
-        return 0 if switch(settings, client, tuple(plan.views.values()), new, keep=False, despite=False) else 1
-    proof = prove(settings, client, tuple(plan.views.values()), now, new)
+        return 0 if switch(settings, store, tuple(plan.views.values()), new, keep=False, despite=False) else 1
+    proof = prove(settings, store, tuple(plan.views.values()), now, new)
     print("\n".join(lines(proof, now, new)))
     if not proof.holds:
         return 1

@@ -12,7 +12,6 @@ from features.catalog import load
 from features.compiler.declarations import did_you_mean
 from features.plan import tiles_topic
 from features.versions.plan_diff import tile_differences
-from inference.online import generation_keys
 from inference.online.active_generation import project_of
 from inference.online.connection import connect
 from infra.settings import Settings
@@ -37,12 +36,12 @@ def command(
     record = applied.views[view]
     if view in plan.views and not tile_differences(record, plan.views[view]):
         raise SettingError(f'retire: view "{view}" is in the definitions, unchanged; remove it there first')
-    client = connect(settings.redis_url)
-    generation = read_active(settings, client).generation
+    store = connect(settings.redis_url)
+    generation = read_active(settings, store).generation
     _refuse_running(settings, applied, view, str(record["description"]["source"]))
     topic = tiles_topic(view)
     _delete_topics(settings, [topic, f"{topic}.dlq"])
-    keys = sum(generation_keys.remove_view(client, project_of(each), view) for each in {generation, *map(int, applied.stored)})
+    keys = sum(store.remove_view(project_of(each), view) for each in {generation, *map(int, applied.stored)})
     forget(settings, view)
     print(f"{view}: topics {topic} and {topic}.dlq deleted, fields of {keys:,} keys removed")
 

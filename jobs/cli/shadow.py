@@ -29,13 +29,13 @@ def command(
     settings = Settings.load()
     plan = load(settings.definitions, settings.schemas)
     one, two = (view_named(plan, name, where="shadow: ") for name in (view, other))
-    client = connect(settings.redis_url)
+    store = connect(settings.redis_url)
     found: list[Compared] = []
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("comparing")
-        for found in compare(client, one, two, project=read_active(client).project, points=points):
+        for found in compare(store, one, two, project=read_active(store).project, points=points):
             progress.update(task, description=f"comparing, {sum(each.values for each in found):,} values")
     _show(one, two, found)
     values, different = sum(each.values for each in found), sum(each.different for each in found)

@@ -6,7 +6,7 @@ import json
 
 from inference.online import active_generation
 from inference.online.active_generation import ActiveGeneration
-from inference.online.connection import Client
+from inference.online.store import OnlineStore
 from infra.settings import Settings
 from jobs.control import topic
 from schemas.errors import ServiceError
@@ -15,7 +15,7 @@ KIND = "serving"
 """The record's key in the control topic."""
 
 
-def read_active(settings: Settings, client: Client) -> ActiveGeneration:
+def read_active(settings: Settings, store: OnlineStore) -> ActiveGeneration:
     """What is served, of the store's record and the control topic's the later; the other one is told.
 
     Raises:
@@ -24,21 +24,21 @@ def read_active(settings: Settings, client: Client) -> ActiveGeneration:
     """
     logged = topic.records(settings).get(KIND)
     in_log = ActiveGeneration() if logged is None else ActiveGeneration.of(json.dumps(logged).encode())
-    in_store = active_generation.read_active(client)
+    in_store = active_generation.read_active(store)
     if in_store.number > in_log.number:
         _log(settings, in_store)
     elif in_log.number > in_store.number:
-        active_generation.serve(client, in_log)
+        active_generation.serve(store, in_log)
     return max(in_log, in_store, key=lambda record: record.number)
 
 
-def serve(settings: Settings, client: Client, record: ActiveGeneration) -> None:
+def serve(settings: Settings, store: OnlineStore, record: ActiveGeneration) -> None:
     """Put a record in force: in the store, from where readers take it with their next batch, then in the control topic.
 
     Raises:
         ServiceError: Kafka or the store does not answer, or somebody else has put one in force meanwhile.
     """
-    if not active_generation.serve(client, record):
+    if not active_generation.serve(store, record):
         raise ServiceError("switch: somebody else has switched meanwhile; nothing was changed; see what is served and run it again")
     _log(settings, record)
 

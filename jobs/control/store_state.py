@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inference.online.active_generation import read_active
 from inference.online.connection import connect
-from inference.online.frontier import NEVER_MS, Frontiers
+from inference.online.frontier import NEVER_MS
 from infra.settings import Settings
 from jobs.control.deployed import Deployed
 from schemas.errors import ServiceError, TidemarkError
@@ -16,9 +16,9 @@ _MENDS = "`tidemark rebuild --switch` fills it anew"
 def problems(settings: Settings) -> list[str]:
     """Of the generation that is served; where the store does not answer, that."""
     try:
-        client = connect(settings.redis_url)
-        serving = read_active(client)
-        state = Frontiers(client, project=serving.project).state()
+        store = connect(settings.redis_url)
+        serving = read_active(store)
+        state = store.frontiers(project=serving.project).state()
     except TidemarkError as fault:
         return [str(fault)]
     found = [

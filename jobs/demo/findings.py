@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ import pyarrow.parquet as pq
 from features.plan import Plan, ServicePlan
 from inference.model.evaluation import auc, log_loss
 from inference.model.loading import load as load_model
-from inference.online.connection import answering, connect
+from inference.online.connection import connect
 from infra.settings import Settings
 from jobs.demo.labels import happened, latencies_ms
 from jobs.demo.replay import Position, SentCounts
@@ -159,11 +158,8 @@ def versions(settings: Settings) -> dict[str, str]:
         "lightgbm": "lightgbm",
         "pyarrow": "pyarrow",
     }
-    redis = connect(settings.redis_url)
-    with answering(redis):
-        server: Any = redis.info("server")
     own = {name: version(package) for name, package in packages.items()}
-    valkey = str(server.get("valkey_version", server.get("redis_version", "unknown")))
+    valkey = connect(settings.redis_url).server_version()
     return own | {"kafka": _kafka_version(), "valkey": valkey, "python": platform.python_version()}
 
 

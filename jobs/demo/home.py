@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from features.plan import FRONTIER_TOPIC, Plan, ServicePlan
-from inference.online.connection import answering, connect
+from inference.online.connection import connect
 from infra import flink
 from infra.settings import Settings
 from jobs.kafka.broker_fault import broker_fault
@@ -54,9 +54,7 @@ def forget(plan: Plan, settings: Settings) -> None:
         cluster.cancel(job.id)
     if there:
         _delete(admin, there, settings.kafka_servers)
-    redis = connect(settings.redis_url)
-    with answering(redis):
-        redis.flushdb()
+    connect(settings.redis_url).clear()
     for job_name in jobs:
         shutil.rmtree(settings.home / "checkpoints" / job_name, ignore_errors=True)
     for source in plan.sources:

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from features.plan import FRONTIER_TOPIC, ServicePlan
 from inference.online.active_generation import read_active
 from inference.online.connection import connect
-from inference.online.frontier import Frontiers
 from jobs.control.frontiers import wait_for
 from jobs.demo.closings import Closings
 from jobs.demo.demo import DAY_MS, OCTOBER_MS, SERVICE, Demo
@@ -39,8 +38,8 @@ def replay_october(demo: Demo, follower: Follower, events: dict[str, pa.Table], 
     """
     settings, service = demo.settings, demo.service
     schemas = SchemaSet.load(SHIPPED)
-    redis = connect(settings.redis_url)
-    frontiers, views = Frontiers(redis, project=read_active(redis).project), [view.name for view in service.views]
+    store = connect(settings.redis_url)
+    frontiers, views = store.frontiers(project=read_active(store).project), [view.name for view in service.views]
 
     def readable(until_ms: int) -> None:
         boundary = min(until_ms // view.tile_ms * view.tile_ms for view in service.views)

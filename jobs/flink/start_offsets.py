@@ -25,7 +25,6 @@ from features.plan import SourcePlan, ViewPlan
 from features.watermarks import NONE
 from inference.online.active_generation import read_active
 from inference.online.connection import connect
-from inference.online.frontier import Frontiers
 from infra.settings import Settings
 from jobs.kafka import admin, committed
 from jobs.kafka.broker_fault import broker_fault
@@ -81,8 +80,8 @@ def fresh(settings: Settings, source: SourcePlan, views: Iterable[ViewPlan]) -> 
     last = _archived(settings, source)
     if not last:
         return Beginning()
-    tiles_ms, client = {view.name: view.tile_ms for view in views}, connect(settings.redis_url)
-    frontiers = Frontiers(client, project=read_active(client).project).read(list(tiles_ms))
+    tiles_ms, store = {view.name: view.tile_ms for view in views}, connect(settings.redis_url)
+    frontiers = store.frontiers(project=read_active(store).project).read(list(tiles_ms))
     reached = {name: (frontier, tiles_ms[name]) for name, frontier in frontiers.items()}
     extents = admin.extents(settings.kafka_servers, [source.topic])[source.topic]
     return of(_folder(settings, source), source, reached, last, extents)

@@ -16,11 +16,9 @@ from pyspark.sql import SparkSession
 from rich.progress import Progress, TaskID
 
 from features.plan import Plan, ViewPlan
-from inference.online import generation_keys
 from inference.online.active_generation import project_of
-from inference.online.connection import Client
-from inference.online.frontier import Frontiers
-from inference.online.store import TileWriter, tile_schema
+from inference.online.store import OnlineStore
+from inference.online.writer import TileWriter, tile_schema
 from infra import flink
 from infra.settings import Settings
 from jobs.control.generations import job_name
@@ -36,15 +34,15 @@ _POLL_S = 0.5
 _BATCH = 10_000
 
 
-def start(settings: Settings, client: Client, backlog: Lag, generation: int, known: Mapping[str, Extent]) -> None:
+def start(settings: Settings, store: OnlineStore, backlog: Lag, generation: int, known: Mapping[str, Extent]) -> None:
     """Let a job fill the generation from nothing, unless one does."""
     name = job_name(generation)
     if flink.Cluster(settings.flink_url).running(name) is not None:
         print(f"job {name} fills generation {generation} already", flush=True)
         return
-    generation_keys.remove(client, project_of(generation))
+    store.remove(project_of(generation))
     backlog.forget()
-    frontiers = Frontiers(client, project=project_of(generation))
+    frontiers = store.frontiers(project=project_of(generation))
     for view, extent in known.items():
         frontiers.closed(view, [(extent.first_ms - extent.tile_ms, 0)])  # what was closed before has no closing any more
     job_id = flink.submit("jobs.materialize", ["--generation", str(generation)], name=name, settings=settings, fresh=True)
@@ -66,7 +64,7 @@ def follow(settings: Settings, backlog: Lag, generation: int, progress: Progress
 def fill(
     spark: SparkSession,
     wanted: Wanted,
-    client: Client,
+    store: OnlineStore,
     project: str,
     folder: Path,
     *,
@@ -79,7 +77,7 @@ def fill(
     Args:
         spark: A session.
         wanted: Which tiles; only such as have been closed, or they would stand in for tiles that are still to come.
-        client: Of the store.
+        store: That is rebuilt.
         project: Feast's project.
         folder: A place for what lies between.
         slack_ms: How much longer than the longest window tiles are kept.
@@ -90,7 +88,7 @@ def fill(
     for view, own in staged(spark, wanted, folder):
         count = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
         task = progress.add_task(f"{view.name}, history", total=count)
-        writer = TileWriter(view, client, project=project, slack_ms=slack_ms, ttl_ms=ttl_ms)
+        writer = TileWriter(view, store, project=project, slack_ms=slack_ms, ttl_ms=ttl_ms)
         for batch in _batches(view, own):
             writer.write(batch, stand_in=True)
             progress.advance(task, len(batch))
@@ -99,7 +97,7 @@ def fill(
 
 
 def fill_of_history(
-    settings: Settings, plan: Plan, client: Client, events: Path, known: Mapping[str, Extent], generation: int, progress: Progress
+    settings: Settings, plan: Plan, store: OnlineStore, events: Path, known: Mapping[str, Extent], generation: int, progress: Progress
 ) -> None:
     """Add the tiles of history that had been closed when the rebuild began."""
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
@@ -111,14 +109,14 @@ def fill_of_history(
             count = fill(
                 spark,
                 wanted,
-                client,
+                store,
                 project_of(generation),
                 Path(folder),
                 slack_ms=settings.tile_slack_ms,
                 ttl_ms=settings.online_ttl_ms,
                 progress=progress,
             )
-            Frontiers(client, project=project_of(generation)).complete([name])
+            store.frontiers(project=project_of(generation)).complete([name])
             print(f"{name}: {count:,} tiles of history", flush=True)
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from features.plan import ViewPlan
 from inference.online.active_generation import project_of
-from inference.online.connection import Client
-from inference.online.frontier import Completeness, Frontiers
+from inference.online.frontier import Completeness
 from inference.online.generation_diff import Comparison, Difference, Generations, last
+from inference.online.store import OnlineStore
 from infra.settings import Settings
 from jobs.control.generations import job_name
 from jobs.control.store_state import show_since
@@ -51,7 +51,7 @@ class Proof:
         return self.comparison.equal and not self.behind and not self.lacking
 
 
-def prove(settings: Settings, client: Client, views: Sequence[ViewPlan], first: int, second: int) -> Proof:
+def prove(settings: Settings, store: OnlineStore, views: Sequence[ViewPlan], first: int, second: int) -> Proof:
     """Wait until the second generation has caught up with the first, and compare all that both can have.
 
     Raises:
@@ -59,7 +59,7 @@ def prove(settings: Settings, client: Client, views: Sequence[ViewPlan], first: 
         ServiceError: The store does not answer.
     """
     names = [view.name for view in views]
-    sides = [Frontiers(client, project=project_of(each)) for each in (first, second)]
+    sides = [store.frontiers(project=project_of(each)) for each in (first, second)]
     target = sides[0].known(names)
 
     def known() -> dict[str, tuple[Completeness, Completeness]]:
@@ -72,7 +72,7 @@ def prove(settings: Settings, client: Client, views: Sequence[ViewPlan], first: 
         time.sleep(_POLL_S)
         proof = Proof(comparison=Comparison(), known=known())
     both = Generations(
-        client=client,
+        store=store,
         views=views,
         first=project_of(first),
         second=project_of(second),

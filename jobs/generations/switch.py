@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from features.plan import ViewPlan
-from inference.online import generation_keys
 from inference.online.active_generation import project_of
-from inference.online.connection import Client
+from inference.online.store import OnlineStore
 from infra import flink
 from infra.settings import Settings
 from jobs.control.deployed import forget_generation
@@ -17,12 +16,12 @@ from jobs.report.progress import spinner
 from schemas.errors import SettingError
 
 
-def switch(settings: Settings, client: Client, views: Sequence[ViewPlan], generation: int | None, *, keep: bool, despite: bool) -> bool:
+def switch(settings: Settings, store: OnlineStore, views: Sequence[ViewPlan], generation: int | None, *, keep: bool, despite: bool) -> bool:
     """Serve another generation, and end and remove those before it; what is done is printed on the way.
 
     Args:
         settings: Of the cluster and the control topic.
-        client: Of the store.
+        store: That is switched.
         views: All that the generations hold.
         generation: Which; the one after that which is served when None.
         keep: Leave the others and their jobs as they are.
@@ -36,26 +35,26 @@ def switch(settings: Settings, client: Client, views: Sequence[ViewPlan], genera
         DataError: A stored value is damaged.
         ServiceError: The store, Kafka or Flink does not answer.
     """
-    before = read_active(settings, client)
+    before = read_active(settings, store)
     target = before.generation + 1 if generation is None else generation
     if target != before.generation:
         if flink.Cluster(settings.flink_url).running(job_name(target)) is None:
             raise SettingError(
                 f"switch: nobody fills generation {target}: job {job_name(target)} does not run; `tidemark rebuild` starts it"
             )
-        proof = prove(settings, client, views, before.generation, target)
+        proof = prove(settings, store, views, before.generation, target)
         print("\n".join(lines(proof, before.generation, target)))
         if not proof.holds and not despite:
             return False
-        serve(settings, client, before.next(target))
+        serve(settings, store, before.next(target))
     print(f"generation {target} is served", flush=True)
     if not keep:
         for other in sorted({before.generation, *range(1, target)} - {target}):
-            _end(settings, client, other)
+            _end(settings, store, other)
     return True
 
 
-def _end(settings: Settings, client: Client, generation: int) -> None:
+def _end(settings: Settings, store: OnlineStore, generation: int) -> None:
     name = job_name(generation)
     cluster = flink.Cluster(settings.flink_url)
     job = cluster.running(name)
@@ -70,7 +69,7 @@ def _end(settings: Settings, client: Client, generation: int) -> None:
             count += number
             tell(f"removing generation {generation}, {count:,} keys")
 
-        total = generation_keys.remove(client, project_of(generation), removed=removed)
+        total = store.remove(project_of(generation), removed=removed)
     forget_generation(settings, generation)
     if total:
         print(f"generation {generation}: {total:,} keys removed", flush=True)

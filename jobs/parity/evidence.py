@@ -16,7 +16,6 @@ from features.tolerances import differences, tile_rules
 from features.window import Window
 from inference.online.active_generation import read_active
 from inference.online.connection import connect
-from inference.online.frontier import Frontiers
 from infra.settings import Settings
 from jobs.control.store_state import show_since
 from jobs.parity.findings import Example
@@ -161,8 +160,8 @@ class _Both:
 def _since(settings: Settings, view: ViewPlan) -> str:
     """What the store has lost, in words to go on with."""
     try:
-        client = connect(settings.redis_url)
-        since_ms = Frontiers(client, project=read_active(client).project).known([view.name])[view.name].since_ms
+        store = connect(settings.redis_url)
+        since_ms = store.frontiers(project=read_active(store).project).known([view.name])[view.name].since_ms
     except TidemarkError:
         return ""
     if since_ms is None:

@@ -19,7 +19,6 @@ from features.plan import ViewPlan
 from features.tolerances import tile_rules
 from inference.online.active_generation import read_active
 from inference.online.connection import connect
-from inference.online.frontier import Frontiers
 from infra.settings import Settings
 from jobs.parity import archive, staging
 from jobs.parity.comparison import EXAMPLES, compare_columns
@@ -96,8 +95,8 @@ def answer(question: ParityRequest, work: Path, stages: Steps, *, spark: Session
         TidemarkError: Something that cannot be read, in one line.
     """
     view, settings = question.view, question.settings
-    redis = connect(settings.redis_url)
-    frontier = Frontiers(redis, project=read_active(redis).project).read([view.name])[view.name]
+    store = connect(settings.redis_url)
+    frontier = store.frontiers(project=read_active(store).project).read([view.name])[view.name]
     if frontier is None:
         raise DataError(f"parity: view {view.name} has no frontier yet; no tile is complete. See `tidemark frontier` and `tidemark jobs`")
     high = min(frontier, frontier if question.until_ms is None else question.until_ms) // view.tile_ms * view.tile_ms

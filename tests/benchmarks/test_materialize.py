@@ -16,7 +16,8 @@ from benchmarks.processes import CommandError
 from benchmarks.works.materialize.progress import Progress
 from benchmarks.works.online_write import check, ours, stream
 from features.plan import FRONTIER_TOPIC
-from inference.online.connection import connect
+from inference.online.redis.connection import connect
+from inference.online.redis.store import RedisStore
 
 
 def test_tiles_are_counted_as_they_are_stored_in_any_order(tmp_path: Path) -> None:
@@ -25,8 +26,8 @@ def test_tiles_are_counted_as_they_are_stored_in_any_order(tmp_path: Path) -> No
     stream.ensure_records(given, hours=1)
     with valkey(tmp_path) as address:
         client = connect(address)
-        fill(inputs.plan(), client, given)
-        progress, job = Progress(client, given), ours.materializer(client)
+        fill(inputs.plan(), RedisStore(client), given)
+        progress, job = Progress(client, given), ours.materializer(RedisStore(client))
         topics, bodies = ours.records(given)
         closings = [row for row, topic in enumerate(topics) if topic == FRONTIER_TOPIC]  # a view's come in order: they are of one partition
         order = closings + [row for row in reversed(range(len(topics))) if topics[row] != FRONTIER_TOPIC]
@@ -35,14 +36,14 @@ def test_tiles_are_counted_as_they_are_stored_in_any_order(tmp_path: Path) -> No
             part = order[first : first + 1_000]
             written += job.write([topics[row] for row in part], [bodies[row] for row in part]).tiles
             if len(part) == 1_000:
-                ours.read_back(client, given, out)
+                ours.read_back(RedisStore(client), given, out)
                 with pytest.raises(WrongAnswerError):
                     check.tiles(out, given)
             assert progress() == written
             seen.append(written)
         assert seen == sorted(seen)
         assert written == progress.tiles > 5_000
-        ours.read_back(client, given, out)
+        ours.read_back(RedisStore(client), given, out)
     check.tiles(out, given)
 
 

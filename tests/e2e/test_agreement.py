@@ -19,10 +19,10 @@ from features.plan import FRONTIER_TOPIC, ServicePlan, ViewPlan
 from features.point_in_time import AS_OF, ROW, Folder
 from features.vocabulary.aggregation import Aggregation, Lifetime
 from inference.materializer import Materializer
-from inference.online.connection import connect
-from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter, tile_schema
+from inference.online.redis.connection import connect
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter, tile_schema
 from jobs.kafka.consumer import messages
 from jobs.spark import backfill
 from jobs.spark.history import History
@@ -86,14 +86,14 @@ def flink_tiles(run: Run, view: ViewPlan) -> pa.Table:
 def served(run: Run, service: ServicePlan, asked: pa.Table) -> pa.Table:
     """What the store says after everything was written to it, in batches of any size."""
     client, project = connect(run.settings.redis_url), f"agreement_{service.name}"
-    writers = {view.name: TileWriter(view, client, project=project) for view in service.views}
+    writers = {view.name: TileWriter(view, RedisStore(client), project=project) for view in service.views}
     schemas = SchemaSet.load()
-    store = Materializer(views=service.views, writers=writers, frontiers=Frontiers(client, project=project), schemas=schemas)
+    store = Materializer(views=service.views, writers=writers, frontiers=RedisStore(client).frontiers(project=project), schemas=schemas)
     for topic in (*(view.tiles_topic for view in service.views), FRONTIER_TOPIC):
         bodies = [message.value() for message in messages(run.settings.kafka_servers, topic)]
         for first in range(0, len(bodies), 700):
             store.write([topic] * len(bodies[first : first + 700]), bodies[first : first + 700])
-    answer = OnlineReader(service, client, project=project).read(asked)
+    answer = OnlineReader(service, RedisStore(client), project=project).read(asked)
     assert not any(answer.table.column("stale").to_pylist())
     return answer.table
 

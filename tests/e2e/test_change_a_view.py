@@ -17,9 +17,9 @@ import pytest
 
 from features.catalog import load
 from features.plan import Plan
-from inference.online.connection import Client, connect
-from inference.online.frontier import Frontiers
-from inference.online.layout import tiles_fields
+from inference.online.redis.connection import Client, connect
+from inference.online.redis.layout import tiles_fields
+from inference.online.redis.store import RedisStore
 from inference.online.view_diff import compare
 from infra import flink
 from infra.settings import Settings
@@ -88,7 +88,7 @@ class River:
             publisher.marker(last, final=end)
 
     def wait(self, view: str, until_ms: int) -> None:
-        wait_for(lambda: Frontiers(self.client).read([view]), until_ms, timeout_s=PATIENCE_S)
+        wait_for(lambda: RedisStore(self.client).frontiers().read([view]), until_ms, timeout_s=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,9 @@ def test_a_changed_view_takes_the_place_of_the_old_one(river: River) -> None:
     views = river.plan.views
     eventually(
         "the same values in both",
-        lambda: all(not each.different for each in [*compare(river.client, views[OLD], views[NEW], project="tidemark", points=8)][-1]),
+        lambda: all(
+            not each.different for each in [*compare(RedisStore(river.client), views[OLD], views[NEW], project="tidemark", points=8)][-1]
+        ),
     )
     said = river.tidemark("shadow", OLD, NEW, "--points", "8")
     assert "✓ equal: 48 values" in said

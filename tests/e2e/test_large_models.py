@@ -18,7 +18,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from inference.model.booster import predict
+from inference.boosters.booster import predict
 from inference.model.encoding import Encoding
 from inference.model.loading import load
 from inference.model.writer import save

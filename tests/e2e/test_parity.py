@@ -23,7 +23,6 @@ import pytest
 from features.catalog import load
 from features.plan import Plan
 from inference.online.connection import connect
-from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
 from infra import flink
 from infra.settings import Settings
@@ -129,7 +128,7 @@ def test_a_stream_is_proven_and_a_doubled_event_is_found(river: River) -> None:
     settings, user = river.settings, river.plan.views["proof_user_clicks"]
     river.publish("proof_clicks", clicks(), end=True)
     late = {"event_time": NOON + 5 * MINUTE, "user": "ann", "shop": 7, "shelf": "top", "amount": 5.0}
-    frontiers = Frontiers(connect(settings.redis_url))
+    frontiers = connect(settings.redis_url).frontiers()
     wait_for(lambda: frontiers.read(sorted(river.plan.views)), NOON + SPAN_MS, timeout_s=PATIENCE_S)
     river.publish("proof_clicks", [late], end=False)
     river.publish("proof_offers", offers("a", 120), end=False)

@@ -19,11 +19,11 @@ from features.catalog import load
 from features.plan import FRONTIER_TOPIC, Plan, ViewPlan
 from inference.online import active_generation
 from inference.online.active_generation import ActiveGeneration, project_of
-from inference.online.connection import Client, connect
-from inference.online.frontier import Frontiers
-from inference.online.layout import split_key
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter, tile_schema
+from inference.online.redis.connection import Client, connect
+from inference.online.redis.layout import split_key
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter, tile_schema
 from infra import flink
 from infra.settings import Settings
 from jobs.control import generations
@@ -100,6 +100,10 @@ class River:
     def client(self) -> Client:
         return connect(self.settings.redis_url)
 
+    @property
+    def store(self) -> RedisStore:
+        return RedisStore(self.client)
+
     def tidemark(self, *arguments: str, code: int = 0) -> str:
         return tidemark(self.settings, *arguments, code=code)
 
@@ -111,8 +115,8 @@ class River:
         return {found[1] for found in map(split_key, keys) if found is not None}
 
     def frontier(self) -> int | None:
-        client = self.client
-        return Frontiers(client, project=active_generation.read_active(client).project).read([self.stream.view.name])[self.stream.view.name]
+        store = self.store
+        return store.frontiers(project=active_generation.read_active(store).project).read([self.stream.view.name])[self.stream.view.name]
 
     def read(self, reader: OnlineReader, asked: list[tuple[str, int]]) -> list[dict[str, Any]]:
         """What each user is served as of a boundary."""
@@ -167,20 +171,20 @@ def river(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
         for job in cluster.jobs():
             if job.name.startswith("materialize") and job.state not in flink.ENDED:
                 cluster.cancel(job.id)
-        now = generations.read_active(own, river.client)
-        generations.serve(own, river.client, now.next(1))  # for the tests that come after
+        now = generations.read_active(own, river.store)
+        generations.serve(own, river.store, now.next(1))  # for the tests that come after
 
 
 def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a_loss(river: River) -> None:
     stream, service = river.stream, river.plan.services["again_buy"]
     wait_for(lambda: {"": river.frontier()}, NOON + 200 * MINUTE, timeout_s=PATIENCE_S)
-    before = active_generation.read_active(river.client)
+    before = active_generation.read_active(river.store)
     ended, answers = threading.Event(), list[list[dict[str, Any]]]()
     asked = [(user, NOON + 100 * MINUTE) for user in USERS]
     expected = [river.expected(*each) for each in asked]
 
     def requests() -> None:
-        reader = OnlineReader(service, river.client)
+        reader = OnlineReader(service, river.store)
         while not ended.wait(0.01):
             answers.append(river.read(reader, asked))
 
@@ -194,7 +198,7 @@ def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a
         answered(2)
         said = river.tidemark("rebuild")
         assert "✓ equal" in said
-        assert active_generation.read_active(river.client) == before
+        assert active_generation.read_active(river.store) == before
         assert {"materialize", "materialize-g2"} <= river.running()
 
         plant(river, -8.0)
@@ -202,13 +206,13 @@ def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a
         assert "job materialize-g2 fills generation 2 already" in said
         assert "again_user_clicks of ann, tile 2013-10-01T13:40:00.000Z: sum_amount 100.0 and -8.0" in said
         assert "✗ tiles that differ: 1, of 1 entities" in said
-        assert active_generation.read_active(river.client) == before
+        assert active_generation.read_active(river.store) == before
         assert river.projects() == {project_of(1), project_of(2)}
 
         plant(river, 100.0)
         said = river.tidemark("switch")
         assert "generation 2 is served" in said
-        assert active_generation.read_active(river.client) == ActiveGeneration(number=before.number + 1, generation=2)
+        assert active_generation.read_active(river.store) == ActiveGeneration(number=before.number + 1, generation=2)
         assert "materialize" not in river.running()
         wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
         answered(2)
@@ -218,7 +222,7 @@ def test_a_rebuild_beside_the_running_stream_is_proven_and_switched_to_without_a
 
     stream.end()
     wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
-    reader = OnlineReader(service, river.client)
+    reader = OnlineReader(service, river.store)
     asked = [(user, NOON + minute * MINUTE) for minute in range(5, stream.minutes - 10) for user in USERS]
     assert river.read(reader, asked) == [river.expected(*each) for each in asked]
 
@@ -238,7 +242,7 @@ def plant(river: River, amount: float) -> None:
     start = NOON + 100 * MINUTE
     row = {"user": "ann", "tile_start": start, "revision": int(1000 + amount), "count": 1}
     row |= {"sum_amount": amount, "last_amount": 100.0, "last_amount__at": start}
-    TileWriter(view, river.client, project=project_of(2), slack_ms=river.settings.tile_slack_ms).write(
+    TileWriter(view, river.store, project=project_of(2), slack_ms=river.settings.tile_slack_ms).write(
         pa.Table.from_pylist([row], schema=tile_schema(view))
     )
 
@@ -276,13 +280,13 @@ def test_of_two_kept_generations_either_is_served_though_the_worker_of_both_was_
         eventually(f"{name} was restarted", partial(restarted, name))
 
     def served_and_right(generation: int) -> None:
-        assert active_generation.read_active(river.client).generation == generation
+        assert active_generation.read_active(river.store).generation == generation
         eventually("both run", lambda: {"materialize-g2", "materialize-g3"} <= river.running())
         for _ in range(7):
             stream.step()
         wait_for(lambda: {"": river.frontier()}, stream.closed_ms, timeout_s=PATIENCE_S)
         asked = [(user, NOON + minute * MINUTE) for minute in range(5, stream.minutes - 10) for user in USERS]
-        assert river.read(OnlineReader(service, river.client), asked) == [river.expected(*each) for each in asked]
+        assert river.read(OnlineReader(service, river.store), asked) == [river.expected(*each) for each in asked]
 
     assert "generation 3 is served" in river.tidemark("switch", "--keep")
     served_and_right(3)
@@ -296,7 +300,7 @@ def test_of_two_kept_generations_either_is_served_though_the_worker_of_both_was_
 
 def test_an_emptied_store_serves_stale_what_it_has_lost_until_it_is_rebuilt(river: River) -> None:
     river.stream.end()  # from here on it goes step by step
-    stream, before = river.stream, active_generation.read_active(river.client)
+    stream, before = river.stream, active_generation.read_active(river.store)
     view = stream.view
     service = replace(river.plan.services["again_buy"], views=(view,), request_features=())
 
@@ -307,7 +311,7 @@ def test_an_emptied_store_serves_stale_what_it_has_lost_until_it_is_rebuilt(rive
             "event_time": pa.array([at + view.delay_ms for _, at in asked], pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
             "user": pa.array([user for user, _ in asked]),
         }
-        rows = OnlineReader(service, river.client).read(pa.table(request)).table.to_pylist()
+        rows = OnlineReader(service, river.store).read(pa.table(request)).table.to_pylist()
         found = set()
         for each, row in zip(asked, rows, strict=True):
             if not row["stale"]:
@@ -331,8 +335,8 @@ def test_an_emptied_store_serves_stale_what_it_has_lost_until_it_is_rebuilt(rive
     for _ in range(20):
         stream.step()
     caught_up()
-    assert active_generation.read_active(river.client) == before
-    since_ms = Frontiers(river.client, project=before.project).known([view.name])[view.name].since_ms
+    assert active_generation.read_active(river.store) == before
+    since_ms = river.store.frontiers(project=before.project).known([view.name])[view.name].since_ms
     assert since_ms is not None
     assert emptied_ms <= since_ms < stream.closed_ms
     found = exact(every())

@@ -72,7 +72,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(settings: Settings) -> Iterator[Frontiers]:
     """The store, filled by materialize up to ten past noon."""
-    frontiers = Frontiers(connect(settings.redis_url))
+    frontiers = connect(settings.redis_url).frontiers()
     with job(settings, "jobs.materialize", name="materialize-shop"):
         produce(
             settings,

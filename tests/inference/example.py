@@ -11,7 +11,7 @@ import pyarrow as pa
 from features.columns.column import Column
 from features.expressions.expression import parse
 from features.plan import Plan, RequestFeature, ServicePlan, SourcePlan, ViewPlan
-from inference.online.store import tile_schema
+from inference.online.writer import tile_schema
 from schemas.types import DataType
 from tests.features.kernel.example import VIEW, build_tiles
 from tests.features.tiles.test_codec import NUMBERS

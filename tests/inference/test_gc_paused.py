@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from inference.gc_paused import gc_paused
-from inference.online.connection import Client
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from tests.features.kernel.test_kernel_is_the_oracle import event
 from tests.inference.example import BY_KEY, SERVICE, requests_of, tiles_of
 
@@ -39,13 +40,13 @@ def collections() -> Iterator[list[str]]:
 
 
 def many_reads(client: Client) -> Callable[[], object]:
-    reader = OnlineReader(SERVICE, client)
+    reader = OnlineReader(SERVICE, RedisStore(client))
     requests = requests_of([(f"key {number}", 0) for number in range(3_000)])
     return lambda: reader.read(requests)
 
 
 def many_writes(client: Client) -> Callable[[], object]:
-    writer = TileWriter(BY_KEY, client)
+    writer = TileWriter(BY_KEY, RedisStore(client))
     tile = tiles_of(BY_KEY, [event(0)])
     tiles = tile.take([0] * 3_000).set_column(0, "key", [[f"key {number}" for number in range(3_000)]])
     return lambda: writer.write(tiles)

@@ -16,10 +16,10 @@ from features.partials.partial import Partial
 from features.partials.registers import RegistersPartial
 from features.plan import FRONTIER_TOPIC
 from inference.materializer import Materializer
-from inference.online.connection import Client, connect
-from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client, connect
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from schemas.errors import ServiceError
 from schemas.types import DataType
 from tests import shop
@@ -32,8 +32,8 @@ USER, SHELF = PLAN.views["user_clicks"], PLAN.views["shelf_clicks"]
 
 
 def materializer(client: Client) -> Materializer:
-    writers = {view.name: TileWriter(view, client) for view in (USER, SHELF)}
-    return Materializer(views=(USER, SHELF), writers=writers, frontiers=Frontiers(client), schemas=shop.schemas())
+    writers = {view.name: TileWriter(view, RedisStore(client)) for view in (USER, SHELF)}
+    return Materializer(views=(USER, SHELF), writers=writers, frontiers=RedisStore(client).frontiers(), schemas=shop.schemas())
 
 
 def records() -> list[tuple[str, bytes]]:
@@ -61,7 +61,7 @@ def ann(client: Client) -> dict[str, object]:
         "price": pa.array([2.5]),
         "colour": pa.array(["red"]),
     }
-    (row,) = OnlineReader(PLAN.services["buy"], client).read(pa.table(request)).table.to_pylist()
+    (row,) = OnlineReader(PLAN.services["buy"], RedisStore(client)).read(pa.table(request)).table.to_pylist()
     return {name: row[name] for name in ("clicks_5m", "spent_5m", "last_amount_10m", "shelf_clicks_5m", "shelf_most_5m", "stale")}
 
 
@@ -74,7 +74,7 @@ def test_tiles_are_readable_and_frontiers_advance(client: Client, size: int) -> 
     for first in range(0, len(given), size):
         topics, bodies = zip(*given[first : first + size], strict=True)
         assert job.write(topics, bodies).reasons == [None] * len(bodies)
-    assert Frontiers(client).read([USER.name, SHELF.name]) == {USER.name: NOON + 2 * MINUTE, SHELF.name: NOON + 2 * MINUTE}
+    assert RedisStore(client).frontiers().read([USER.name, SHELF.name]) == {USER.name: NOON + 2 * MINUTE, SHELF.name: NOON + 2 * MINUTE}
     assert ann(client) == EXPECTED
 
 
@@ -87,7 +87,7 @@ def test_the_order_between_topics_does_not_matter(client: Client) -> None:
         job = materializer(client)
         for topic, body in (record for part in order for record in part):
             job.write([topic], [body])
-        assert Frontiers(client).read([USER.name])[USER.name] == NOON + 2 * MINUTE
+        assert RedisStore(client).frontiers().read([USER.name])[USER.name] == NOON + 2 * MINUTE
         assert ann(client) == EXPECTED
 
 
@@ -104,9 +104,9 @@ def test_a_frontier_waits_for_the_tiles_that_its_closing_announced(client: Clien
     missing = given.pop(1)
     topics, bodies = zip(*given, strict=True)
     job.write(topics, bodies)
-    assert Frontiers(client).read([USER.name, SHELF.name]) == {USER.name: None, SHELF.name: NOON + 2 * MINUTE}
+    assert RedisStore(client).frontiers().read([USER.name, SHELF.name]) == {USER.name: None, SHELF.name: NOON + 2 * MINUTE}
     job.write([missing[0]], [missing[1]])
-    assert Frontiers(client).read([USER.name])[USER.name] == NOON + 2 * MINUTE
+    assert RedisStore(client).frontiers().read([USER.name])[USER.name] == NOON + 2 * MINUTE
 
 
 def test_what_cannot_be_read_is_refused_and_the_rest_is_written(client: Client) -> None:
@@ -129,7 +129,7 @@ def test_what_cannot_be_read_is_refused_and_the_rest_is_written(client: Client) 
     stored = materializer(client).write(topics, bodies)
     assert [reason and reason.split(":")[0] for reason in stored.reasons] == list(codes)
     assert (stored.tiles, stored.closings) == (1, 1)
-    assert Frontiers(client).read([USER.name])[USER.name] == NOON + MINUTE
+    assert RedisStore(client).frontiers().read([USER.name])[USER.name] == NOON + MINUTE
 
 
 def damaged(partial: Partial) -> str:
@@ -148,7 +148,12 @@ def test_entries_that_cannot_be_read_are_refused_one_by_one(client: Client) -> N
     row, *_ = tiles_of(
         WORDS, [event(0, i=1, x=-2.5, word="a,b\\"), event(1, i=-7, word=""), event(2, i=0, x=1e300, word="é\n")]
     ).to_pylist()
-    job = Materializer(views=(WORDS,), writers={WORDS.name: TileWriter(WORDS, client)}, frontiers=Frontiers(client), schemas=shop.schemas())
+    job = Materializer(
+        views=(WORDS,),
+        writers={WORDS.name: TileWriter(WORDS, RedisStore(client))},
+        frontiers=RedisStore(client).frontiers(),
+        schemas=shop.schemas(),
+    )
     maps = [partial for partial in WORDS.partials if isinstance(partial, MapPartial)]
     assert {type(partial) for partial in maps} == set(MapPartial.__subclasses__())
     rows = [row, row | {partial.name: TOO_LARGE for partial in maps}, row | {partial.name: None for partial in maps}]

@@ -9,16 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from inference.boosters.booster import predict
+from inference.boosters.cache import SHARD_MEMORY_BYTES
 from inference.model import loading as models
-from inference.model.booster import predict
-from inference.online.connection import Client, connect
-from inference.online.frontier import Frontiers
-from inference.online.layout import EntityKeys, tiles_fields
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client, connect
+from inference.online.redis.layout import EntityKeys, tiles_fields
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from inference.prediction import PredictionEncoder
 from inference.scorer import Answers, Scorer
-from inference.shards.boosters import SHARD_MEMORY_BYTES
 from inference.shards.shard_map import PARENT, Missing, ShardMap
 from schemas.errors import ServiceError
 from schemas.wire import Decoder, marker
@@ -42,7 +42,7 @@ def scorer(client: Client, model: Path, *, shard_memory_bytes: int = SHARD_MEMOR
     return Scorer(
         service=BUY,
         decoder=Decoder(shop.schemas(), "offer", event_time="event_time", required=("request_id",), max_ahead_ms=60_000),
-        reader=OnlineReader(BUY, client),
+        reader=OnlineReader(BUY, RedisStore(client)),
         model=loaded,
         encoder=PredictionEncoder(
             schema=shop.schemas().current("prediction"),
@@ -237,7 +237,7 @@ def test_an_unreachable_store_answers_nothing(model: Path) -> None:
 
 def test_frontiers_of_other_views_do_not_matter(client: Client, model: Path) -> None:
     fill(client)
-    Frontiers(client).closed("elsewhere", [(NOON, 0)])
-    TileWriter(USER, client).close(NOON + 11 * MINUTE, 0)
+    RedisStore(client).frontiers().closed("elsewhere", [(NOON, 0)])
+    TileWriter(USER, RedisStore(client)).close(NOON + 11 * MINUTE, 0)
     (row,) = rows(scorer(client, model).answer([shop.offer("r", AS_OF)]))
     assert row["frontier"].timestamp() * 1000 == NOON + 10 * MINUTE

@@ -21,13 +21,13 @@ from inference.batch import BatchScorer
 from inference.model.encoding import Encoding
 from inference.model.manifest import Manifest
 from inference.model.writer import TrainedShards, save
-from inference.online.connection import Client
+from inference.online.redis.connection import Client
 from inference.shards.shard_map import ShardMap
 from schemas.errors import SettingError
 from schemas.types import DataType
 from tests import shop
-from tests.inference.shards.test_stages import Line, offers
 from tests.inference.test_scorer import AS_OF, fill, scorer
+from tests.inference.test_stages import Line, offers
 
 BUY = shop.plan().services["buy"]
 RECORD = {"name": "buy", "service": BUY.name, "service_version": BUY.fingerprint}

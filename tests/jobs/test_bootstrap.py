@@ -15,10 +15,10 @@ from pyspark.sql import SparkSession
 from features.plan import ViewPlan
 from features.versions.plan_diff import view_record
 from inference.materializer import Materializer
-from inference.online.connection import Client
-from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from jobs.bootstrap import closed, messages
 from jobs.cli.main import main
 from jobs.control import topic
@@ -64,8 +64,8 @@ def history(folder: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 def stream(client: Client, counted: Sequence[Click]) -> Materializer:
     """What materialize has written once the stream has counted these clicks and closed everything."""
-    writers = {view.name: TileWriter(view, client) for view in BUY.views}
-    materializer = Materializer(views=BUY.views, writers=writers, frontiers=Frontiers(client), schemas=shop.schemas())
+    writers = {view.name: TileWriter(view, RedisStore(client)) for view in BUY.views}
+    materializer = Materializer(views=BUY.views, writers=writers, frontiers=RedisStore(client).frontiers(), schemas=shop.schemas())
     for view in BUY.views:
         own = list(tiles(view, counted).values())
         write(materializer, view, [shop.tile(view, **{"start_ms": row.pop("tile_start"), **row}) for row in own])
@@ -95,7 +95,7 @@ def served(client: Client) -> dict[str, list[Any]]:
     rows = offers()
     types = {name: type_.arrow for name, type_ in BUY.request.columns.items()} | {"event_time": UTC_MS}
     requests = pa.table({name: pa.array([row[name] for row in rows], type=type_) for name, type_ in types.items()})
-    table = OnlineReader(BUY, client).read(requests).table
+    table = OnlineReader(BUY, RedisStore(client)).read(requests).table
     return {name: table.column(name).to_pylist() for name in (*BUY.feature_types, "stale")}
 
 

@@ -19,7 +19,8 @@ from benchmarks.processes import CommandError, measured
 from benchmarks.works.materialize import topics
 from benchmarks.works.materialize.progress import Progress
 from benchmarks.works.online_write import check, ours, stream
-from inference.online.connection import Client, connect
+from inference.online.redis.connection import Client, connect
+from inference.online.redis.store import RedisStore
 from infra import flink, runtime
 from infra.settings import Settings
 
@@ -75,7 +76,7 @@ def _job(name: str, subtasks: int, work: _Work) -> Contender:
 
     def run(out: Path) -> Figures:
         client = work.emptied()
-        fill(inputs.plan(), client, work.given)
+        fill(inputs.plan(), RedisStore(client), work.given)
         progress, cluster = Progress(client, work.given), flink.Cluster(settings.flink_url)
         id = flink.submit(f"jobs.{JOB}", [], name=JOB, settings=settings, fresh=True)
         try:
@@ -84,7 +85,7 @@ def _job(name: str, subtasks: int, work: _Work) -> Contender:
                 raise CommandError(f"job {JOB} restarted {restarts} times")
         finally:
             cluster.cancel(id)
-        ours.read_back(client, work.given, out)
+        ours.read_back(RedisStore(client), work.given, out)
         return {"seconds": found.seconds * progress.tiles, **_figures(found.seconds, *found.cpu_seconds), "peak_bytes": found.peak_bytes[0]}
 
     what = f"`tidemark submit materialize`, parallelism {subtasks}, "

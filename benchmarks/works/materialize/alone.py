@@ -22,20 +22,20 @@ from jobs.kafka.consumer import messages
 
 def main(servers: str, address: str, pid: int, inputs: Path, out: Path) -> None:
     """Fill the store with the history, write what comes after it, tell what that took, and read back all that is stored."""
-    client, store = connect(address), psutil.Process(pid)
-    fill(plan(), client, inputs)
+    store, server = connect(address), psutil.Process(pid)
+    fill(plan(), store, inputs)
     sources = [FRONTIER_TOPIC, *(view.tiles_topic for view in plan().views.values())]
     records = [(topic, message.value()) for topic in sources for message in messages(servers, topic)]
     topics, bodies = [topic for topic, _ in records], [body for _, body in records]
-    job = ours.materializer(client)
-    tiles, began = 0, (time.perf_counter(), time.process_time(), _computed(store))
+    job = ours.materializer(store)
+    tiles, began = 0, (time.perf_counter(), time.process_time(), _computed(server))
     for first in range(0, len(bodies), ours.BATCH):
         tiles += job.write(topics[first : first + ours.BATCH], bodies[first : first + ours.BATCH]).tiles
-    ended = (time.perf_counter(), time.process_time(), _computed(store))
+    ended = (time.perf_counter(), time.process_time(), _computed(server))
     names = ("seconds", "cpu_seconds", "store_cpu_seconds")
     took = {name: after - before for name, before, after in zip(names, began, ended, strict=True)}
     (out / "told.json").write_text(json.dumps({"tiles": tiles, **took}))
-    ours.read_back(client, inputs, out)
+    ours.read_back(store, inputs, out)
 
 
 def _computed(process: psutil.Process) -> float:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from benchmarks.online import inputs
 from benchmarks.online.inputs import END_MS, TILE_MS
 from benchmarks.works.online_write.stream import after
-from inference.online.connection import Client
+from inference.online.redis.connection import Client
 
 # One call for a view, so that looking costs next to nothing beside the work; the keys are those of `inference.online.frontier`.
 _ACCOUNT = """

@@ -18,8 +18,8 @@ from benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Work
 from benchmarks.live import inputs, reading
 from benchmarks.live.stream import Live
 from benchmarks.processes import CommandError
-from inference.online.connection import Client, hmget_many
-from inference.online.layout import EntityKeys, packed_of, tiles_fields
+from inference.online.redis.connection import Client, hmget_many
+from inference.online.redis.layout import EntityKeys, packed_of, tiles_fields
 
 OURS = "Tidemark"
 RATE = 2_000

@@ -15,10 +15,10 @@ import numpy as np
 import psutil
 
 from benchmarks.works.model_by_trees import inputs
-from inference.model.booster import predict
+from inference.boosters.booster import predict
+from inference.boosters.scores import WHOLE
 from inference.model.loading import load
-from inference.model.scores import WHOLE
-from inference.shards.pipeline import load_stage
+from inference.stages import load_stage
 
 BATCH = 1_000
 MEMORY_BYTES = 4 << 30

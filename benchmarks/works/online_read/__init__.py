@@ -14,7 +14,7 @@ from benchmarks.online.cases import Case
 from benchmarks.online.valkey import valkey
 from benchmarks.processes import measured
 from benchmarks.works.online_read import check
-from inference.online.store import cold_split
+from inference.online.writer import cold_split
 
 HERE = Path(__file__).parent
 ROOT = Path(__file__).parents[3]

@@ -17,8 +17,8 @@ from benchmarks.online.cases import CALLS, CASES, Case, keys_of
 from benchmarks.online.inputs import END_MS, KEYS, QUESTIONS, SLACK_MS, VIEWS, plan
 from features.plan import ViewPlan
 from features.tiles.codec import HEAD, TileCodec
-from inference.online.layout import value_of
-from inference.online.store import cold_split
+from inference.online.redis.layout import value_of
+from inference.online.writer import cold_split
 
 
 def features(out: Path, inputs: Path) -> None:

@@ -12,14 +12,15 @@ from benchmarks.online.cases import CALLS, CASES, keys_of
 from benchmarks.online.inputs import KEYS, plan
 from benchmarks.online.store import fill
 from features.plan import ViewPlan
-from inference.online.connection import connect
-from inference.online.layout import EntityKeys, tiles_fields
+from inference.online.redis.connection import connect
+from inference.online.redis.layout import EntityKeys, tiles_fields
+from inference.online.redis.store import RedisStore
 
 
 def main(address: str, inputs: Path, out: Path, seconds: float) -> None:
     """Fill the store, then measure every case; `bytes.json` tells how much the last call of each has read."""
     client, compiled = connect(address), plan()
-    fill(compiled, client, inputs)
+    fill(compiled, RedisStore(client), inputs)
     connection = client.connection_pool.get_connection()
     figures: dict[str, float] = {}
     read: dict[str, int] = {}

@@ -20,11 +20,11 @@ from inference.online.reader import OnlineReader
 
 def main(address: str, inputs: Path, out: Path, seconds: float) -> None:
     """Fill the store, then measure every case."""
-    client, compiled = connect(address), plan()
-    fill(compiled, client, inputs)
+    store, compiled = connect(address), plan()
+    fill(compiled, store, inputs)
     figures: dict[str, float] = {}
     for case in CASES:
-        reader = OnlineReader(compiled.services["one_view" if case.views == 1 else "three_views"], client)
+        reader = OnlineReader(compiled.services["one_view" if case.views == 1 else "three_views"], store)
         requests = [_requests(number, case.rows) for number in range(CALLS)]
         found, last = timed(reader.read, requests, seconds)
         figures |= case.figures(found)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from benchmarks.benchmark import WrongAnswerError
 from benchmarks.online.inputs import SLACK_MS, TILE_MS, VIEWS, plan
 from benchmarks.works.online_write.stream import after
-from inference.online.store import cold_split
+from inference.online.writer import cold_split
 
 
 def tiles(out: Path, inputs: Path) -> None:

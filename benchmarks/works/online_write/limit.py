@@ -16,8 +16,9 @@ from benchmarks.works.online_write.stream import after
 from features.columns.values import Values
 from features.plan import ViewPlan
 from features.tiles.codec import TileCodec
-from inference.online.connection import connect
-from inference.online.layout import EntityKeys
+from inference.online.redis.connection import connect
+from inference.online.redis.layout import EntityKeys
+from inference.online.redis.store import RedisStore
 from schemas.types import DataType
 
 BATCH = 2_000
@@ -27,7 +28,7 @@ BATCH = 2_000
 def main(address: str, inputs: Path, out: Path) -> None:
     """Fill the store with the history, write the records of the tiles after it as fields of their own, and look whether they are there."""
     client, compiled = connect(address), plan()
-    fill(compiled, client, inputs)
+    fill(compiled, RedisStore(client), inputs)
     tiles = [tile for view in compiled.views.values() for tile in _records(view, inputs)]
     batches = [tiles[first : first + BATCH] for first in range(0, len(tiles), BATCH)]
     started = time.perf_counter()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.predicting.agreed import MODEL
 from benchmarks.trees import trained
-from inference.model.booster import predict
+from inference.boosters.booster import predict
 
 COLUMNS, SEED = 24, 17
 ROWS, AT_THRESHOLDS = 10_000, 2_000

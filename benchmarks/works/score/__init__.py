@@ -19,7 +19,7 @@ from benchmarks.processes import measured
 from benchmarks.scoring import check, inputs, plain
 from benchmarks.scoring.ready import Ready
 from benchmarks.trees import LEAVES, TREES
-from inference.online.connection import connect
+from inference.online.redis.connection import connect
 from jobs.kafka.producer import Publisher
 from schemas.schema import SchemaSet
 

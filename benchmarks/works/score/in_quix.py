@@ -25,7 +25,7 @@ from benchmarks.scoring import inputs
 from benchmarks.scoring.plain import key_of
 from benchmarks.scoring.scorer import scorer
 from inference.model.manifest import MODEL_FILE, Manifest
-from inference.online.connection import connect
+from inference.online.redis.connection import connect
 from schemas.schema import SchemaSet
 
 Answer = Callable[[bytes], bytes | None]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.scoring import inputs
-from inference.model.booster import predict
+from inference.boosters.booster import predict
 from inference.model.loading import load
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader

@@ -14,8 +14,9 @@ from benchmarks.online.valkey import valkey
 from benchmarks.processes import measured
 from benchmarks.scoring import check, inputs
 from benchmarks.works.score_parts.parts import ANSWERS, FIGURES, PARTS, REST, WHOLE, figure
-from inference.online.connection import connect
 from inference.online.reader import OnlineReader
+from inference.online.redis.connection import connect
+from inference.online.redis.store import RedisStore
 
 SIZES = (5_000, 100, 20, 1)
 _READ = 20_000
@@ -30,7 +31,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
         client = connect(address)
         inputs.fill(client)
         inputs.train(model, client)
-        truth = OnlineReader(inputs.service(), client).read(inputs.requests(requests)).table
+        truth = OnlineReader(inputs.service(), RedisStore(client)).read(inputs.requests(requests)).table
 
     def run(size: int, count: int) -> Callable[[Path], Figures]:
         def once(out: Path) -> Figures:

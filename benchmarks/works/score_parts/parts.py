@@ -18,7 +18,7 @@ from benchmarks.scoring.scorer import scorer
 from inference import scorer as scoring
 from inference.model.loading import LoadedModel
 from inference.online import connection, reader
-from inference.online.layout import EntityKeys
+from inference.online.redis.layout import EntityKeys
 from inference.prediction import PredictionEncoder
 from schemas.wire import Decoder
 

@@ -13,7 +13,8 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from inference.model import load_probe, manifest
+from inference.boosters import load_probe
+from inference.model import manifest
 from inference.model.encoding import Encoding
 from inference.model.loading import load
 from inference.model.writer import TrainedShards, save

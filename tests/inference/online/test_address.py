@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 from inference.feast_registry import feature_store, registry
-from inference.online.address import StoreAddress
-from inference.online.connection import Client, connect, hmget_many
-from inference.online.frontier import Frontiers
 from inference.online.reader import OnlineReader
+from inference.online.redis.address import StoreAddress
+from inference.online.redis.connection import Client, connect, hmget_many
+from inference.online.redis.store import RedisStore
 from schemas.errors import ServiceError, SettingError
 from tests.features.kernel.example import DELAY_MS, TILE_MS
 from tests.features.kernel.test_kernel_is_the_oracle import values
@@ -173,7 +173,7 @@ def test_feast_and_we_read_the_same_values_through_one_url(kind: str, valkey: st
         load(own)
         registry(PLAN, redis=url, folder=tmp_path / "feast")
         requests = requests_of(rows)
-        served = OnlineReader(SERVICE, own).read(requests).table
+        served = OnlineReader(SERVICE, RedisStore(own)).read(requests).table
         entities = [
             {"key": row["key"], "zone": row["zone"], "amount": row["amount"], "as_of_ms": int(row["at"].timestamp() * 1000)}
             for row in requests.to_pylist()
@@ -249,7 +249,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password(nobody: str, t
     url = f"redis://me:{SECRET}@{nobody}?db=4"
     assert SECRET not in repr(StoreAddress.parse(url)) + repr(connect(url))
     with pytest.raises(ServiceError) as ours:
-        Frontiers(connect(url)).read(["by_key"])
+        RedisStore(connect(url)).frontiers().read(["by_key"])
     with pytest.raises(ServiceError) as feasts:
         registry(PLAN, redis=url, folder=tmp_path)
     for error in (ours, feasts):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inference.online.connection import Client, Script, hmget_many
+from inference.online.redis.connection import Client, Script, hmget_many
 from schemas.errors import ServiceError
 
 

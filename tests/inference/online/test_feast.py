@@ -16,11 +16,12 @@ from features.compiler.feast import AS_OF, REQUEST, describe_service, describe_v
 from features.tiles.codec import TileCodec
 from features.window import Sliding
 from inference.feast_registry import registry
-from inference.online.connection import Client
-from inference.online.frontier import NEVER_MS, Account, Frontiers, Lost
-from inference.online.layout import EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, tiles_fields
+from inference.online.frontier import NEVER_MS, Account, Lost
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client
+from inference.online.redis.layout import EntityKeys, frontier_fields, frontier_key, int64_of, packed_of, tiles_fields
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from schemas.errors import ServiceError
 from tests.features.kernel.example import DELAY_MS, TILE_MS
 from tests.features.kernel.test_kernel_is_the_oracle import event, values
@@ -50,7 +51,7 @@ def store(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def load(client: Client) -> None:
     """Tiles and frontiers of the example."""
     for view in VIEWS:
-        writer = TileWriter(view, client)
+        writer = TileWriter(view, RedisStore(client))
         writer.write(tiles_of(view, EVENTS))
         for end in (-5 * TILE_MS, TILE_MS, 2 * TILE_MS):
             writer.close(end, 1 if end != 2 * TILE_MS else 2)
@@ -62,7 +63,7 @@ def test_plain_get_online_features_equals_the_reader(store: Any, client: Client)
         (key, time) for key in ("a", "b", "silent") for time in (-TILE_MS, TILE_MS + DELAY_MS + 1, 2 * TILE_MS + DELAY_MS, 50 * TILE_MS)
     ]
     requests = requests_of(rows)
-    served = OnlineReader(SERVICE, client).read(requests).table
+    served = OnlineReader(SERVICE, RedisStore(client)).read(requests).table
     entities = [
         {"key": row["key"], "zone": row["zone"], "amount": row["amount"], AS_OF: int(row["at"].timestamp() * 1000)}
         for row in requests.to_pylist()
@@ -76,7 +77,7 @@ def test_feast_reads_older_tiles_too(store: Any, client: Client) -> None:
     load(client)
     rows = [{"key": "a", "zone": ZONES["a"], AS_OF: time} for time in (2 * TILE_MS + DELAY_MS, 1_200 * TILE_MS + DELAY_MS)]
     for view in VIEWS:
-        writer = TileWriter(view, client)
+        writer = TileWriter(view, RedisStore(client))
         writer.write(tiles_of(view, [event(1_199 * TILE_MS, i=1)]))
         writer.close(1_200 * TILE_MS, 1)
     names = [f"{view.name}:{view.name}_count_3h" for view in VIEWS]
@@ -96,7 +97,7 @@ def test_features_by_reference_and_the_frontier_as_a_feature(store: Any, client:
 
 def test_since_when_a_view_is_complete_is_a_feature(store: Any, client: Client) -> None:
     load(client)
-    frontiers, name = Frontiers(client), "by_key__since"
+    frontiers, name = RedisStore(client).frontiers(), "by_key__since"
 
     def since() -> Any:
         rows = [{"key": "a", AS_OF: 2 * TILE_MS + DELAY_MS}]
@@ -106,7 +107,7 @@ def test_since_when_a_view_is_complete_is_a_feature(store: Any, client: Client) 
     assert since() is None
     frontiers.begin(frontiers.open(), "anew", {}, {BY_KEY.name: Lost(span_ms=TILE_MS, lost=True)})
     assert since() == NEVER_MS
-    TileWriter(BY_KEY, client).write(one_tile_of_each(BY_KEY, [2], entities=1))
+    TileWriter(BY_KEY, RedisStore(client)).write(one_tile_of_each(BY_KEY, [2], entities=1))
     frontiers.account(frontiers.open(), {BY_KEY.name: Account(tile_ms=TILE_MS, stored={}, closings=[(3 * TILE_MS, 1)])})
     assert since() == 2 * TILE_MS
 
@@ -168,7 +169,7 @@ def test_feast_reads_the_values_and_times_that_we_write(store: Any, client: Clie
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
 
-    writer = TileWriter(BY_KEY, client)
+    writer = TileWriter(BY_KEY, RedisStore(client))
     writer.write(tiles_of(BY_KEY, [event(end_ms - TILE_MS, i=k) for k in range(3)]))
     writer.close(end_ms, 1)
     online = store._get_provider().online_store

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.online.connection import Client, connect
-from inference.online.frontier import Frontiers
-from inference.online.layout import frontier_fields, frontier_key
-from inference.online.store import TileWriter
+from inference.online.connection import connect
+from inference.online.redis.connection import Client
+from inference.online.redis.layout import frontier_fields, frontier_key
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from schemas.errors import ServiceError
 from tests.inference.example import BY_KEY, one_tile_of_each
 
@@ -28,7 +29,7 @@ def names(client: Client) -> set[str]:
 
 
 def test_a_closing_waits_for_all_its_tiles(client: Client) -> None:
-    frontiers = Frontiers(client)
+    frontiers = RedisStore(client).frontiers()
     assert frontiers.read([VIEW]) == {VIEW: None}
     assert frontiers.stored(VIEW, {TILE_MS: [b"a", b"b"]}) is None
     assert frontiers.closed(VIEW, [(TILE_MS, 3)]) is None
@@ -38,7 +39,7 @@ def test_a_closing_waits_for_all_its_tiles(client: Client) -> None:
 
 
 def test_a_later_closing_waits_for_the_earlier_and_silence_closes_at_once(client: Client) -> None:
-    frontiers = Frontiers(client)
+    frontiers = RedisStore(client).frontiers()
     assert frontiers.closed(VIEW, [(0, 0), (TILE_MS, 1), (2 * TILE_MS, 0), (5 * TILE_MS, 1)]) == 0
     assert frontiers.stored(VIEW, {5 * TILE_MS: [b"a"]}) == 0
     assert frontiers.stored(VIEW, {TILE_MS: [b"a"]}) == 5 * TILE_MS
@@ -46,7 +47,7 @@ def test_a_later_closing_waits_for_the_earlier_and_silence_closes_at_once(client
 
 
 def test_what_is_said_again_after_a_restart_changes_nothing(client: Client) -> None:
-    frontiers = Frontiers(client)
+    frontiers = RedisStore(client).frontiers()
     closings = [(k * TILE_MS, 1) for k in range(-3, 4)]
     for end, _ in closings:
         frontiers.stored(VIEW, {end: [b"a"]})
@@ -57,7 +58,7 @@ def test_what_is_said_again_after_a_restart_changes_nothing(client: Client) -> N
 
 
 def test_tiles_wait_for_their_closing_however_long_and_leave_nothing_once_a_later_one_has_passed(client: Client) -> None:
-    frontiers = Frontiers(client)
+    frontiers = RedisStore(client).frontiers()
     frontiers.stored(VIEW, {TILE_MS: [b"a"], 2 * TILE_MS: [b"a"]})
     raw: Any = client
     assert {raw.pttl(key) for key in raw.keys("tidemark:*{*}:*")} == {-1}
@@ -66,7 +67,7 @@ def test_tiles_wait_for_their_closing_however_long_and_leave_nothing_once_a_late
 
 
 def test_very_many_tiles_of_one_end(client: Client) -> None:
-    frontiers = Frontiers(client)
+    frontiers = RedisStore(client).frontiers()
     keys = [b"%d" % number for number in range(20_000)]
     assert frontiers.closed(VIEW, [(TILE_MS, len(keys))]) is None
     assert frontiers.stored(VIEW, {TILE_MS: keys}) == TILE_MS
@@ -78,7 +79,7 @@ def test_in_any_interleaving_it_is_never_ahead_of_the_tiles_and_ends_at_the_last
     client: Client, counts: list[int], random: random.Random
 ) -> None:
     client.flushall()
-    frontiers = Frontiers(client)
+    frontiers = RedisStore(client).frontiers()
     tiles = [(end, b"%d" % n) for end, count in enumerate(counts) for n in range(count)]
     steps: list[tuple[str, Any]] = [("tile", tile) for tile in tiles + (random.choices(tiles, k=3) if tiles else [])]
     random.shuffle(steps)
@@ -99,7 +100,7 @@ def test_in_any_interleaving_it_is_never_ahead_of_the_tiles_and_ends_at_the_last
 
 
 def test_the_writer_accounts_for_its_tiles(client: Client) -> None:
-    writer = TileWriter(BY_KEY, client)
+    writer = TileWriter(BY_KEY, RedisStore(client))
     assert writer.close(BY_KEY.tile_ms, 20) is None
     assert writer.write(one_tile_of_each(BY_KEY, [0])) == BY_KEY.tile_ms
     assert writer.frontier() == BY_KEY.tile_ms
@@ -107,7 +108,7 @@ def test_the_writer_accounts_for_its_tiles(client: Client) -> None:
 
 @pytest.mark.parametrize("revision", [-1, 1_800_000_000_000])
 def test_a_closing_waits_for_the_stream_s_own_tiles(client: Client, revision: int) -> None:
-    writer = TileWriter(BY_KEY, client)
+    writer = TileWriter(BY_KEY, RedisStore(client))
     tiles = one_tile_of_each(BY_KEY, [0])
     other = tiles.set_column(tiles.schema.get_field_index("revision"), "revision", pa.array([revision] * len(tiles)))
     assert writer.close(BY_KEY.tile_ms, len(tiles)) is None
@@ -120,7 +121,7 @@ def test_a_closing_waits_for_the_stream_s_own_tiles(client: Client, revision: in
 
 
 def test_tiles_that_stand_in_for_the_stream_s_are_accounted_for(client: Client) -> None:
-    writer = TileWriter(BY_KEY, client)
+    writer = TileWriter(BY_KEY, RedisStore(client))
     tiles = one_tile_of_each(BY_KEY, [0])
     other = tiles.set_column(tiles.schema.get_field_index("revision"), "revision", pa.array([-1] * len(tiles)))
     writer.close(BY_KEY.tile_ms, len(tiles))
@@ -128,12 +129,12 @@ def test_tiles_that_stand_in_for_the_stream_s_are_accounted_for(client: Client) 
 
 
 def test_projects_do_not_mix(client: Client) -> None:
-    Frontiers(client, project="one").closed(VIEW, [(TILE_MS, 0)])
-    assert Frontiers(client, project="two").read([VIEW]) == {VIEW: None}
+    RedisStore(client).frontiers(project="one").closed(VIEW, [(TILE_MS, 0)])
+    assert RedisStore(client).frontiers(project="two").read([VIEW]) == {VIEW: None}
 
 
 def test_the_published_frontier_never_goes_back(client: Client) -> None:
-    frontiers = Frontiers(client)
+    frontiers = RedisStore(client).frontiers()
     frontiers.closed(VIEW, [(-TILE_MS, 0), (0, 0), (7 * TILE_MS, 0)])
     client.delete("tidemark:tidemark:{departures}:frontier")
     frontiers.closed(VIEW, [(TILE_MS, 0)])
@@ -145,4 +146,4 @@ def test_the_published_frontier_never_goes_back(client: Client) -> None:
 
 def test_an_unreachable_server_is_one_clear_line(nobody: str) -> None:
     with pytest.raises(ServiceError, match=r"redis 127\.0\.0\.1:\d+: does not serve: .*tidemark up"):
-        Frontiers(connect(nobody)).read([VIEW])
+        connect(nobody).frontiers().read([VIEW])

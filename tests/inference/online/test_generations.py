@@ -13,14 +13,14 @@ import pytest
 
 from features.plan import ViewPlan
 from features.window import Sliding
-from inference.online import generation_keys
-from inference.online.active_generation import KEY, ActiveGeneration, project_of, read_active, serve
-from inference.online.connection import Client, connect, hmget_many
-from inference.online.frontier import Frontiers
+from inference.online.active_generation import RECORD_NAME, ActiveGeneration, project_of, read_active, serve
 from inference.online.generation_diff import Comparison, Generations, last
-from inference.online.layout import older_fields, split_key
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter
+from inference.online.redis import generation_keys
+from inference.online.redis.connection import Client, connect, hmget_many
+from inference.online.redis.layout import older_fields, split_key
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from schemas.errors import DataError
 from tests.features.kernel.example import DELAY_MS, TILE_MS
 from tests.features.kernel.test_kernel_is_the_oracle import event
@@ -38,7 +38,7 @@ def fill(client: Client, project: str, *, events: list[dict[str, Any]], closed: 
 
 def write(client: Client, project: str, tiles: Sequence[tuple[ViewPlan, pa.Table]], *, closed: int = 3) -> None:
     for view, rows in tiles:
-        writer = TileWriter(view, client, project=project, slack_ms=SLACK_MS)
+        writer = TileWriter(view, RedisStore(client), project=project, slack_ms=SLACK_MS)
         writer.write(rows)
         for number in range(1, closed + 1):
             writer.close(number * TILE_MS, 0)
@@ -49,22 +49,22 @@ def of_all(number: int) -> list[dict[str, Any]]:
 
 
 def compare(client: Client, only: set[bytes] | None = None) -> Comparison:
-    return last(Generations(client=client, views=VIEWS, first=ONE, second=TWO, slack_ms=SLACK_MS).compare(only))
+    return last(Generations(store=RedisStore(client), views=VIEWS, first=ONE, second=TWO, slack_ms=SLACK_MS).compare(only))
 
 
 def test_the_record_with_the_higher_number_is_in_force(client: Client) -> None:
-    assert read_active(client) == ActiveGeneration() == ActiveGeneration(number=0, generation=1)
+    assert read_active(RedisStore(client)) == ActiveGeneration() == ActiveGeneration(number=0, generation=1)
     first = ActiveGeneration().next(2)
-    assert serve(client, first)
-    assert read_active(client) == first
-    assert not serve(client, ActiveGeneration(number=1, generation=7))
-    assert not serve(client, ActiveGeneration())
-    assert read_active(client) == first
-    assert serve(client, first.next(1))
-    assert read_active(client) == ActiveGeneration(number=2, generation=1)
-    client.hset(KEY, "record", "{")  # type: ignore[arg-type]
+    assert serve(RedisStore(client), first)
+    assert read_active(RedisStore(client)) == first
+    assert not serve(RedisStore(client), ActiveGeneration(number=1, generation=7))
+    assert not serve(RedisStore(client), ActiveGeneration())
+    assert read_active(RedisStore(client)) == first
+    assert serve(RedisStore(client), first.next(1))
+    assert read_active(RedisStore(client)) == ActiveGeneration(number=2, generation=1)
+    client.hset(RECORD_NAME, "record", "{")
     with pytest.raises(DataError, match=r"^online store: tidemark:serving is damaged: "):
-        read_active(client)
+        read_active(RedisStore(client))
 
 
 def test_a_generation_is_a_feast_project() -> None:
@@ -74,7 +74,7 @@ def test_a_generation_is_a_feast_project() -> None:
 def test_a_batch_is_of_one_generation_while_they_are_switched_and_removed(client: Client, valkey: str) -> None:
     """Generation 1 says one, 2 says two; each is removed as soon as the other is served, and filled again once a batch of the other was read."""
     fill(client, ONE, events=of_all(1))
-    reader, seen = OnlineReader(SERVICE, connect(valkey)), queue.SimpleQueue[int | None]()
+    reader, seen = OnlineReader(SERVICE, RedisStore(connect(valkey))), queue.SimpleQueue[int | None]()
     requests = requests_of([(f"k{entity}", 2 * TILE_MS + DELAY_MS) for entity in range(20)])
     tiles = {number: [(view, tiles_of(view, of_all(number))) for view in VIEWS] for number in (1, 2)}
 
@@ -84,7 +84,7 @@ def test_a_batch_is_of_one_generation_while_they_are_switched_and_removed(client
             other = 3 - record.generation
             write(mine, project_of(other), tiles[other])
             before, record = record, record.next(other)
-            assert serve(mine, record)
+            assert serve(RedisStore(mine), record)
             generation_keys.remove(mine, before.project)
             while (generation := seen.get(timeout=PATIENCE_S)) != other:
                 assert generation is not None, "the reader has failed"
@@ -118,12 +118,14 @@ def test_a_switch_in_the_middle_of_a_batch_lets_all_of_it_be_read_anew(client: C
             replies += hmget_many(own, [group])
             asked += 1
             if asked == after:
-                assert serve(own, ActiveGeneration().next(2))
+                assert serve(RedisStore(own), ActiveGeneration().next(2))
                 generation_keys.remove(own, ONE)
         return replies
 
-    monkeypatch.setattr("inference.online.reader.hmget_many", one_by_one)
-    table = OnlineReader(SERVICE, client).read(requests_of([(f"k{entity}", 2 * TILE_MS + DELAY_MS) for entity in range(20)])).table
+    monkeypatch.setattr("inference.online.redis.tile_reads.hmget_many", one_by_one)
+    table = (
+        OnlineReader(SERVICE, RedisStore(client)).read(requests_of([(f"k{entity}", 2 * TILE_MS + DELAY_MS) for entity in range(20)])).table
+    )
     for name in ("by_key_sum_i_3h", "by_zone_sum_i_3h", "words_sum_i_3h"):
         assert set(table.column(name).to_pylist()) == {2}, name
     assert not any(table.column("stale").to_pylist())
@@ -133,8 +135,8 @@ def test_a_reader_of_a_named_project_does_not_follow(client: Client) -> None:
     fill(client, ONE, events=of_all(1))
     fill(client, TWO, events=of_all(2))
     requests = requests_of([("k0", 2 * TILE_MS + DELAY_MS)])
-    bound, following = OnlineReader(SERVICE, client, project=ONE), OnlineReader(SERVICE, client)
-    assert serve(client, ActiveGeneration().next(2))
+    bound, following = OnlineReader(SERVICE, RedisStore(client), project=ONE), OnlineReader(SERVICE, RedisStore(client))
+    assert serve(RedisStore(client), ActiveGeneration().next(2))
     assert [reader.read(requests).table["by_key_sum_i_3h"][0].as_py() for reader in (bound, following)] == [1, 2]
 
 
@@ -171,7 +173,7 @@ def test_what_only_one_of_them_can_have_yet_is_not_compared(client: Client) -> N
     found = compare(client)
     assert found.equal
     assert found.newer == 1
-    Frontiers(client, project=ONE).closed(BY_KEY.name, [(3 * TILE_MS, 0)])
+    RedisStore(client).frontiers(project=ONE).closed(BY_KEY.name, [(3 * TILE_MS, 0)])
     assert [(each.what, each.entity, each.start_ms) for each in compare(client).examples] == [("extra", "a", 2 * TILE_MS)]
 
 
@@ -182,7 +184,7 @@ def test_every_kind_of_difference_is_found(client: Client) -> None:
     fill(client, TWO, events=[extra], views=(BY_KEY,))
     fill(client, ONE, events=[missing | {"key": "k3"}], views=(WORDS,))
     (row,) = tiles_of(BY_KEY, [event(0, i=7, x=1.0) | {"key": "k9"}]).to_pylist()
-    TileWriter(BY_KEY, client, project=TWO, slack_ms=SLACK_MS).write(rows_table(BY_KEY, [row]))
+    TileWriter(BY_KEY, RedisStore(client), project=TWO, slack_ms=SLACK_MS).write(rows_table(BY_KEY, [row]))
     found = compare(client)
     assert not found.equal
     assert found.differences == {BY_KEY.name: 2, WORDS.name: 1}
@@ -197,10 +199,10 @@ def test_every_kind_of_difference_is_found(client: Client) -> None:
 
 def test_older_tiles_are_compared_too(client: Client) -> None:
     for project, older in ((ONE, 1), (TWO, 2)):
-        writer = TileWriter(BY_KEY, client, project=project, slack_ms=SLACK_MS)
+        writer = TileWriter(BY_KEY, RedisStore(client), project=project, slack_ms=SLACK_MS)
         writer.write(tiles_of(BY_KEY, [event(0, i=older), event(3_000 * TILE_MS, i=1)]))
         writer.close(3_001 * TILE_MS, 0)
-    found = last(Generations(client=client, views=(BY_KEY,), first=ONE, second=TWO, slack_ms=SLACK_MS).compare())
+    found = last(Generations(store=RedisStore(client), views=(BY_KEY,), first=ONE, second=TWO, slack_ms=SLACK_MS).compare())
     assert [(each.what, each.start_ms) for each in found.examples] == [("different", 0)]
     assert found.tiles == {BY_KEY.name: 1}
 
@@ -208,7 +210,7 @@ def test_older_tiles_are_compared_too(client: Client) -> None:
 def test_an_entity_that_may_have_left_the_store_after_a_silence_is_no_difference(client: Client) -> None:
     fill(client, ONE, events=of_all(1))
     fill(client, TWO, events=[*of_all(1), event(0, i=1)])
-    both = Generations(client=client, views=VIEWS, first=ONE, second=TWO, slack_ms=SLACK_MS, leaves=True)
+    both = Generations(store=RedisStore(client), views=VIEWS, first=ONE, second=TWO, slack_ms=SLACK_MS, leaves=True)
     found = last(both.compare())
     assert (found.equal, found.returned) == (True, 2)  # in a key of its own for each entity that views share
     assert not last(replace(both, leaves=False).compare()).equal
@@ -218,7 +220,7 @@ def test_sums_may_differ_by_the_order_of_their_summation_and_revisions_do_not_co
     (row,) = tiles_of(BY_KEY, [event(0, i=1, x=0.3)]).to_pylist()
     for project, last_bit in ((ONE, 0.3), (TWO, 0.1 + 0.2)):
         columns = {name: last_bit if value == 0.3 and name.startswith("sum") else value for name, value in row.items()}
-        writer = TileWriter(BY_KEY, client, project=project, slack_ms=SLACK_MS)
+        writer = TileWriter(BY_KEY, RedisStore(client), project=project, slack_ms=SLACK_MS)
         writer.write(rows_table(BY_KEY, [columns | {"revision": 0 if project == ONE else -1}]))
         writer.close(TILE_MS, 0)
     found = compare(client)
@@ -229,11 +231,11 @@ def test_a_generation_that_claims_to_reach_further_back_is_found(client: Client)
     """The first has dropped a tile; the second never saw it, and would call a read of its time exact."""
     view = BY_KEY
     for project, seen in ((ONE, [0, 500]), (TWO, [500])):
-        writer = TileWriter(view, client, project=project, slack_ms=0)
+        writer = TileWriter(view, RedisStore(client), project=project, slack_ms=0)
         for number in seen:
             writer.write(tiles_of(view, [event(number * TILE_MS, i=1)]))
         writer.close(501 * TILE_MS, 0)
-    found = last(Generations(client=client, views=VIEWS, first=ONE, second=TWO, slack_ms=0).compare())
+    found = last(Generations(store=RedisStore(client), views=VIEWS, first=ONE, second=TWO, slack_ms=0).compare())
     assert [(each.what, each.start_ms) for each in found.examples] == [("reach", None)]
 
 
@@ -241,11 +243,11 @@ def test_a_generation_that_reaches_further_back_is_no_difference_where_it_has_wh
     """A window became longer: the second was filled anew, and keeps more."""
     longer = replace(BY_KEY, features=tuple(replace(each, window=Sliding(size_ms=500 * TILE_MS)) for each in BY_KEY.features))
     for view, project in ((BY_KEY, ONE), (longer, TWO)):
-        writer = TileWriter(view, client, project=project, slack_ms=0)
+        writer = TileWriter(view, RedisStore(client), project=project, slack_ms=0)
         for number in range(300):
             writer.write(tiles_of(view, [event(number * TILE_MS, i=1)]))
         writer.close(300 * TILE_MS, 0)
-    both = Generations(client=client, views=(longer,), first=ONE, second=TWO, slack_ms=0)
+    both = Generations(store=RedisStore(client), views=(longer,), first=ONE, second=TWO, slack_ms=0)
     found = last(both.compare())
     assert (found.equal, found.differences) == (True, {})
     assert found.tiles[BY_KEY.name] + found.newer == 300

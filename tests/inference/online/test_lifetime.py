@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import inference.online.store
+import inference.online.writer
 from features.columns.column import Column
 from features.compiler.feast import AS_OF
 from features.plan import Plan, ViewPlan
@@ -26,13 +26,14 @@ from features.tiles.codec import TileCodec
 from features.tiles.packed_value import PackedValue
 from features.tiles.ranges import TileRanges
 from inference.feast_registry import registry
-from inference.online.connection import Client
 from inference.online.generation_diff import Generations, last
-from inference.online.layout import EntityKeys, packed_of, tiles_fields
 from inference.online.lifetime_aggregates import RETIRE_AT, Bases
 from inference.online.reader import OnlineReader, Served
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client
+from inference.online.redis.layout import EntityKeys, packed_of, tiles_fields
+from inference.online.redis.store import RedisStore
 from inference.online.view_diff import compare
+from inference.online.writer import TileWriter
 from jobs.generations.proof import _text
 from schemas.errors import DataError, SettingError
 from schemas.types import DataType
@@ -85,7 +86,7 @@ def write(writer: TileWriter, table: pa.Table, size: int) -> None:
 
 
 def read(client: Client, rows: Sequence[tuple[str | None, int]], service: Any = PLAIN) -> Served:
-    return OnlineReader(service, client).read(requests_of(rows))
+    return OnlineReader(service, RedisStore(client)).read(requests_of(rows))
 
 
 def total(client: Client, at: int, key: str = "a") -> tuple[int, bool]:
@@ -100,7 +101,7 @@ def stored(client: Client, view: ViewPlan = NUMBERS, key: str = "a", project: st
 
 
 def writer_of(client: Client, view: ViewPlan = NUMBERS, *, frontier: int | None = FAR_MS, **options: Any) -> TileWriter:
-    writer = TileWriter(view, client, **({"slack_ms": SLACK_MS} | options))
+    writer = TileWriter(view, RedisStore(client), **({"slack_ms": SLACK_MS} | options))
     if frontier is not None:
         writer.close(frontier, 0)
     return writer
@@ -114,7 +115,7 @@ def test_whatever_left_the_kept_tiles_still_counts_once_in_any_order(
     events, _ = history
     client.flushall()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference.online.store, "RETIRE_AT", retire_at)
+        patch.setattr(inference.online.writer, "RETIRE_AT", retire_at)
         for view in VIEWS:
             write(writer_of(client, view), shuffled(tiles_of(view, events), random, 4), size)
     end = max((e["t"] // TILE_MS + 1 for e in events), default=0)
@@ -318,10 +319,10 @@ def test_a_damaged_base_is_refused_in_one_line(client: Client, damage: Any) -> N
 
 WRITER = """
 import random, sys
-import inference.online.store
-from inference.online.connection import connect
+import inference.online.writer
+from inference.online.redis.connection import connect
 from tests.inference.online.test_lifetime import NUMBERS, numbered, tiles_of, writer_of
-inference.online.store.RETIRE_AT = 2
+inference.online.writer.RETIRE_AT = 2
 seed = int(sys.argv[2])
 numbers = list(range(seed, 300, 2)) + list(range(0, 300, 7))
 random.Random(seed).shuffle(numbers)
@@ -348,7 +349,7 @@ def test_feast_reads_the_same_numbers(client: Client, valkey: str, tmp_path: Pat
     store = registry(plan, redis=valkey, folder=tmp_path)
     rows: list[tuple[str | None, int]] = [(key, at * TILE_MS + DELAY_MS) for key in ("a", "silent") for at in (140, 152, 10**5)]
     requests = requests_of(rows)
-    served = OnlineReader(service, client).read(requests).table
+    served = OnlineReader(service, RedisStore(client)).read(requests).table
     entities = [{"key": key, "zone": ZONES[str(key)], "amount": 1.0, AS_OF: at} for key, at in rows]
     feast = store.get_online_features(features=store.get_feature_service("ever"), entity_rows=entities).to_dict()
     for view in VIEWS:
@@ -360,10 +361,10 @@ def test_feast_reads_the_same_numbers(client: Client, valkey: str, tmp_path: Pat
 def test_two_generations_are_equal_wherever_their_bases_end_and_a_tile_that_one_lacks_is_found(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = Generations(client=client, views=(WORDS,), first="one", second="two", slack_ms=SLACK_MS)
+    both = Generations(store=RedisStore(client), views=(WORDS,), first="one", second="two", slack_ms=SLACK_MS)
     events = [{**event(number * TILE_MS, i=number, x=0.1 * number, word="w" * (number % 3)), "key": "a"} for number in range(100)]
     write(writer_of(client, WORDS, project="one"), tiles_of(WORDS, events), 100)
-    monkeypatch.setattr(inference.online.store, "RETIRE_AT", 3)
+    monkeypatch.setattr(inference.online.writer, "RETIRE_AT", 3)
     write(writer_of(client, WORDS, project="two"), tiles_of(WORDS, events), 7)
     ends = [TileCodec(view=WORDS).unpack([stored(client, WORDS, project=project)]).kept_from_ms for project in ("one", "two")]
     assert ends[0] != ends[1]
@@ -377,7 +378,7 @@ def test_two_generations_are_equal_wherever_their_bases_end_and_a_tile_that_one_
 
 
 def test_a_base_that_is_stale_is_not_what_another_is_compared_with(client: Client) -> None:
-    both = Generations(client=client, views=(NUMBERS,), first="one", second="two", slack_ms=SLACK_MS)
+    both = Generations(store=RedisStore(client), views=(NUMBERS,), first="one", second="two", slack_ms=SLACK_MS)
     whole, correction = tiles_of(NUMBERS, numbered(range(100))), tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS - 10**9)
     for tiles in (whole, correction):
         writer_of(client, project="one").write(tiles)
@@ -398,7 +399,7 @@ def test_a_view_in_the_shadow_that_lacks_history_differs_until_it_has_it(client:
     writer.write(tiles_of(other, numbered(range(50, 100))))
 
     def wrong() -> set[str]:
-        (*_, found) = compare(client, NUMBERS, other, project="tidemark", points=4)
+        (*_, found) = compare(RedisStore(client), NUMBERS, other, project="tidemark", points=4)
         assert {each.values for each in found} == {4}
         return {each.one for each in found if each.different}
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from inference.online.connection import Client, hmget_many
-from inference.online.frontier import NEVER_MS, Frontiers, Lost
-from inference.online.layout import EntityKeys
-from inference.online.losses import evicts, refuse_losses
+from inference.online.frontier import NEVER_MS, Lost
+from inference.online.losses import refuse_losses
 from inference.online.marks import Began
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client, hmget_many
+from inference.online.redis.layout import EntityKeys
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from schemas.errors import SettingError
 from tests.features.kernel.example import DELAY_MS, TILE_MS
 from tests.inference.example import SERVICE, requests_of
@@ -99,13 +100,13 @@ def test_a_store_that_lost_nothing_is_complete_since_the_beginning(client: Clien
     run = Run(client, 1)
     assert run.end() == ALL
     assert [each.lost for each in run.began] == [""]
-    assert Frontiers(client).known([USER.name])[USER.name].since_ms is None
+    assert RedisStore(client).frontiers().known([USER.name])[USER.name].since_ms is None
 
 
 def after_the_loss(run: Run, exact: set[tuple[str, int]]) -> None:
     """What is said when all has been written after a loss."""
     assert run.began[-1].lost
-    since = Frontiers(run.client).known([USER.name])[USER.name].since_ms
+    since = RedisStore(run.client).frontiers().known([USER.name])[USER.name].since_ms
     assert since is not None
     if since != NEVER_MS:
         assert exact == {(user, boundary) for user, boundary in ALL if boundary - USER.longest_window_ms >= since}
@@ -144,7 +145,7 @@ def test_emptied_while_a_reader_has_the_frontier_and_not_yet_the_tiles(client: C
         given.flushall()
         return begin + hmget_many(given, groups[1:])
 
-    monkeypatch.setattr("inference.online.reader.hmget_many", torn)
+    monkeypatch.setattr("inference.online.redis.tile_reads.hmget_many", torn)
     assert run.served.exact() == set()
 
 
@@ -273,10 +274,10 @@ def test_a_server_that_is_another_is_stale_until_partitions_that_are_silent_are_
     server.kill()
     server.start()
     run.served.written(run.workers[0].step(run.random, most=1, least=1))
-    assert Frontiers(run.client).state().suspects == 1  # the second has records to come, or has lost them
+    assert RedisStore(run.client).frontiers().state().suspects == 1  # the second has records to come, or has lost them
     assert run.served.exact() == set()
     assert run.end() == ALL
-    assert Frontiers(run.client).state().suspects == 0
+    assert RedisStore(run.client).frontiers().state().suspects == 0
     assert len(run.began) == 1
 
 
@@ -288,7 +289,7 @@ def test_topics_that_no_longer_keep_their_first_tiles_are_complete_since_the_fir
     run.workers = [Worker(run.log, client, partition, run.began.append) for partition in (0, 1)]
     exact = run.end()
     assert [each.lost for each in run.began] == ["the topics no longer keep the first tiles of user_clicks"]
-    assert Frontiers(client).known([USER.name])[USER.name].since_ms == NOON + 6 * MINUTE
+    assert RedisStore(client).frontiers().known([USER.name])[USER.name].since_ms == NOON + 6 * MINUTE
     assert exact == {(user, boundary) for user, boundary in ALL if boundary >= NOON + 6 * MINUTE + USER.longest_window_ms}
 
 
@@ -303,7 +304,7 @@ def test_records_that_retention_deleted_before_they_were_written_are_a_loss(clie
         worker.at = {place: run.log.begins[place] for place in worker.places}
     exact = run.end()
     assert re.fullmatch(r"it has topic \S+, partition \d up to offset \d+ only, and the job goes on at \d+", run.began[-1].lost)
-    since = Frontiers(client).known([USER.name])[USER.name].since_ms
+    since = RedisStore(client).frontiers().known([USER.name])[USER.name].since_ms
     assert since is not None
     assert NOON < since < NOON + MINUTES * MINUTE
     assert exact == {(user, boundary) for user, boundary in ALL if boundary >= since + USER.longest_window_ms}
@@ -320,7 +321,7 @@ def test_a_tile_of_which_retention_has_left_only_a_part_is_given_up_when_one_an_
     while not all(worker.done for worker in workers):
         for worker in workers:
             worker.step(run.random, most=20)
-    found = Frontiers(client).known([USER.name])[USER.name]
+    found = RedisStore(client).frontiers().known([USER.name])[USER.name]
     assert found.frontier_ms == NOON + 100 * MINUTE
     assert found.since_ms is not None
     assert NOON < found.since_ms < NOON + 30 * MINUTE
@@ -345,12 +346,12 @@ def test_an_evicted_key_is_a_loss(server: Server) -> None:
 
 
 def test_of_all_time_nothing_is_exact_once_something_is_lost(client: Client) -> None:
-    writer, frontiers = TileWriter(ONLY, client), Frontiers(client)
+    writer, frontiers = TileWriter(ONLY, RedisStore(client)), RedisStore(client).frontiers()
     service = replace(SERVICE, name="ever", views=(ONLY,))
 
     def stale(boundary: int) -> bool:
         writer.close(boundary, 0)
-        (said,) = OnlineReader(service, client).read(requests_of([("a", boundary + DELAY_MS)])).table["stale"].to_pylist()
+        (said,) = OnlineReader(service, RedisStore(client)).read(requests_of([("a", boundary + DELAY_MS)])).table["stale"].to_pylist()
         return bool(said)
 
     assert not stale(0)
@@ -380,15 +381,15 @@ def test_a_server_that_may_lose_data_is_refused(server: Server) -> None:
     with pytest.raises(
         SettingError, match=r'^redis: appendonly is no and save is "": a restart loses all that was written; set appendonly to yes'
     ):
-        refuse_losses(client, [USER], loss="refuse")
+        refuse_losses(RedisStore(client), [USER], loss="refuse")
     client.config_set("appendonly", "yes")
-    refuse_losses(client, [USER], loss="refuse")
+    refuse_losses(RedisStore(client), [USER], loss="refuse")
     client.config_set("maxmemory-policy", "allkeys-lru")
-    refuse_losses(client, [USER], loss="refuse")  # it has no limit
+    refuse_losses(RedisStore(client), [USER], loss="refuse")  # it has no limit
     client.config_set("maxmemory", "100mb")
     with pytest.raises(SettingError, match=r"^redis: maxmemory-policy other than noeviction removes keys when maxmemory is reached, "):
-        refuse_losses(client, [USER], loss="refuse")
-    refuse_losses(client, [USER], loss="stale")
-    assert evicts(client)
+        refuse_losses(RedisStore(client), [USER], loss="refuse")
+    refuse_losses(RedisStore(client), [USER], loss="stale")
+    assert RedisStore(client).evicts()
     with pytest.raises(SettingError, match=r"^TIDEMARK_ONLINE_LOSS: view 'ever_only' has Lifetime features"):
-        refuse_losses(client, [ONLY], loss="stale")
+        refuse_losses(RedisStore(client), [ONLY], loss="stale")

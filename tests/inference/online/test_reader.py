@@ -12,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from features.vocabulary.derived import DerivedFeature, derived_feature
-from inference.online.connection import Client, connect, hmget_many
-from inference.online.layout import older_fields
+from inference.online.connection import connect
 from inference.online.reader import NO_FRONTIER_AGE_MS, OnlineReader, Served
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client, hmget_many
+from inference.online.redis.layout import older_fields
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from schemas.errors import DataError, ServiceError
 from tests.features.kernel.example import DELAY_MS, QUESTIONS, TILE_MS
 from tests.features.kernel.test_kernel_is_the_oracle import assert_same, event, expected_of, histories, values
@@ -27,7 +29,7 @@ FAR_MS = 10**14 // TILE_MS * TILE_MS
 def load(client: Client, events: Sequence[dict[str, Any]], *, frontier_ms: int | None = FAR_MS, slack_ms: int = 10**9) -> None:
     """Store the events' tiles in every view and close them up to a frontier."""
     for view in VIEWS:
-        writer = TileWriter(view, client, slack_ms=slack_ms)
+        writer = TileWriter(view, RedisStore(client), slack_ms=slack_ms)
         writer.write(tiles_of(view, events))
         if frontier_ms is not None:
             writer.close(frontier_ms, 0)
@@ -54,7 +56,7 @@ def test_requests_at_many_times_are_each_served_as_of_their_own(
     events, rows = history
     client.flushall()
     load(client, events)
-    served = OnlineReader(SERVICE, client).read(requests_of(rows))
+    served = OnlineReader(SERVICE, RedisStore(client)).read(requests_of(rows))
     check(served, events, rows)
     assert not any(served.table["stale"].to_pylist())
     assert served.stale_age_ms.tolist() == [0] * len(rows)
@@ -73,8 +75,8 @@ def test_older_tiles_are_read_only_where_a_window_reaches_them(client: Client, m
         trips.append(any(older_fields(view)[0] in fields for _, fields in groups for view in VIEWS))
         return hmget_many(client, groups)
 
-    monkeypatch.setattr("inference.online.reader.hmget_many", asked)
-    reader = OnlineReader(SERVICE, client)
+    monkeypatch.setattr("inference.online.redis.tile_reads.hmget_many", asked)
+    reader = OnlineReader(SERVICE, RedisStore(client))
     now, then = 48 * hour + DELAY_MS, 20 * hour + DELAY_MS
     for times, expected in (([now], [False]), ([then], [False, True]), ([now, then], [True]), ([now], [True]), ([now], [False])):
         rows = [("a", time) for time in times]
@@ -93,7 +95,7 @@ def test_derived_features_are_read_like_any_other(client: Client) -> None:
     load(client, [event(0), event(1)])
     derived = derived_feature("late_share", late_share)
     assert isinstance(derived, DerivedFeature)
-    table = OnlineReader(replace(SERVICE, derived=(derived,)), client).read(requests_of([("a", TILE_MS + DELAY_MS)] * 3)).table
+    table = OnlineReader(replace(SERVICE, derived=(derived,)), RedisStore(client)).read(requests_of([("a", TILE_MS + DELAY_MS)] * 3)).table
     assert table.column_names[-3:] == ["late_share", "frontier", "stale"]
     assert table["late_share"].to_pylist() == [2**0.5, 2**0.5 + 0.5, None]
 
@@ -101,7 +103,7 @@ def test_derived_features_are_read_like_any_other(client: Client) -> None:
 def test_columns_come_in_the_services_order(client: Client) -> None:
     load(client, [event(0)])
     requests = requests_of([("a", TILE_MS), (None, TILE_MS), ("b", TILE_MS)])
-    table = OnlineReader(SERVICE, client).read(requests).table
+    table = OnlineReader(SERVICE, RedisStore(client)).read(requests).table
     features = [feature.name for view in VIEWS for feature in view.features]
     assert table.column_names == ["id", "at", "key", "zone", "amount", "twice", *features, "frontier", "stale"]
     assert table["twice"].to_pylist() == [0.0, 0.5, None]
@@ -114,7 +116,7 @@ def test_ahead_of_the_frontier_the_newest_complete_tiles_are_served_and_marked(c
     events = [event(k * TILE_MS, i=1) for k in range(20)]
     load(client, events, frontier_ms=10 * TILE_MS)
     rows = [("a", k * TILE_MS + DELAY_MS) for k in (9, 10, 13)]
-    served = OnlineReader(SERVICE, client).read(requests_of(rows))
+    served = OnlineReader(SERVICE, RedisStore(client)).read(requests_of(rows))
     assert served.table["by_key_count_5m"].to_pylist() == [5, 5, 5]
     assert served.table["by_key_count_3h"].to_pylist() == [9, 10, 10]
     assert served.table["stale"].to_pylist() == [False, False, True]
@@ -125,8 +127,8 @@ def test_ahead_of_the_frontier_the_newest_complete_tiles_are_served_and_marked(c
 def test_the_oldest_view_decides_for_the_row(client: Client) -> None:
     load(client, [event(0, i=1)], frontier_ms=None)
     for number, view in enumerate(VIEWS):
-        TileWriter(view, client).close((number + 1) * TILE_MS, 0)
-    served = OnlineReader(SERVICE, client).read(requests_of([("a", 2 * TILE_MS + DELAY_MS)]))
+        TileWriter(view, RedisStore(client)).close((number + 1) * TILE_MS, 0)
+    served = OnlineReader(SERVICE, RedisStore(client)).read(requests_of([("a", 2 * TILE_MS + DELAY_MS)]))
     assert served.table["stale"].to_pylist() == [True]
     assert served.stale_age_ms.tolist() == [TILE_MS]
     assert values(served.table["frontier"].combine_chunks()) == [TILE_MS]
@@ -135,7 +137,7 @@ def test_the_oldest_view_decides_for_the_row(client: Client) -> None:
 
 def test_before_the_first_closing_everything_is_empty_and_stale(client: Client) -> None:
     load(client, [event(0, i=1)], frontier_ms=None)
-    served = OnlineReader(SERVICE, client).read(requests_of([("a", TILE_MS * 9), ("silent", -TILE_MS)]))
+    served = OnlineReader(SERVICE, RedisStore(client)).read(requests_of([("a", TILE_MS * 9), ("silent", -TILE_MS)]))
     assert served.table["by_key_count_3h"].to_pylist() == [0, 0]
     assert served.table["stale"].to_pylist() == [True, True]
     assert served.table["frontier"].null_count == 2
@@ -148,7 +150,7 @@ def test_a_window_that_reaches_into_dropped_tiles_is_stale(client: Client) -> No
     load(client, events, slack_ms=100 * TILE_MS)
     kept_from = 400 - 180 - 100
     rows = [("a", (kept_from + 180 + k) * TILE_MS + DELAY_MS) for k in (-1, 0, 1)]
-    served = OnlineReader(SERVICE, client).read(requests_of([*rows, ("b", rows[0][1])]))
+    served = OnlineReader(SERVICE, RedisStore(client)).read(requests_of([*rows, ("b", rows[0][1])]))
     assert served.table["stale"].to_pylist() == [True, False, False, False]
     assert served.table["by_key_count_3h"].to_pylist() == [179, 180, 180, 0]
     assert served.stale_age_ms.tolist() == [0, 0, 0, 0]
@@ -157,7 +159,7 @@ def test_a_window_that_reaches_into_dropped_tiles_is_stale(client: Client) -> No
 def test_never_seen_empty_and_valued_are_told_apart(client: Client) -> None:
     load(client, [event(0, i=1)])
     rows = [("a", TILE_MS + DELAY_MS), ("a", 300 * TILE_MS), ("silent", TILE_MS), (None, TILE_MS)]
-    served = OnlineReader(SERVICE, client).read(requests_of(rows))
+    served = OnlineReader(SERVICE, RedisStore(client)).read(requests_of(rows))
     assert served.unseen["words"].tolist() == [False, False, True, True]
     assert served.tiles["words"].tolist() == [1, 0, 0, 0]
     assert served.table["words_count_3h"].to_pylist() == [1, 0, 0, 0]
@@ -165,7 +167,7 @@ def test_never_seen_empty_and_valued_are_told_apart(client: Client) -> None:
 
 
 def test_no_requests_are_fine(client: Client) -> None:
-    served = OnlineReader(SERVICE, client).read(requests_of([]))
+    served = OnlineReader(SERVICE, RedisStore(client)).read(requests_of([]))
     assert served.table.num_rows == 0
     assert len(served.stale_age_ms) == 0
 
@@ -178,7 +180,7 @@ def test_a_row_does_not_depend_on_the_other_requests_to_the_bit(client: Client) 
     ]
     load(client, events)
     rows: list[tuple[str | None, int]] = [("ab"[k % 2], int(t)) for k, t in enumerate(random.integers(0, 2 * 10**7, 60))]
-    reader = OnlineReader(SERVICE, client)
+    reader = OnlineReader(SERVICE, RedisStore(client))
     together = reader.read(requests_of(rows)).table.drop_columns(["id", "amount", "twice"]).to_pylist()
     alone = [reader.read(requests_of([row])).table.drop_columns(["id", "amount", "twice"]).to_pylist()[0] for row in rows]
     for one, other in zip(together, alone, strict=True):
@@ -190,7 +192,7 @@ def test_a_row_does_not_depend_on_the_other_requests_to_the_bit(client: Client) 
 def test_a_request_without_a_time_is_refused(client: Client) -> None:
     requests = requests_of([("a", 0)]).set_column(1, "at", pa.array([None], pa.timestamp("ms", "UTC")))
     with pytest.raises(DataError, match="'at'"):
-        OnlineReader(SERVICE, client).read(requests)
+        OnlineReader(SERVICE, RedisStore(client)).read(requests)
 
 
 def test_an_unreachable_server_is_one_clear_line(nobody: str) -> None:
@@ -202,7 +204,7 @@ def test_an_unreachable_server_is_one_clear_line(nobody: str) -> None:
 
 def test_after_an_error_the_connection_serves_again(client: Client) -> None:
     load(client, [event(0, i=1)])
-    reader = OnlineReader(SERVICE, client)
+    reader = OnlineReader(SERVICE, RedisStore(client))
     requests = requests_of([("a", TILE_MS + DELAY_MS)])
     good = reader.read(requests).table
     raw: Any = client

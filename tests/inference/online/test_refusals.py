@@ -10,8 +10,8 @@ import redis
 from redis import exceptions
 from redis._parsers.base import BaseParser
 
-from inference.online.connection import Client, answering, connect
-from inference.online.refusals import refusal
+from inference.online.redis.connection import Client, answering, connect
+from inference.online.redis.refusals import refusal
 from schemas.errors import ServiceError
 
 ANSWERS = {

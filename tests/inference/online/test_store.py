@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from features.columns.values import Int64s
 from features.tiles.codec import NOTHING_DROPPED, TileCodec
 from features.window import Sliding
-from inference.online.connection import Client, connect
-from inference.online.layout import EntityKeys, older_fields, packed_of, tiles_fields
-from inference.online.store import TileWriter, cold_split
+from inference.online.connection import connect
+from inference.online.redis.connection import Client
+from inference.online.redis.layout import EntityKeys, older_fields, packed_of, tiles_fields
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter, cold_split
 from schemas.errors import DataError, ServiceError
 from tests.features.kernel.example import TILE_MS, build_tiles
 from tests.features.kernel.test_kernel_is_the_oracle import event
@@ -65,7 +67,7 @@ def test_any_order_any_repeats_and_any_batches_leave_the_same_bytes(
     client: Client, view: Any, slack_hours: int, writes: list[tuple[int, int]], random: random.Random
 ) -> None:
     versions = [(number * slack_hours, revision, 10 * number * slack_hours + revision) for number, revision in writes]
-    writer = TileWriter(view, client, slack_ms=slack_hours * HOUR_MS)
+    writer = TileWriter(view, RedisStore(client), slack_ms=slack_hours * HOUR_MS)
     results, made = [], dict(zip(versions, revised(view, versions), strict=True))
     for _ in range(3):
         client.flushall()
@@ -99,13 +101,13 @@ def test_a_map_is_the_same_bytes_in_whatever_order_its_entries_came(client: Clie
     found = []
     for written in rows:
         client.flushall()
-        TileWriter(WORDS, client).write(rows_table(WORDS, [written]))
+        TileWriter(WORDS, RedisStore(client)).write(rows_table(WORDS, [written]))
         found.append(stored(client, WORDS))
     assert found[0] == found[1]
 
 
 def test_of_one_revision_the_copy_that_came_last_stays(client: Client) -> None:
-    writer = TileWriter(BY_KEY, client)
+    writer = TileWriter(BY_KEY, RedisStore(client))
     first, second = revised(BY_KEY, [(0, 0, 1), (0, 0, 2)])
     writer.write(first)
     writer.write(second)
@@ -117,7 +119,7 @@ def test_of_one_revision_the_copy_that_came_last_stays(client: Client) -> None:
 def test_tiles_of_other_views_and_keys_share_a_hash_without_harm(client: Client) -> None:
     events = [event(0, i=1), {**event(0, i=2), "key": "b"}]
     for view in VIEWS:
-        TileWriter(view, client).write(tiles_of(view, events))
+        TileWriter(view, RedisStore(client)).write(tiles_of(view, events))
     for view in VIEWS:
         assert unpacked(client, view, "a")[0] == [(0, 1)]
         assert unpacked(client, view, "b")[0] == [(0, 2)]
@@ -126,7 +128,7 @@ def test_tiles_of_other_views_and_keys_share_a_hash_without_harm(client: Client)
 
 
 def test_a_server_that_forgot_the_scripts_gets_them_again(client: Client) -> None:
-    writer = TileWriter(BY_KEY, client)
+    writer = TileWriter(BY_KEY, RedisStore(client))
     for number in range(3):
         writer.write(tiles_of(BY_KEY, [event(number * TILE_MS, i=number)]))
         client.script_flush()
@@ -134,9 +136,9 @@ def test_a_server_that_forgot_the_scripts_gets_them_again(client: Client) -> Non
 
 
 def test_a_changed_definition_drops_the_old_tiles_and_says_so(client: Client) -> None:
-    TileWriter(BY_KEY, client).write(tiles_of(BY_KEY, [event(k * TILE_MS, i=k) for k in range(5)]))
+    TileWriter(BY_KEY, RedisStore(client)).write(tiles_of(BY_KEY, [event(k * TILE_MS, i=k) for k in range(5)]))
     changed = replace(BY_KEY, where=BY_KEY.partials[1].where)
-    TileWriter(changed, client).write(tiles_of(changed, [event(3 * TILE_MS, i=30)]))
+    TileWriter(changed, RedisStore(client)).write(tiles_of(changed, [event(3 * TILE_MS, i=30)]))
     assert unpacked(client, changed) == ([(3 * TILE_MS, 30)], 5 * TILE_MS)
     assert unpacked(client, BY_KEY) == ([], 5 * TILE_MS)
 
@@ -148,18 +150,18 @@ def write_each(writer: TileWriter, numbers: range, *, revision: int = 0) -> None
 
 
 def test_a_changed_definition_drops_the_older_tiles_too(client: Client) -> None:
-    writer = TileWriter(BY_KEY, client)
+    writer = TileWriter(BY_KEY, RedisStore(client))
     write_each(writer, range(0, 1_200, 60))
     assert stored(client)[older_fields(BY_KEY)[0]]
     changed = replace(BY_KEY, where=BY_KEY.partials[1].where)
-    TileWriter(changed, client).write(tiles_of(changed, [event(1_200 * TILE_MS, i=30)]))
+    TileWriter(changed, RedisStore(client)).write(tiles_of(changed, [event(1_200 * TILE_MS, i=30)]))
     assert unpacked(client, changed) == ([(1_200 * TILE_MS, 30)], 1_141 * TILE_MS)
     write_each(writer, range(1_201, 1_202))  # back again: what was between is not there
     assert unpacked(client) == ([(1_201 * TILE_MS, 1_201)], 1_201 * TILE_MS)
 
 
 def test_tiles_that_another_slack_dropped_are_not_said_to_be_there(client: Client) -> None:
-    long, short = TileWriter(BY_KEY, client), TileWriter(BY_KEY, client, slack_ms=0)
+    long, short = TileWriter(BY_KEY, RedisStore(client)), TileWriter(BY_KEY, RedisStore(client), slack_ms=0)
     write_each(long, range(0, 900, 60))
     assert unpacked(client) == ([(n * TILE_MS, n) for n in range(0, 900, 60)], NOTHING_DROPPED)
     write_each(short, range(900, 1_080, 60))
@@ -169,15 +171,15 @@ def test_tiles_that_another_slack_dropped_are_not_said_to_be_there(client: Clien
 
 
 def test_a_longer_window_finds_tiles_where_they_are(client: Client) -> None:
-    write_each(TileWriter(BY_KEY, client), range(0, 1_200, 60))
+    write_each(TileWriter(BY_KEY, RedisStore(client)), range(0, 1_200, 60))
     longer = replace(BY_KEY, features=tuple(replace(feature, window=Sliding(size_ms=300 * TILE_MS)) for feature in BY_KEY.features))
     assert TileCodec(view=longer).layout == TileCodec(view=BY_KEY).layout
-    write_each(TileWriter(longer, client), range(420, 1_200, 60), revision=1)  # corrections, of older ones too
+    write_each(TileWriter(longer, RedisStore(client)), range(420, 1_200, 60), revision=1)  # corrections, of older ones too
     assert unpacked(client, longer) == ([(n * TILE_MS, n + (n >= 420)) for n in range(0, 1_200, 60)], NOTHING_DROPPED)
 
 
 def test_a_time_to_live_forgets_whole_entities(client: Client) -> None:
-    TileWriter(BY_KEY, client, ttl_ms=60_000).write(tiles_of(BY_KEY, [event(0)]))
+    TileWriter(BY_KEY, RedisStore(client), ttl_ms=60_000).write(tiles_of(BY_KEY, [event(0)]))
     raw: Any = client
     (key,) = [name for name in raw.keys("*") if b"key" in name and b"pending" not in name]
     assert 0 < raw.pttl(key) <= 60_000
@@ -187,7 +189,7 @@ def test_a_misaligned_tile_is_refused(client: Client) -> None:
     table = tiles_of(BY_KEY, [event(0)])
     moved = table.set_column(table.schema.get_field_index("tile_start"), "tile_start", pa.array([1], pa.timestamp("ms", "UTC")))
     with pytest.raises(DataError, match="tile_start 1 ms is not a multiple of the tile, 60000 ms"):
-        TileWriter(BY_KEY, client).write(moved)
+        TileWriter(BY_KEY, RedisStore(client)).write(moved)
 
 
 def test_an_unreachable_server_is_one_clear_line(nobody: str) -> None:
@@ -200,7 +202,7 @@ def test_an_unreachable_server_is_one_clear_line(nobody: str) -> None:
 
 
 def test_a_refusing_server_is_one_clear_line_and_nothing_is_accounted_for(client: Client) -> None:
-    writer = TileWriter(BY_KEY, client)
+    writer = TileWriter(BY_KEY, RedisStore(client))
     client.set(EntityKeys(BY_KEY.keys, "tidemark").of(["a"]), "not a hash")
     writer.close(TILE_MS, 1)
     with pytest.raises(ServiceError, match="WRONGTYPE"):
@@ -211,7 +213,7 @@ def test_a_refusing_server_is_one_clear_line_and_nothing_is_accounted_for(client
 WRITER = """
 import random, sys
 from inference.online.connection import connect
-from inference.online.store import TileWriter
+from inference.online.writer import TileWriter
 from tests.inference.example import BY_KEY, one_tile_of_each
 seed = int(sys.argv[2])
 numbers = list(range(seed, 300, 2))

@@ -11,9 +11,10 @@ import pytest
 from features.expressions.expression import parse
 from features.plan import ViewPlan
 from features.window import Sliding
-from inference.online.connection import Client
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client
+from inference.online.redis.store import RedisStore
 from inference.online.view_diff import Compared, compare, same_meaning
+from inference.online.writer import TileWriter
 from schemas.errors import DataError, SettingError
 from tests.features.kernel.example import TILE_MS, build_tiles
 from tests.features.kernel.test_kernel_is_the_oracle import event
@@ -26,13 +27,13 @@ END_MS = 30 * TILE_MS
 
 
 def fill(client: Client, view: ViewPlan, events: Sequence[dict[str, Any]], *, end_ms: int = END_MS) -> None:
-    writer = TileWriter(view, client, slack_ms=10**9)
+    writer = TileWriter(view, RedisStore(client), slack_ms=10**9)
     writer.write(rows_table(view, [{**row, "zone": 0, "revision": 0} for row in build_tiles(view, events)]))
     writer.close(end_ms, 0)
 
 
 def found(client: Client, one: ViewPlan, other: ViewPlan, points: int = 8) -> list[Compared]:
-    (*_, last) = compare(client, one, other, project="tidemark", points=points)
+    (*_, last) = compare(RedisStore(client), one, other, project="tidemark", points=points)
     return last
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from inference.model.booster import predict
+from inference.boosters.booster import predict
+from inference.boosters.cache import Boosters, Member
+from inference.boosters.scores import Shape
 from inference.model.loading import LoadedModel, load, load_for
 from inference.model.manifest import MANIFEST_FILE
-from inference.model.scores import Shape
-from inference.shards.boosters import Boosters, Member
 from inference.shards.shard_map import PARENT, ShardMap
 from inference.shards.sharded import ShardedModel
 from schemas.errors import DataError, SettingError

@@ -10,10 +10,10 @@ from rich.progress import Progress
 
 from inference.materializer import Materializer
 from inference.online.active_generation import project_of
-from inference.online.connection import Client
-from inference.online.frontier import Frontiers
 from inference.online.generation_diff import Comparison, Generations, last
-from inference.online.store import TileWriter
+from inference.online.redis.connection import Client
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter
 from jobs.generations.fill import fill
 from jobs.spark.tiles_of_history import Wanted
 from tests import shop
@@ -32,8 +32,8 @@ ONE, TWO = project_of(1), project_of(2)
 def stream(client: Client, project: str, *, first_ms: int) -> None:
     """What materialize writes of topics that keep tiles and closings from a time on."""
     on_time = [row for row in archived() if not is_late(row)]
-    writers = {view.name: TileWriter(view, client, project=project) for view in BUY.views}
-    frontiers = Frontiers(client, project=project)
+    writers = {view.name: TileWriter(view, RedisStore(client), project=project) for view in BUY.views}
+    frontiers = RedisStore(client).frontiers(project=project)
     materializer = Materializer(views=BUY.views, writers=writers, frontiers=frontiers, schemas=shop.schemas())
     for view in BUY.views:
         own = [row for row in tiles(view, on_time).values() if row["tile_start"] >= first_ms]
@@ -47,7 +47,7 @@ def stream(client: Client, project: str, *, first_ms: int) -> None:
 
 
 def compare(client: Client) -> Comparison:
-    return last(Generations(client=client, views=BUY.views, first=ONE, second=TWO, slack_ms=86_400_000).compare())
+    return last(Generations(store=RedisStore(client), views=BUY.views, first=ONE, second=TWO, slack_ms=86_400_000).compare())
 
 
 def test_history_fills_in_what_the_topics_no_longer_keep(client: Client, spark: SparkSession, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_history_fills_in_what_the_topics_no_longer_keep(client: Client, spark: 
         views=BUY.views, schemas=shop.schemas(), events=history(tmp_path, archived()), as_known=False, late_only=False, until_ms=END
     )
     with Progress(disable=True) as progress:
-        count = fill(spark, wanted, client, TWO, tmp_path / "tiles", slack_ms=86_400_000, ttl_ms=None, progress=progress)
+        count = fill(spark, wanted, RedisStore(client), TWO, tmp_path / "tiles", slack_ms=86_400_000, ttl_ms=None, progress=progress)
     on_time = [row for row in archived() if not is_late(row)]
     assert count == sum(len(tiles(view, on_time)) for view in BUY.views)
     found = compare(client)

@@ -18,9 +18,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from features.plan import ServicePlan, ViewPlan
-from inference.online.connection import Client, connect
 from inference.online.reader import OnlineReader
-from inference.online.store import TileWriter, tile_schema
+from inference.online.redis.connection import Client, connect
+from inference.online.redis.store import RedisStore
+from inference.online.writer import TileWriter, tile_schema
 from infra.settings import Settings
 from jobs.cli.parity import features_report
 from jobs.parity import features
@@ -132,7 +133,7 @@ class Stream:
     def predictions(self, client: Client, requests: pa.Table) -> pa.Table:
         """What is served."""
         for view in BUY.views:
-            writer = TileWriter(view, client)
+            writer = TileWriter(view, RedisStore(client))
             rows = list(self.tiles[view.name].values())
             for end in range(NOON, self.closed_ms + 1, view.tile_ms):
                 own = [row for row in rows if row["tile_start"] + view.tile_ms == end]
@@ -144,7 +145,7 @@ class Stream:
         asked = requests["event_time"]
         later = pa.array(np.asarray(asked.cast(pa.int64())) + self.ask_later_ms).cast(UTC_MS)
         place = requests.column_names.index("event_time")
-        served = OnlineReader(self.service, client).read(requests.set_column(place, "event_time", later)).table
+        served = OnlineReader(self.service, RedisStore(client)).read(requests.set_column(place, "event_time", later)).table
         served = served.set_column(place, "event_time", asked)
         if self.claim_exact:
             served = served.set_column(served.column_names.index("stale"), "stale", pa.array([False] * len(served)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.shards.trees import Link, bounds, by_stages, cut, raw_score
+from inference.boosters.trees import Link, bounds, by_stages, cut, raw_score
 from schemas.errors import SettingError
 
 RANDOM = np.random.default_rng(5)

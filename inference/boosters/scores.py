@@ -42,6 +42,11 @@ class Scores:
     loads: int = 0
     matrix: NDArray[np.float64] | None = None
 
+    def take(self, rows: NDArray[np.int64]) -> Scores:
+        """Some of them; `loads` stays what it was."""
+        matrix = None if self.matrix is None else self.matrix[rows]
+        return Scores(score=self.score[rows], shard=self.shard[rows], refused=self.refused[rows], loads=self.loads, matrix=matrix)
+
     @classmethod
     def of_one(cls, score: NDArray[np.float64]) -> Scores:
         """Of a model in one piece."""

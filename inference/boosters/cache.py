@@ -12,8 +12,8 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.model.booster import parse, read, try_in_a_child
-from inference.model.scores import Shape
+from inference.boosters.booster import parse, read, try_in_a_child
+from inference.boosters.scores import Shape
 from schemas.errors import DataError, SettingError
 
 SHARD_MEMORY_BYTES = 1 << 28

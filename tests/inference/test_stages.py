@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.boosters.cache import SHARD_MEMORY_BYTES
+from inference.boosters.scores import Shape
 from inference.model.loading import load
 from inference.model.manifest import MANIFEST_FILE
-from inference.model.scores import Shape
-from inference.online.connection import Client
 from inference.online.reader import OnlineReader
+from inference.online.redis.connection import Client
+from inference.online.redis.store import RedisStore
 from inference.prediction import PredictionEncoder
 from inference.scorer import Scorer
-from inference.shards.boosters import SHARD_MEMORY_BYTES
 from inference.shards.partial_scores import PartialScores
-from inference.shards.pipeline import FirstStage, LaterStage, check_stages, load_stage
 from inference.shards.shard_map import PARENT, Missing, ShardMap
+from inference.stages import FirstStage, LaterStage, check_stages, load_stage
 from schemas.errors import DataError, SettingError
 from schemas.wire import Decoder
 from tests import shop
@@ -54,7 +55,7 @@ class Line:
         self.scorer = Scorer(
             service=BUY,
             decoder=Decoder(shop.schemas(), "offer", event_time="event_time", required=("request_id",), max_ahead_ms=60_000),
-            reader=OnlineReader(BUY, client),
+            reader=OnlineReader(BUY, RedisStore(client)),
             model=FirstStage(manifest=manifest, stage=first),
             encoder=encoder,
             now_ms=lambda: -1,  # the last stage's clock is told

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import redis
 from redis import exceptions
 
@@ -52,6 +55,19 @@ def refusal(error: Exception, server: str) -> ServiceError:
     whole = isinstance(error, redis.ConnectionError)  # redis-py tells where in a first sentence and why in a second
     said = (" ".join(str(error).split()).removesuffix(".") if whole else sentence(str(error))) or type(error).__name__
     return ServiceError(f"redis {server}: does not serve: {said}; {_meaning(error, str(error))}")
+
+
+@contextmanager
+def telling(server: str) -> Iterator[None]:
+    """Turn what another client of redis-py meets into a ServiceError.
+
+    Args:
+        server: Its address, without credentials.
+    """
+    try:
+        yield
+    except (exceptions.RedisError, ConnectionError) as error:
+        raise refusal(error, server) from error
 
 
 def _meaning(error: Exception, text: str) -> str:

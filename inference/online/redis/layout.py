@@ -11,12 +11,17 @@ import mmh3
 from features.columns.column import Column
 from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
 from features.plan import ViewPlan
+from inference.online.active_generation import RECORD_NAME
+from inference.online.cold_tiles import ViewTiles
 from schemas.types import DataType
 
 _STRING, _INT64 = 2, 4  # feast.protos.feast.types.Value_pb2.ValueType
 _BYTES_TAG, _INT64_TAG = b"\x0a", b"\x20"  # fields 1 and 4 of ValueProto
 _DUMMY_KEY = "__dummy_id"
 _SIGN = 1 << 63
+
+ACTIVE_KEY, ACTIVE_FIELD = RECORD_NAME.encode(), b"record"
+"""Where the record of what is served is."""
 
 FORGETS = b"tidemark:forgets"
 """The hash field, beside the frontiers, that is there where the store may remove keys by itself."""
@@ -51,6 +56,11 @@ class EntityKeys:
                 columns.append([whole(_INT64, 8, values[number]) for values in entities])
         prefix, suffix = self._prefix, self._suffix
         return [b"".join((prefix, *parts, suffix)) for parts in zip(*columns, strict=True)]
+
+
+def member_key(entity: bytes, project: str) -> bytes:
+    """The key of an entity of a generation; `split_key` takes it apart."""
+    return entity + project.encode()
 
 
 def split_key(key: bytes) -> tuple[bytes, str] | None:
@@ -115,6 +125,33 @@ def since_fields(view: str) -> tuple[bytes, bytes]:
 def hash_fields(name: str) -> tuple[bytes, bytes]:
     """The hash fields of a Feast view of one feature of the same name: its value, and its timestamp."""
     return struct.pack("<I", mmh3.hash(f"{name}:{name}", signed=False)), f"_ts:{name}".encode()
+
+
+def all_fields(views: Sequence[ViewPlan]) -> list[bytes]:
+    """The hash fields with all tiles of some views of an entity: the recent ones of each, then the cold ones of each."""
+    return [fields(view)[0] for fields in (tiles_fields, older_fields) for view in views]
+
+
+def view_tiles(views: int, replies: Sequence[Sequence[bytes | None]], *, cold: bool) -> list[ViewTiles]:
+    """The tiles of each view of a group.
+
+    Args:
+        views: How many.
+        replies: An entity's each, with the values of `all_fields`, or of its first half.
+        cold: Whether it is all.
+    """
+    return [
+        ViewTiles(
+            recent=[packed_of(reply[position]) for reply in replies],
+            cold=[packed_of(reply[views + position]) for reply in replies] if cold else None,
+        )
+        for position in range(views)
+    ]
+
+
+def account_prefix(project: str, view: str) -> str:
+    """Of the keys of a view's account."""
+    return f"tidemark:{project}:{{{view}}}:"
 
 
 def packed_of(value: bytes | None) -> memoryview | None:

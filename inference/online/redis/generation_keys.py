@@ -7,9 +7,8 @@ from typing import Any
 
 from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
 from features.plan import tiles_topic
-from inference.online.active_generation import KEY
-from inference.online.connection import Client, answering
-from inference.online.layout import hash_fields, serving_field, split_key
+from inference.online.redis.connection import Client, answering
+from inference.online.redis.layout import ACTIVE_KEY, account_prefix, hash_fields, member_key, serving_field, split_key
 
 _SCANNED = 2_000  # keys that the server looks at for one answer
 _REMOVED = 500  # keys in one UNLINK, which frees them in the background
@@ -42,11 +41,11 @@ def remove(client: Client, project: str, *, removed: Callable[[int], None] = lam
     """
     count = 0
     for batch in entities(client, project):
-        count += _unlink(client, [entity + project.encode() for entity in batch], removed)
+        count += _unlink(client, [member_key(entity, project) for entity in batch], removed)
     for keys in _scan(client, f"tidemark:{project}:*"):
         count += _unlink(client, keys, removed)
     with answering(client):
-        key: Any = KEY
+        key: Any = ACTIVE_KEY
         field: Any = serving_field(project)
         client.hdel(key, field)
     return count
@@ -65,10 +64,10 @@ def remove_view(client: Client, project: str, view: str) -> int:
         with answering(client):
             pipeline = client.pipeline(transaction=False)
             for entity in batch:
-                key: Any = entity + project.encode()
+                key: Any = member_key(entity, project)
                 pipeline.hdel(key, *fields)
             count += sum(map(bool, pipeline.execute()))
-    for keys in _scan(client, f"tidemark:{project}:{{{view}}}:*"):
+    for keys in _scan(client, f"{account_prefix(project, view)}*"):
         _unlink(client, keys, lambda _: None)
     _forget_marks(client, project, view)
     return count

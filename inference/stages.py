@@ -11,11 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.plan import ServicePlan
+from inference.boosters.cache import Boosters
+from inference.boosters.scores import Scores, Shape
 from inference.gc_paused import gc_paused
 from inference.model.manifest import Manifest
-from inference.model.scores import Scores, Shape
 from inference.prediction import PredictionEncoder
-from inference.shards.boosters import Boosters
 from inference.shards.partial_scores import PartialScores
 from inference.shards.shard_map import PARENT, Missing
 from inference.shards.sharded import route
@@ -133,8 +133,8 @@ class LaterStage:
                 self._go_on(values, half, done, reasons)
 
     def _with_trees(self, values: Sequence[bytes]) -> list[bytes]:
-        baton = PartialScores.unpack(values, self.shape)
-        raw = self.stage.add(baton.raw, baton.matrix, baton.shard)
+        partial = PartialScores.unpack(values, self.shape)
+        raw = self.stage.add(partial.raw, partial.matrix, partial.shard)
         if not self.stage.is_last:
-            return baton.with_raw(raw).pack()
-        return self.encoder.scored(baton.before, self.stage.score(raw, baton.shard), baton.between, scored_at_ms=self.now_ms())
+            return partial.with_raw(raw).pack()
+        return self.encoder.scored(partial.before, self.stage.score(raw, partial.shard), partial.between, scored_at_ms=self.now_ms())

@@ -1,6 +1,6 @@
 """The child that parses a model file before the process that serves does: it may crash or hang, and nobody is hurt.
 
-A script of the standard library alone, run by `inference.model.loading`: importing LightGBM's Python package costs over a second, mostly of pandas and SciPy,
+A script of the standard library alone, run by `inference.boosters.booster`: importing LightGBM's Python package costs over a second, mostly of pandas and SciPy,
 and what can crash is in its C library: https://lightgbm.readthedocs.io/en/stable/C-API.html.
 """
 

@@ -17,9 +17,9 @@ import numpy as np
 from lightgbm import libpath
 from numpy.typing import NDArray
 
-from inference.model import load_probe
-from inference.model.scores import Shape
-from inference.shards.trees import by_stages
+from inference.boosters import load_probe
+from inference.boosters.scores import Shape
+from inference.boosters.trees import by_stages
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.wording import cause, sentence, span
 
