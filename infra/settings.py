@@ -12,13 +12,15 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from infra import secrets
+from infra.kafka_security import Mechanism, Protocol, misfits
 from schemas.errors import ServiceError, SettingError
-from schemas.masking import masked
+from schemas.masking import Secret, masked
 from schemas.wording import cause
 
 Delivery = Literal["at_least_once", "exactly_once"]
@@ -129,6 +131,10 @@ def _store(value: object) -> str:
     return value.strip()
 
 
+def _secret(value: object) -> Secret:
+    return Secret(str(value))
+
+
 def _path(value: object) -> Path:
     if not isinstance(value, str):
         raise _WrongValueError("a path")
@@ -172,6 +178,25 @@ class Settings:
     registry: str | None = _setting(
         _url("http", "https"), default=None, secret=True, doc="URL of a Confluent-compatible schema registry; none when not set"
     )
+
+    kafka_security_protocol: Protocol = _setting(
+        _choice(*get_args(Protocol)), default="PLAINTEXT", doc="of a broker of yours: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Mechanism | None = _setting(
+        _choice(*get_args(Mechanism)), default=None, doc="how the user is proved with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_sasl_username: str | None = _setting(str, default=None, doc="the user with SASL")
+    kafka_sasl_password: Secret | None = _setting(
+        _secret, default=None, secret=True, doc="the user's password; jobs find it in a file of the home that its owner alone may read"
+    )
+    kafka_sasl_password_file: Path | None = _setting(_path, default=None, doc="file with the user's password, rather than the password")
+    kafka_ssl_ca: Path | None = _setting(
+        _path, default=None, doc="PEM file of the authorities that sign the brokers' certificates; the system's when not set"
+    )
+    kafka_ssl_certificate: Path | None = _setting(
+        _path, default=None, doc="PEM file of this client's certificate, with its chain, for a broker that asks for one"
+    )
+    kafka_ssl_key: Path | None = _setting(_path, default=None, doc="PEM file of its private key, in PKCS#8 and not encrypted")
 
     kafka_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded broker; 0 takes a free one")
     redis_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Valkey; 0 takes a free one")
@@ -254,16 +279,33 @@ class Settings:
         environ = os.environ if environ is None else environ
         folder = Path.cwd() if folder is None else folder.absolute()
         problems: list[str] = []
-        values = _from_file(folder / "tidemark.toml", problems) | _from_environment(environ, folder, problems)
+        values = _overlaid(_from_file(folder / "tidemark.toml", problems), _from_environment(environ, folder, problems))
+        problems = problems or misfits(values)
         if problems:
             raise SettingError("\n".join(problems))
         loaded = cls(**values)
         return loaded if loaded.home.is_absolute() else cls(**(values | {"home": folder / loaded.home}))
 
     def environment(self) -> dict[str, str]:
-        """These settings as the environment of a child process, so that it needs neither the file nor the working directory."""
-        named = {_variable(item.name): _as_text(item.name, getattr(self, item.name)) for item in fields(self)}
-        return {name: text for name, text in named.items() if text is not None}
+        """These settings as the environment of a child process, so that it needs neither the file nor the working directory.
+
+        A password goes by the file that `without_secrets` keeps it in, and its own variable is emptied.
+        """
+        settings = self.without_secrets()
+        named = {_variable(item.name): _as_text(item.name, getattr(settings, item.name)) for item in fields(settings)}
+        emptied = {} if self.kafka_sasl_password is None else {_variable("kafka_sasl_password"): ""}
+        return {name: text for name, text in named.items() if text is not None} | emptied
+
+    def without_secrets(self) -> Settings:
+        """The same settings for whatever is pickled or handed to another process: with the path of a file of the home for the password.
+
+        Raises:
+            SettingError: The home cannot be written.
+        """
+        if self.kafka_sasl_password is None:
+            return self
+        file = secrets.keep(self.home, "kafka-password", self.kafka_sasl_password)
+        return replace(self, kafka_sasl_password=None, kafka_sasl_password_file=file)
 
     @property
     def endpoints_file(self) -> Path:
@@ -319,6 +361,12 @@ class Settings:
         return endpoint
 
 
+def _overlaid(file: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment over the file; a password, or the path of one, over either."""
+    ways = {"kafka_sasl_password", "kafka_sasl_password_file"}
+    return {name: value for name, value in file.items() if name not in ways or not ways & environment.keys()} | dict(environment)
+
+
 def _variable(name: str) -> str:
     return f"TIDEMARK_{_key(name).upper()}"
 
@@ -347,7 +395,8 @@ def _from_file(file: Path, problems: list[str]) -> dict[str, Any]:
         if name not in known:
             problems.append(f"{file}: no setting is named {name!r}{_did_you_mean(name, known, cutoff=0.5)}")
         elif isinstance(given, (dict, list, bool)):
-            problems.append(f"{file}: {name}: expected a string or a number, got {masked(repr(given))}")
+            shown = "***" if known[name].metadata["parse"] is _secret else masked(repr(given))
+            problems.append(f"{file}: {name}: expected a string or a number, got {shown}")
         else:
             _read(known[name].name, given, f"{file}: {name}", file.parent, values, problems)
     return values

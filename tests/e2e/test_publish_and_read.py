@@ -27,6 +27,7 @@ from infra.service import Ports, Service
 from infra.settings import Settings
 from jobs.cli.main import main
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.producer import Publisher
 from jobs.kafka.records import RecordReader
@@ -61,13 +62,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def topic(servers: str, request: pytest.FixtureRequest) -> str:
     name = request.node.name.partition("[")[0]
-    admin.create(servers, [name], partitions=2, replication=1)
+    admin.create(Connection(servers=servers), [name], partitions=2, replication=1)
     return str(name)
 
 
 @pytest.fixture
 def publisher(servers: str, topic: str) -> Iterator[Publisher]:
-    with Publisher(servers, topic, ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher:
+    with Publisher(Connection(servers=servers), topic, ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher:
         yield publisher
 
 
@@ -91,14 +92,14 @@ def arrival(minute: int) -> dict[str, Any]:
 
 def read(servers: str, topic: str, **options: Any) -> list[dict[str, Any]]:
     reader = RecordReader(SCHEMAS, lambda: catalog.load(None, None))
-    return [reader.record(message) for message in messages(servers, topic, **options)]
+    return [reader.record(message) for message in messages(Connection(servers=servers), topic, **options)]
 
 
 def test_events_go_out_in_event_time_order_with_their_time_and_key(servers: str, topic: str, publisher: Publisher) -> None:
     publisher.publish(arrivals(*range(400, 0, -1)))
     assert publisher.marker(START_MS + 401 * 60_000, final=True) == 2
     publisher.flush()
-    got = list(messages(servers, topic))
+    got = list(messages(Connection(servers=servers), topic))
     assert len(got) == 402
     for partition in (0, 1):
         times = [message.timestamp()[1] for message in got if message.partition() == partition]
@@ -136,7 +137,7 @@ def test_event_times_that_kafka_does_not_have(servers: str, topic: str, publishe
     """Kafka's record timestamps begin after 1970-01-01T00:00Z, and 0 would mean now."""
     publisher.publish(arrivals(-START_MS // 60_000, -START_MS // 60_000 - 9))
     publisher.flush()
-    assert [message.timestamp()[1] for message in messages(servers, topic)] == [1, 1]
+    assert [message.timestamp()[1] for message in messages(Connection(servers=servers), topic)] == [1, 1]
     assert sorted(record["event_time"].year for record in read(servers, topic)) == [1969, 1970]
 
 
@@ -161,18 +162,20 @@ def test_a_record_that_the_broker_does_not_take(servers: str, topic: str) -> Non
         pytest.raises(
             DataError, match=rf"topic {topic}: the broker does not take the record without a key, .* bytes: .* \(message\.max\.bytes"
         ),
-        Publisher(servers, topic, ARRIVAL, event_time="event_time") as publisher,
+        Publisher(Connection(servers=servers), topic, ARRIVAL, event_time="event_time") as publisher,
     ):
         publisher.send(os.urandom(kafka.LARGEST_RECORD_BYTES + 1), timestamp_ms=START_MS)
         publisher.flush()
 
 
 def test_a_record_whose_time_the_topic_does_not_take_is_named(servers: str) -> None:
-    admin.create(servers, ["recent"], partitions=1, replication=1, config={"message.timestamp.before.max.ms": "3600000"})
+    admin.create(
+        Connection(servers=servers), ["recent"], partitions=1, replication=1, config={"message.timestamp.before.max.ms": "3600000"}
+    )
     said = r"topic recent: the broker does not take the record of key f2, time 2013-10-01T04:02:00.000Z, .* \(message\.timestamp\.before"
     with (
         pytest.raises(DataError, match=said),
-        Publisher(servers, "recent", ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher,
+        Publisher(Connection(servers=servers), "recent", ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher,
     ):
         publisher.publish(arrivals(2))
         publisher.flush()
@@ -183,7 +186,7 @@ def test_topics_of_flinks_own_avro_format_and_dead_letters(servers: str) -> None
     tile = {"origin": "JFK", "tile_start": START_MS, "revision": 0} | {column.name: None for column in view.tile_columns}
     closing = {"view": view.name, "tile_end": START_MS, "tiles": 3}
     bodies = {view.tiles_topic: plain(tile_avro_schema(view), tile), FRONTIER_TOPIC: plain(dict(SCHEMAS.current("closing").avro), closing)}
-    admin.create(servers, [*bodies, "departures.dlq"], partitions=1, replication=1)
+    admin.create(Connection(servers=servers), [*bodies, "departures.dlq"], partitions=1, replication=1)
     producer = Producer({"bootstrap.servers": servers})
     for topic, body in bodies.items():
         producer.produce(topic, body)
@@ -224,11 +227,11 @@ def test_the_command_line(servers: str, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_broker_that_dies_while_publishing(tmp_path: Path) -> None:
     broker = start_broker(tmp_path)
     servers = f"127.0.0.1:{broker.spec.port}"
-    admin.create(servers, ["t"], partitions=1, replication=1)
+    admin.create(Connection(servers=servers), ["t"], partitions=1, replication=1)
 
     def connected() -> Publisher | None:
         """One that has delivered; it is not the broker's death if it takes longer than that."""
-        fresh = Publisher(servers, "t", ARRIVAL, event_time="event_time", deliver_within_s=2.0)
+        fresh = Publisher(Connection(servers=servers), "t", ARRIVAL, event_time="event_time", deliver_within_s=2.0)
         try:
             fresh.publish(arrivals(*range(100)))
             fresh.flush()

@@ -1,4 +1,4 @@
-"""Nothing of ours reads what is not committed: every consumer, every Flink source and every question for an end goes through `jobs.kafka.committed`."""
+"""Nothing of ours reads what is not committed, and nothing reaches Kafka but through `jobs.kafka.connection`."""
 
 from __future__ import annotations
 
@@ -16,39 +16,71 @@ from features.plan import Plan
 from infra.settings import Settings
 from jobs import features, materialize
 from jobs.flink.pipeline import Pipeline
-from jobs.kafka import committed
+from jobs.kafka import committed, connection
 from jobs.kafka.committed import End
+from jobs.kafka.connection import Connection
 from jobs.kafka.partition_log import OpenTransactions
 from tests import shop
 
-OWN = Path(committed.__file__)
-MADE_HERE = {"Consumer", "list_offsets", "get_watermark_offsets"}
-"""Names that ask Kafka for records or ends."""
-SETTINGS = {"scan.startup.mode", "isolation.level", "properties.isolation.level", "auto.offset.reset"}
-"""What only a table or a consumer that reads has; the last one consumers may add."""
+ASKS = {"Consumer", "Producer", "AdminClient"}
+"""Clients of Kafka."""
+ENDS = {"list_offsets", "get_watermark_offsets"}
+"""Calls that ask for the ends of partitions."""
+OF_THE_BROKER = {"message.max.bytes"}
+"""A setting of the broker has the same name, and is asked for."""
+BESIDE = {
+    "acks",
+    "client.id",
+    "fetch.max.bytes",
+    "max.poll.interval.ms",
+    "metadata.broker.list",
+    "properties.acks",
+    "request.timeout.ms",
+    "retries",
+    "sasl.password",
+    "session.timeout.ms",
+    "transactional.id",
+}
 
 
 def modules() -> Iterator[Path]:
-    yield from sorted(path for path in Path(jobs.__file__).parent.rglob("*.py") if path != OWN)
+    yield from sorted(Path(jobs.__file__).parent.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", list(modules()), ids=lambda path: path.stem)
-def test_readers_of_kafka_are_made_in_one_place(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
+def test_clients_of_kafka_are_made_in_one_place_and_their_ends_asked_in_another(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
-            assert called not in MADE_HERE, f"{path.name}:{node.lineno} calls {called}; jobs.kafka.committed does that"
-        if isinstance(node, ast.Constant):
-            assert node.value not in SETTINGS - {"auto.offset.reset"}, (
-                f"{path.name}:{node.lineno} says {node.value!r}; jobs.kafka.committed does that"
+            for names, place in ((ASKS, connection), (ENDS, committed)):
+                assert called not in names or path == Path(str(place.__file__)), (
+                    f"{path.name}:{node.lineno} calls {called}; {place.__name__} does that"
+                )
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if path != Path(connection.__file__)], ids=lambda path: path.stem)
+def test_kafkas_client_configuration_is_written_in_one_place(path: Path) -> None:
+    known = keys_of_clients()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert node.value.removeprefix("properties.") not in known, (
+                f"{path.name}:{node.lineno} says {node.value!r}; jobs.kafka.connection does that"
             )
 
 
-def test_a_consumer_asks_for_what_is_committed_whatever_else_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def keys_of_clients() -> set[str]:
+    """Every key that is written in `jobs.kafka.connection`, and those that a client might be given beside."""
+    tree = ast.parse(Path(connection.__file__).read_text())
+    keys = (key for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys)
+    written = {str(key.value) for key in keys if isinstance(key, ast.Constant)}
+    assert {"bootstrap.servers", "group.id", "security.protocol", "log_level", "isolation.level"} <= written
+    return {key for key in written if "." in key or "_" in key} - OF_THE_BROKER | BESIDE
+
+
+def test_a_consumer_reads_what_is_committed_and_commits_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr(committed, "Consumer", asked.append)
-    committed.consumer("127.0.0.1:1", "g", {"isolation.level": "read_uncommitted", "auto.offset.reset": "error"})
+    monkeypatch.setattr(connection, "Consumer", asked.append)
+    Connection(servers="127.0.0.1:1").consumer("g", lost="error", fetch={"isolation.level": "read_uncommitted"})
     (options,) = asked
     assert (options["isolation.level"], options["auto.offset.reset"], options["enable.auto.commit"]) == ("read_committed", "error", False)
 
@@ -66,11 +98,11 @@ def of_features(plan: Plan, *, beside: bool) -> Iterator[str]:
 def of_pipelines() -> Iterator[str]:
     settings = Settings(home=Path("unused").absolute(), kafka="127.0.0.1:1", schemas=shop.SCHEMAS)
     for generation in (1, 2):  # the second is what `rebuild` starts
-        yield materialize.pipeline(settings, shop.plan(), generation=generation).tables("127.0.0.1:1")[0]
+        yield materialize.pipeline(settings, shop.plan(), generation=generation).tables(Connection(servers="127.0.0.1:1"))[0]
     function = materialize.pipeline(settings, shop.plan()).function
     for transactions_ms in (None, 60_000):  # as `score` is delivered
         job = Pipeline(name="score", topics=("offers",), answers="buy.predictions", function=function, transactions_ms=transactions_ms)
-        yield job.tables("127.0.0.1:1")[0]
+        yield job.tables(Connection(servers="127.0.0.1:1"))[0]
 
 
 def tables() -> list[str]:
