@@ -21,6 +21,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import DataTypes, StreamTableEnvironment
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
+from features.compiler.flink_letters import REASON, headers
 from features.compiler.flink_text import text, with_options
 from infra.settings import Settings
 from jobs.flink import graph
@@ -33,12 +34,6 @@ PATIENCE_MS = 60_000  # how long a batch waits for a service before the task fai
 
 CHECKPOINT_TIMEOUT_MS = 180_000
 
-_DEAD_LETTER_HEADERS = """MAP_UNION(COALESCE(`_headers`, MAP['reason', CAST('' AS BYTES)]), MAP[
-    'reason', CAST(`_result`.`reason` AS BYTES),
-    'source_topic', CAST(`_topic` AS BYTES),
-    'source_partition', CAST(CAST(`_partition` AS STRING) AS BYTES),
-    'source_offset', CAST(CAST(`_offset` AS STRING) AS BYTES)
-  ])"""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
 _RESULT = DataTypes.ROW(
     [
@@ -258,7 +253,7 @@ SELECT
   CASE WHEN `_result`.`reason` IS NULL THEN `_result`.`key` ELSE `_key` END,
   CASE WHEN `_result`.`reason` IS NULL THEN `_result`.`value` ELSE `_body` END,
   CASE WHEN `_result`.`reason` IS NULL THEN {answers} ELSE `_topic` || '.dlq' END,
-  CASE WHEN `_result`.`reason` IS NOT NULL THEN {_DEAD_LETTER_HEADERS} END,
+  CASE WHEN `_result`.`reason` IS NOT NULL THEN {headers({REASON: "`_result`.`reason`"})} END,
   CASE WHEN `_result`.`reason` IS NOT NULL THEN GREATEST(`_time`, TO_TIMESTAMP_LTZ(0, 3)) END
 FROM ({results})"""
 
