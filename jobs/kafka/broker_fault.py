@@ -17,6 +17,8 @@ from schemas.wording import sentence, span
 _ASK_S = 1.0
 _WHO = re.compile(r"\b(?:Broker|Local): ")  # of librdkafka's, before what is told
 
+_HOW = re.compile(r"^\w+://\S+: | \(after \d+ms in state \w+\)")  # of a connection, around why it was refused
+
 UNREACHABLE = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
@@ -193,8 +195,8 @@ def _unreachable(kafka: Connection, said: str) -> str:
     if takes_connections(kafka.servers):
         # A request tells only that it was waited for: why a connection was refused is told apart from it.
         if (refused := kafka.refusal(_UNTRUSTED)) is not None:
-            return _untrusted(_said(refused))
-        return f"{said}; it takes connections, so it is busy, hangs, or wants TLS or SASL: see its log"
+            return _untrusted(_HOW.sub("", _said(refused)))
+        return f"{said}; it takes connections, so it is busy, hangs, or wants TLS or SASL (TIDEMARK_KAFKA_SECURITY_PROTOCOL): see its log"
     return f"{said}; is it running? See `tidemark status`, or set TIDEMARK_KAFKA"
 
 
