@@ -13,8 +13,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from features.watermarks import NONE, TICK, Extent, Watermarks
 from jobs.kafka.broker_fault import UNREACHABLE
+from jobs.kafka.committed import End
 from jobs.kafka.connection import Connection
-from jobs.kafka.partition_log import PartitionLog
+from jobs.kafka.partition_log import OpenTransactions, PartitionLog
 from jobs.kafka.record_search import RecordSearch
 from tests.waiting import eventually
 
@@ -215,3 +216,17 @@ def test_time_waits_for_records_and_not_for_markers_however_long_both_lie_there(
     assert reached((0, 7, 950), (1, 0, 100), (1, 1, 200), (1, 2, 300)) == 300
     eventually("all are idle", lambda: reached((TICK, -1, NONE)) == 950)
     assert log.answers == {0: 7, 1: 5, 2: 1}
+
+
+def test_a_transaction_that_is_open_for_long_is_told_now_and_then() -> None:
+    seen = OpenTransactions("clicks")
+    held = {0: End(decided=5, head=5), 1: End(decided=7, head=1_009)}
+    assert [seen.see(held, second) for second in (0.0, 29.0)] == [[], []]
+    assert len(seen) == 1
+    said = "topic clicks, partition 1: a transaction has been open for 30 s; 1,002 records from offset 7 on wait for it, and event time with them"
+    assert seen.see(held, 30.0) == [said]
+    assert [len(seen.see(held, second)) for second in (31.0, 329.0, 330.0, 331.0)] == [0, 0, 1, 0]
+    another = {1: End(decided=8, head=1_010)}
+    assert [len(seen.see(another, second)) for second in (332.0, 361.0, 362.0)] == [0, 0, 1]
+    assert seen.see({1: End(decided=1_011, head=1_011)}, 363.0) == []
+    assert len(seen) == 0

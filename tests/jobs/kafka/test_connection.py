@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,8 @@ from infra.settings import Settings
 from jobs import features, materialize
 from jobs.flink.pipeline import Pipeline
 from jobs.kafka import committed, connection
-from jobs.kafka.committed import End
 from jobs.kafka.connection import Connection
-from jobs.kafka.partition_log import OpenTransactions
+from schemas.errors import SettingError
 from tests import shop
 
 ASKS = {"Consumer", "Producer", "AdminClient"}
@@ -119,15 +119,92 @@ def test_every_flink_source_reads_what_is_committed(table: str) -> None:
     assert "'properties.isolation.level' = 'read_committed'" in table
 
 
-def test_a_transaction_that_is_open_for_long_is_told_now_and_then() -> None:
-    seen = OpenTransactions("clicks")
-    held = {0: End(decided=5, head=5), 1: End(decided=7, head=1_009)}
-    assert [seen.see(held, second) for second in (0.0, 29.0)] == [[], []]
-    assert len(seen) == 1
-    said = "topic clicks, partition 1: a transaction has been open for 30 s; 1,002 records from offset 7 on wait for it, and event time with them"
-    assert seen.see(held, 30.0) == [said]
-    assert [len(seen.see(held, second)) for second in (31.0, 329.0, 330.0, 331.0)] == [0, 0, 1, 0]
-    another = {1: End(decided=8, head=1_010)}
-    assert [len(seen.see(another, second)) for second in (332.0, 361.0, 362.0)] == [0, 0, 1]
-    assert seen.see({1: End(decided=1_011, head=1_011)}, 363.0) == []
-    assert len(seen) == 0
+PASSWORD = 'hun"ter2\\of'
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Settings:
+    """Of a broker that wants all that there is."""
+    for name in ("ca.pem", "own.pem"):
+        (tmp_path / name).write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    environ = {
+        "HOME": str(tmp_path / "home"),
+        "KAFKA": "127.0.0.1:1",
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": "PLAIN",
+        "KAFKA_SASL_USERNAME": "river",
+        "KAFKA_SASL_PASSWORD": PASSWORD,
+        "KAFKA_SSL_CA": "ca.pem",
+        "KAFKA_SSL_CERTIFICATE": "own.pem",
+        "KAFKA_SSL_KEY": "key.pem",
+    }
+    return Settings.load(environ={f"TIDEMARK_{name}": value for name, value in environ.items()}, folder=tmp_path)
+
+
+def test_pythons_clients_are_told_the_secrets(secured: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[dict[str, object]] = []
+    for kind in ("Consumer", "Producer", "AdminClient"):
+        monkeypatch.setattr(connection, kind, made.append)
+    for settings in (secured, secured.without_secrets()):
+        kafka = Connection.of(settings)
+        kafka.admin(1.0), kafka.producer(), kafka.consumer("g")
+    for options in made:
+        assert {name: options[name] for name in ("security.protocol", "sasl.mechanism", "sasl.username", "sasl.password")} == {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "river",
+            "sasl.password": PASSWORD,
+        }
+        assert [options[f"ssl.{name}.location"] for name in ("ca", "certificate", "key")] == [
+            str(tmp_path / file) for file in ("ca.pem", "own.pem", "key.pem")
+        ]
+    assert len(made) == 6
+
+
+def test_flinks_tables_are_told_where_the_secrets_are(secured: Settings) -> None:
+    kafka = Connection.of(secured)
+    for options in (kafka.source_table(["t"], group="g"), kafka.sink_table(["t"], linger_ms=0)):
+        assert "ter2" not in str(options)
+        file = secured.home / "secrets" / "kafka-login.properties"
+        assert options["properties.sasl.jaas.config"] == f"${{file:{file}:sasl.jaas.config}}"
+        assert file.stat().st_mode & 0o777 == 0o600
+        # A quote and a backslash are escaped for JAAS, and what escapes them for a file of properties.
+        assert file.read_text().endswith("""PlainLoginModule required username="river" password="hun\\\\"ter2\\\\\\\\of";\n""")
+
+
+def test_a_key_that_java_cannot_read_is_refused_before_a_job_is_there(secured: Settings, tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    with pytest.raises(
+        SettingError, match=r"^TIDEMARK_KAFKA_SSL_KEY: .*key\.pem: expected a private key in PKCS#8, not encrypted; `openssl"
+    ):
+        Connection.of(secured).source_table(["t"], group="g")
+
+
+def test_a_file_that_is_not_there_is_told_by_its_setting(secured: Settings, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").unlink()
+    with pytest.raises(SettingError, match=r"^TIDEMARK_KAFKA_SSL_CA: .*ca\.pem cannot be read: No such file or directory$"):
+        Connection.of(secured).admin(1.0)
+    kafka = replace(Connection.of(secured), password=tmp_path / "none", ca=None)
+    with pytest.raises(SettingError, match=r"^TIDEMARK_KAFKA_SASL_PASSWORD_FILE: .*none cannot be read: No such file or directory$"):
+        kafka.admin(1.0)
+
+
+def test_what_is_no_certificate_is_told_in_one_line(secured: Settings) -> None:
+    with pytest.raises(SettingError, match=r"^kafka 127\.0\.0\.1:1: the client cannot be made: .*ssl\.") as refused:
+        Connection.of(secured).admin(1.0)
+    assert "\n" not in str(refused.value) and "ter2" not in str(refused.value)
+
+
+def test_a_connection_with_a_password_in_it_is_not_pickled(secured: Settings) -> None:
+    for held in (secured, Connection.of(secured)):
+        assert "ter2" not in repr(held)
+        with pytest.raises(TypeError, match="a secret is not pickled"):
+            pickle.dumps(held)
+    handed_on = secured.without_secrets()
+    assert pickle.loads(pickle.dumps(handed_on)) == handed_on
+    assert b"ter2" not in pickle.dumps((handed_on, Connection.of(handed_on)))
+
+
+def test_without_security_tables_are_told_nothing_more() -> None:
+    assert Connection(servers="b:1").table(["t", "u"]) == {"connector": "kafka", "topic": "t;u", "properties.bootstrap.servers": "b:1"}
