@@ -197,7 +197,7 @@ class Connection:
             jaas = f"{login} required username={_quoted(self.username or '')} password={_quoted(self._password())};"
             assert self.home is not None
             kept = secrets.keep(self.home, "kafka-login.properties", Secret(f"{_JAAS}={_property(jaas)}\n"))
-            told |= {"sasl.mechanism": self.mechanism, _JAAS: f"${{file:{kept}:{_JAAS}}}"}
+            told |= {"sasl.mechanism": self.mechanism, _JAAS: _read_by_java("file", kept, _JAAS)}
         if "ca" in files:
             told |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(files["ca"][0])}
         if "key" in files:
@@ -206,7 +206,8 @@ class Connection:
                 raise SettingError(
                     f"{setting}: {key}: expected a private key in PKCS#8, not encrypted; `openssl pkcs8 -topk8 -nocrypt` makes one"
                 )
-            told |= {"ssl.keystore.type": "PEM", "ssl.keystore.certificate.chain": _content(certificate), "ssl.keystore.key": _content(key)}
+            chain, own = (_read_by_java("directory", file.parent, file.name) for file in (certificate, key))
+            told |= {"ssl.keystore.type": "PEM", "ssl.keystore.certificate.chain": chain, "ssl.keystore.key": own}
         providers = {"file": "File", "directory": "Directory"}
         told["config.providers"] = ",".join(providers)
         return told | {
@@ -225,9 +226,13 @@ class Connection:
         return "" if given is None else given.reveal()
 
 
-def _content(file: Path) -> str:
-    """What Java's client replaces by what a file holds."""
-    return f"${{directory:{file.parent}:{file.name}}}"
+def _read_by_java(provider: str, place: Path, name: str) -> str:
+    """What Java's client replaces by what a file holds under a name, or what a file of that name in a folder holds."""
+    if set(":}") & {*str(place), *name}:
+        raise SettingError(
+            f"{place}: {name}: a path with a colon or a brace is none that Kafka's Java client can read secrets from; move it"
+        )
+    return f"${{{provider}:{place}:{name}}}"
 
 
 def _quoted(text: str) -> str:

@@ -17,7 +17,7 @@ from features.plan import Plan
 from infra.settings import Settings
 from jobs import features, materialize
 from jobs.flink.pipeline import Pipeline
-from jobs.kafka import committed, connection
+from jobs.kafka import committed, connection, reader
 from jobs.kafka.connection import Connection
 from schemas.errors import SettingError
 from tests import shop
@@ -26,6 +26,8 @@ ASKS = {"Consumer", "Producer", "AdminClient"}
 """Clients of Kafka."""
 ENDS = {"list_offsets", "get_watermark_offsets"}
 """Calls that ask for the ends of partitions."""
+READS = {"consume", "incremental_assign"}
+"""Calls of a consumer's loop."""
 OF_THE_BROKER = {"message.max.bytes"}
 """A setting of the broker has the same name, and is asked for."""
 BESIDE = {
@@ -48,11 +50,11 @@ def modules() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("path", list(modules()), ids=lambda path: path.stem)
-def test_clients_of_kafka_are_made_in_one_place_and_their_ends_asked_in_another(path: Path) -> None:
+def test_clients_of_kafka_are_made_in_one_place_and_their_loop_is_one(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
-            for names, place in ((ASKS, connection), (ENDS, committed)):
+            for names, place in ((ASKS, connection), (ENDS, committed), (READS, reader)):
                 assert called not in names or path == Path(str(place.__file__)), (
                     f"{path.name}:{node.lineno} calls {called}; {place.__name__} does that"
                 )
@@ -179,6 +181,14 @@ def test_a_key_that_java_cannot_read_is_refused_before_a_job_is_there(secured: S
         SettingError, match=r"^TIDEMARK_KAFKA_SSL_KEY: .*key\.pem: expected a private key in PKCS#8, not encrypted; `openssl"
     ):
         Connection.of(secured).source_table(["t"], group="g")
+
+
+@pytest.mark.parametrize("name", ["a:b", "a}b"])
+def test_a_path_that_java_would_take_apart_is_refused(secured: Settings, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("-----BEGIN CERTIFICATE-----\n")
+    for changed in (replace(secured, home=tmp_path / f"home-{name}"), replace(secured, kafka_ssl_certificate=tmp_path / name)):
+        with pytest.raises(SettingError, match="a path with a colon or a brace is none that Kafka's Java client can read secrets from"):
+            Connection.of(changed).table(["t"])
 
 
 def test_a_file_that_is_not_there_is_told_by_its_setting(secured: Settings, tmp_path: Path) -> None:
