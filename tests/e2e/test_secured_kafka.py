@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +19,10 @@ import pytest
 
 from infra import flink, runtime
 from infra.settings import Settings
+from jobs.kafka import admin
+from jobs.kafka.connection import Connection
+from jobs.kafka.slices import Slice
+from jobs.spark.kafka_partition_reader import TopicReader
 from schemas.masking import Secret
 from tests import shop
 from tests.e2e.command_line import tidemark
@@ -67,6 +73,8 @@ def test_events_go_through_a_secured_broker_and_its_password_is_seen_nowhere(own
     (tile,) = [json.loads(line) for line in tidemark(own, "read", shop.plan().views[VIEW].tiles_topic).splitlines()]
     assert tile["count"] == 5 and tile["user"] == "ann"
 
+    assert sum(row["records"] for row in as_sparks_workers_read(own, tmp_path)) == 5 + 2, "events, and a marker in each partition"
+
     secrets = own.home / "secrets"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     kept = {file.name: file.read_text() for file in secrets.iterdir()}
@@ -87,6 +95,26 @@ def test_events_go_through_a_secured_broker_and_its_password_is_seen_nowhere(own
     told = tidemark(wrong, "read", "clicks", code=3)
     assert "invalid credentials" in told and told.count("\n") == 1 and "wrong" not in told
     shutil.rmtree(tmp_path / "other")
+
+
+def as_sparks_workers_read(settings: Settings, folder: Path) -> list[dict[str, Any]]:
+    """History from Kafka, by what the driver hands on to them."""
+    source = shop.plan().sources["clicks"]
+    extents = admin.extents(Connection.of(settings), [source.topic])[source.topic]
+    slices = [
+        Slice(source=source.name, topic=source.topic, partition=number, first=first, end=end) for number, (first, end) in extents.items()
+    ]
+    reader = TopicReader(
+        slices=tuple(slices),
+        sources={source.name: source},
+        schemas=shop.schemas(),
+        settings=settings.without_secrets(),
+        folder=str(folder),
+    )
+    handed_on = pickle.dumps(reader)
+    assert TRACE.encode() not in handed_on
+    numbers = pa.RecordBatch.from_pydict({"slice": list(range(len(slices)))})
+    return [row for told in pickle.loads(handed_on).read([numbers]) for row in told.to_pylist()]
 
 
 def rest(settings: Settings) -> Iterator[str]:

@@ -70,6 +70,15 @@ def test_a_broker_that_takes_connections_is_not_asked_after(
     assert "is it running" not in told and "it takes connections" in told
 
 
+def test_why_it_wants_nothing_of_this_client_is_told_where_a_request_only_waited(listening: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = "sasl_ssl://b:1/bootstrap: SASL authentication error: invalid credentials (after 318ms in state AUTH_REQ)"
+    monkeypatch.setattr(Connection, "refusal", lambda *_: KafkaError(KafkaError._AUTHENTICATION, heard))
+    assert str(broker_fault(KafkaError(KafkaError._TRANSPORT), Connection(servers=listening), "no answer within 8 s")) == (
+        f"kafka {listening}: no answer within 8 s: SASL authentication error: invalid credentials; the broker and this client do not agree on TLS, "
+        "or on who this client is: see TIDEMARK_KAFKA_SECURITY_PROTOCOL and what it needs"
+    )
+
+
 def test_the_brokers_own_reason_is_told() -> None:
     error = KafkaError(KafkaError.POLICY_VIOLATION, "Topics of team a begin with a. Ask the platform team")
     assert str(broker_fault(error, Connection(servers="b:9092"), "topic t cannot be created")) == (
