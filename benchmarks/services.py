@@ -24,6 +24,7 @@ from benchmarks.processes import CommandError, Family, Threads, bind, measured
 from infra import flink, runtime
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 
 _POLL_S, _WARM_POLL_S = 0.2, 0.02
@@ -72,7 +73,7 @@ def empty(settings: Settings, topic: str) -> None:
     """Make an output topic anew, without what Quix Streams has kept of an earlier run; the broker stamps its records with the time at which it has them."""
     remove(settings, lambda name: name == topic or name.startswith("changelog__"))
     stamped = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
-    admin.create(settings.kafka_servers, [topic], partitions=CORES, replication=1, config=stamped)
+    admin.create(Connection.of(settings), [topic], partitions=CORES, replication=1, config=stamped)
 
 
 def forget(settings: Settings, job: str, source: str) -> None:
@@ -226,7 +227,7 @@ def written(settings: Settings, files: Mapping[str, Path], *, events: int, start
     """
     last_at = 0.0
     for topic, file in files.items():
-        found = list(messages(settings.kafka_servers, topic))
+        found = list(messages(Connection.of(settings), topic))
         if not found:
             raise CommandError(f"topic {topic} is empty")
         pq.write_table(pa.table({"value": pa.array([message.value() for message in found], pa.binary())}), file)

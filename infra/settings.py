@@ -9,130 +9,23 @@ import difflib
 import fcntl
 import json
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
 
+from infra import secrets
+from infra import setting_kinds as kinds
+from infra.kafka_security import Mechanism, Protocol, misfits
 from schemas.errors import ServiceError, SettingError
-from schemas.masking import masked
+from schemas.masking import Secret, masked
 from schemas.wording import cause
 
 Delivery = Literal["at_least_once", "exactly_once"]
 OnlineLoss = Literal["refuse", "stale"]
 Service = Literal["kafka", "redis", "flink"]
 Jit = Literal["full", "quick"]
-
-_LEAST_HANG_MS = 10_000
-_DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d)")
-_BYTES = {"": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-_SIZE = re.compile(r"(\d+)\s*(KB|MB|GB|)")
-_LARGEST_PORT = 65_535
-_ADDRESS = re.compile(r"[^\s:,/]+:\d{1,5}(,[^\s:,/]+:\d{1,5})*")
-
-
-class _WrongValueError(ValueError):
-    """What a value should have been; the caller adds where it came from."""
-
-
-def _duration(value: object) -> int:
-    match = _DURATION.fullmatch(str(value).strip())
-    if match is None:
-        raise _WrongValueError("a duration such as 500ms, 90s, 5m, 36h or 1d")
-    return int(match[1]) * _DURATION_MS[match[2]]
-
-
-def _optional_duration(value: object) -> int | None:
-    return None if str(value).strip() == "never" else _long_duration(value)
-
-
-def _long_duration(value: object) -> int:
-    try:
-        return _duration(value)
-    except _WrongValueError:
-        raise _WrongValueError("a duration such as 90s, 36h or 30d, or never") from None
-
-
-def _positive_duration(value: object) -> int:
-    milliseconds = _duration(value)
-    if milliseconds == 0:
-        raise _WrongValueError("a duration above 0, such as 500ms or 10s")
-    return milliseconds
-
-
-def _hang_timeout(value: object) -> int:
-    milliseconds = _duration(value)
-    if milliseconds < _LEAST_HANG_MS:
-        raise _WrongValueError("a duration of 10s or more: heartbeats come every 2 s, and garbage is collected meanwhile")
-    return milliseconds
-
-
-def _size(value: object) -> int:
-    match = _SIZE.fullmatch(str(value).strip().upper())
-    if match is None or int(match[1]) == 0:
-        raise _WrongValueError("a size above 0, such as 1048576 or 1MB")
-    return int(match[1]) * _BYTES[match[2]]
-
-
-def _whole(low: int, high: int) -> Callable[[object], int]:
-    def parse(value: object) -> int:
-        text = str(value).strip()
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise _WrongValueError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _choice(*allowed: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in allowed:
-            raise _WrongValueError(" or ".join(allowed))
-        return str(value)
-
-    return parse
-
-
-def _servers(value: object) -> str:
-    known = isinstance(value, str) and _ADDRESS.fullmatch(value.strip())
-    if not isinstance(value, str) or not known or any(int(server.rpartition(":")[2]) > _LARGEST_PORT for server in value.split(",")):
-        raise _WrongValueError("host:port, or several with commas between")
-    return value.strip()
-
-
-def _url(*schemes: str, bare: bool = False) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        expected = _WrongValueError(f"a URL such as {schemes[0]}://host:port")
-        if not isinstance(value, str) or not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise expected
-        if bare and "@" in value:
-            raise _WrongValueError(f"a URL such as {schemes[0]}://host:port, without user and password, which nothing here would send")
-        try:
-            parts = urlsplit(value)
-            if not parts.hostname or parts.port == 0:
-                raise expected
-        except ValueError:  # a port that is none, or half an IPv6 address
-            raise expected from None
-        return value.rstrip("/")
-
-    return parse
-
-
-def _store(value: object) -> str:
-    """Of the online store; `inference.online.address` reads the rest, and nothing of it is changed here."""
-    if not isinstance(value, str) or not value.strip().startswith(("redis://", "rediss://", "unix://")):
-        raise _WrongValueError("a URL such as redis://host:port, or with rediss:// or unix://")
-    return value.strip()
-
-
-def _path(value: object) -> Path:
-    if not isinstance(value, str):
-        raise _WrongValueError("a path")
-    return Path(value).expanduser()
 
 
 def _setting(parse: Callable[[object], Any], *, default: Any, doc: str, secret: bool = False) -> Any:
@@ -149,95 +42,129 @@ class Settings:
     """
 
     home: Path = _setting(
-        _path, default=Path(".tidemark"), doc="folder of all state: endpoints, logs, Kafka and Valkey data, checkpoints, archive"
+        kinds.path, default=Path(".tidemark"), doc="folder of all state: endpoints, logs, Kafka and Valkey data, checkpoints, archive"
     )
-    definitions: Path | None = _setting(_path, default=None, doc="folder of your definitions; the shipped example when not set")
-    schemas: Path | None = _setting(_path, default=None, doc="folder of your .avsc files; the shipped example's when not set")
-    jars: Path | None = _setting(_path, default=None, doc="folder of the Java libraries; inside the Python environment when not set")
+    definitions: Path | None = _setting(kinds.path, default=None, doc="folder of your definitions; the shipped example when not set")
+    schemas: Path | None = _setting(kinds.path, default=None, doc="folder of your .avsc files; the shipped example's when not set")
+    jars: Path | None = _setting(kinds.path, default=None, doc="folder of the Java libraries; inside the Python environment when not set")
     maven: str | None = _setting(
-        _url("https", "http"), default=None, secret=True, doc="URL of a mirror to fetch them from; Maven's central repository when not set"
+        kinds.url("https", "http"),
+        default=None,
+        secret=True,
+        doc="URL of a mirror to fetch them from; Maven's central repository when not set",
     )
     python: str | None = _setting(str, default=None, doc="Python interpreter on the Flink workers; this one when not set")
 
-    kafka: str | None = _setting(_servers, default=None, doc="bootstrap servers; the embedded broker when not set")
+    kafka: str | None = _setting(kinds.servers, default=None, doc="bootstrap servers; the embedded broker when not set")
     redis: str | None = _setting(
-        _store,
+        kinds.store,
         default=None,
         secret=True,
         doc="URL of the online store, redis://, rediss:// or unix://, with options such as ?db=4; the embedded one when not set",
     )
     flink: str | None = _setting(
-        _url("http", "https", bare=True), default=None, doc="URL of the Flink cluster's REST endpoint; the embedded one when not set"
+        kinds.url("http", "https", bare=True), default=None, doc="URL of the Flink cluster's REST endpoint; the embedded one when not set"
     )
     registry: str | None = _setting(
-        _url("http", "https"), default=None, secret=True, doc="URL of a Confluent-compatible schema registry; none when not set"
+        kinds.url("http", "https"), default=None, secret=True, doc="URL of a Confluent-compatible schema registry; none when not set"
     )
 
-    kafka_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded broker; 0 takes a free one")
-    redis_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Valkey; 0 takes a free one")
-    flink_port: int = _setting(_whole(0, 65535), default=0, doc="port of the embedded Flink's REST endpoint and web UI; 0 takes a free one")
-    flink_slots: int = _setting(_whole(1, 256), default=12, doc="task slots of the embedded Flink cluster")
+    kafka_security_protocol: Protocol = _setting(
+        kinds.choice(*get_args(Protocol)), default="PLAINTEXT", doc="of a broker of yours: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Mechanism | None = _setting(
+        kinds.choice(*get_args(Mechanism)), default=None, doc="how the user is proved with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_sasl_username: str | None = _setting(str, default=None, doc="the user with SASL")
+    kafka_sasl_password: Secret | None = _setting(
+        kinds.secret, default=None, secret=True, doc="the user's password; jobs find it in a file of the home that its owner alone may read"
+    )
+    kafka_sasl_password_file: Path | None = _setting(
+        kinds.path, default=None, doc="file with the user's password, rather than the password"
+    )
+    kafka_ssl_ca: Path | None = _setting(
+        kinds.path, default=None, doc="PEM file of the authorities that sign the brokers' certificates; the system's when not set"
+    )
+    kafka_ssl_certificate: Path | None = _setting(
+        kinds.path, default=None, doc="PEM file of this client's certificate, with its chain, for a broker that asks for one"
+    )
+    kafka_ssl_key: Path | None = _setting(kinds.path, default=None, doc="PEM file of its private key, in PKCS#8 and not encrypted")
+
+    kafka_port: int = _setting(kinds.whole(0, 65535), default=0, doc="port of the embedded broker; 0 takes a free one")
+    redis_port: int = _setting(kinds.whole(0, 65535), default=0, doc="port of the embedded Valkey; 0 takes a free one")
+    flink_port: int = _setting(
+        kinds.whole(0, 65535), default=0, doc="port of the embedded Flink's REST endpoint and web UI; 0 takes a free one"
+    )
+    flink_slots: int = _setting(kinds.whole(1, 256), default=12, doc="task slots of the embedded Flink cluster")
     flink_slot_memory_bytes: int = _setting(
-        _size, default=768 << 20, doc="for the window operators of a slot of the embedded cluster; taken when it is used"
+        kinds.size, default=768 << 20, doc="for the window operators of a slot of the embedded cluster; taken when it is used"
     )
     flink_network_memory_bytes: int = _setting(
-        _size, default=128 << 20, doc="for what the tasks of a TaskManager of the embedded cluster hand on to each other; taken at once"
+        kinds.size,
+        default=128 << 20,
+        doc="for what the tasks of a TaskManager of the embedded cluster hand on to each other; taken at once",
     )
     flink_taskmanagers: int = _setting(
-        _whole(1, 16), default=1, doc="TaskManagers of the embedded cluster, among which its slots are divided"
+        kinds.whole(1, 16), default=1, doc="TaskManagers of the embedded cluster, among which its slots are divided"
     )
     hang_timeout_ms: int = _setting(
-        _hang_timeout, default=30_000, doc="how long an embedded service may not answer before it is killed and replaced"
+        kinds.hang_timeout, default=30_000, doc="how long an embedded service may not answer before it is killed and replaced"
     )
     jit: Jit = _setting(
-        _choice(*get_args(Jit)),
+        kinds.choice(*get_args(Jit)),
         default="full",
         doc="of Java in the embedded services: full, or quick, which costs less CPU in a run of minutes, and throughput in a long one",
     )
     start_timeout_ms: int = _setting(
-        _positive_duration, default=90_000, doc="how long a service, or a submitted job's driver, may take to start"
+        kinds.positive_duration, default=90_000, doc="how long a service, or a submitted job's driver, may take to start"
     )
 
-    partitions: int = _setting(_whole(1, 10_000), default=2, doc="partitions of topics that Tidemark creates")
-    replication: int = _setting(_whole(1, 10), default=1, doc="replicas of topics that Tidemark creates")
+    partitions: int = _setting(kinds.whole(1, 10_000), default=2, doc="partitions of topics that Tidemark creates")
+    replication: int = _setting(kinds.whole(1, 10), default=1, doc="replicas of topics that Tidemark creates")
     tiles_retention_ms: int | None = _setting(
-        _optional_duration, default=None, doc="how long tiles topics keep a tile, by its event time; or never"
+        kinds.optional_duration, default=None, doc="how long tiles topics keep a tile, by its event time; or never"
     )
-    parallelism: int = _setting(_whole(1, 10_000), default=1, doc="parallel subtasks of a submitted job")
+    parallelism: int = _setting(kinds.whole(1, 10_000), default=1, doc="parallel subtasks of a submitted job")
     checkpoint_interval_ms: int = _setting(
-        _positive_duration, default=10_000, doc="time between checkpoints; archive files become visible with each"
+        kinds.positive_duration, default=10_000, doc="time between checkpoints; archive files become visible with each"
     )
-    bundle_time_ms: int = _setting(_positive_duration, default=5, doc="longest wait for a batch of records at a Python operator")
-    bundle_size: int = _setting(_whole(1, 1_000_000), default=5_000, doc="most records in such a batch")
+    bundle_time_ms: int = _setting(kinds.positive_duration, default=5, doc="longest wait for a batch of records at a Python operator")
+    bundle_size: int = _setting(kinds.whole(1, 1_000_000), default=5_000, doc="most records in such a batch")
     delivery: Delivery = _setting(
-        _choice(*get_args(Delivery)), default="at_least_once", doc="of predictions: at_least_once is faster, exactly_once uses transactions"
+        kinds.choice(*get_args(Delivery)),
+        default="at_least_once",
+        doc="of predictions: at_least_once is faster, exactly_once uses transactions",
     )
 
     shard_memory_bytes: int = _setting(
-        _size, default=1 << 28, doc="for the shards of a model that a worker holds at a time; the least recently used leave"
+        kinds.size, default=1 << 28, doc="for the shards of a model that a worker holds at a time; the least recently used leave"
     )
 
-    future_skew_ms: int = _setting(_duration, default=300_000, doc="how far ahead of the wall clock an event time may be")
+    future_skew_ms: int = _setting(kinds.duration, default=300_000, doc="how far ahead of the wall clock an event time may be")
     idle_timeout_ms: int = _setting(
-        _positive_duration, default=10_000, doc="silence after which a partition with nothing unread no longer holds the watermark back"
+        kinds.positive_duration,
+        default=10_000,
+        doc="silence after which a partition with nothing unread no longer holds the watermark back",
     )
-    max_record_bytes: int = _setting(_size, default=1 << 20, doc="largest record that the gate accepts")
-    tile_slack_ms: int = _setting(_duration, default=86_400_000, doc="how much longer than the longest window the online store keeps tiles")
+    max_record_bytes: int = _setting(kinds.size, default=1 << 20, doc="largest record that the gate accepts")
+    tile_slack_ms: int = _setting(
+        kinds.duration, default=86_400_000, doc="how much longer than the longest window the online store keeps tiles"
+    )
     online_ttl_ms: int | None = _setting(
-        _optional_duration, default=None, doc="silence after which an entity leaves the online store; or never"
+        kinds.optional_duration, default=None, doc="silence after which an entity leaves the online store; or never"
     )
 
     online_loss: OnlineLoss = _setting(
-        _choice(*get_args(OnlineLoss)),
+        kinds.choice(*get_args(OnlineLoss)),
         default="refuse",
         doc="of an online store that may lose keys by eviction, or all by a restart: refuse it, or serve what it may have lost as stale",
     )
 
     backfill_range_rows: int = _setting(
-        _whole(1, 10**12), default=5_000_000, doc="requests and events that a backfill computes between two commits, about"
+        kinds.whole(1, 10**12), default=5_000_000, doc="requests and events that a backfill computes between two commits, about"
     )
     backfill_group_rows: int = _setting(
-        _whole(1, 10**9), default=500_000, doc="requests and tiles that a Python process of a backfill holds at once"
+        kinds.whole(1, 10**9), default=500_000, doc="requests and tiles that a Python process of a backfill holds at once"
     )
 
     @classmethod
@@ -254,16 +181,33 @@ class Settings:
         environ = os.environ if environ is None else environ
         folder = Path.cwd() if folder is None else folder.absolute()
         problems: list[str] = []
-        values = _from_file(folder / "tidemark.toml", problems) | _from_environment(environ, folder, problems)
+        values = _overlaid(_from_file(folder / "tidemark.toml", problems), _from_environment(environ, folder, problems))
+        problems = problems or misfits(values)
         if problems:
             raise SettingError("\n".join(problems))
         loaded = cls(**values)
         return loaded if loaded.home.is_absolute() else cls(**(values | {"home": folder / loaded.home}))
 
     def environment(self) -> dict[str, str]:
-        """These settings as the environment of a child process, so that it needs neither the file nor the working directory."""
-        named = {_variable(item.name): _as_text(item.name, getattr(self, item.name)) for item in fields(self)}
-        return {name: text for name, text in named.items() if text is not None}
+        """These settings as the environment of a child process, so that it needs neither the file nor the working directory.
+
+        A password goes by the file that `without_secrets` keeps it in, and its own variable is emptied.
+        """
+        settings = self.without_secrets()
+        named = {_variable(item.name): _as_text(item.name, getattr(settings, item.name)) for item in fields(settings)}
+        emptied = {} if self.kafka_sasl_password is None else {_variable("kafka_sasl_password"): ""}
+        return {name: text for name, text in named.items() if text is not None} | emptied
+
+    def without_secrets(self) -> Settings:
+        """The same settings for whatever is pickled or handed to another process: with the path of a file of the home for the password.
+
+        Raises:
+            SettingError: The home cannot be written.
+        """
+        if self.kafka_sasl_password is None:
+            return self
+        file = secrets.keep(self.home, "kafka-password", self.kafka_sasl_password)
+        return replace(self, kafka_sasl_password=None, kafka_sasl_password_file=file)
 
     @property
     def endpoints_file(self) -> Path:
@@ -319,6 +263,12 @@ class Settings:
         return endpoint
 
 
+def _overlaid(file: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment over the file; a password, or the path of one, over either."""
+    ways = {"kafka_sasl_password", "kafka_sasl_password_file"}
+    return {name: value for name, value in file.items() if name not in ways or not ways & environment.keys()} | dict(environment)
+
+
 def _variable(name: str) -> str:
     return f"TIDEMARK_{_key(name).upper()}"
 
@@ -347,7 +297,8 @@ def _from_file(file: Path, problems: list[str]) -> dict[str, Any]:
         if name not in known:
             problems.append(f"{file}: no setting is named {name!r}{_did_you_mean(name, known, cutoff=0.5)}")
         elif isinstance(given, (dict, list, bool)):
-            problems.append(f"{file}: {name}: expected a string or a number, got {masked(repr(given))}")
+            shown = "***" if known[name].metadata["parse"] is kinds.secret else masked(repr(given))
+            problems.append(f"{file}: {name}: expected a string or a number, got {shown}")
         else:
             _read(known[name].name, given, f"{file}: {name}", file.parent, values, problems)
     return values
@@ -370,7 +321,7 @@ def _read(name: str, given: object, where: str, folder: Path, values: dict[str, 
     parse = Settings.__dataclass_fields__[name].metadata["parse"]
     try:
         value = parse(given)
-    except _WrongValueError as expected:
+    except kinds.WrongValueError as expected:
         problems.append(f"{where}: expected {expected}, got {masked(str(given))!r}")
         return
     values[name] = folder / value if isinstance(value, Path) else value

@@ -31,6 +31,7 @@ from infra.settings import Settings
 from jobs.control.deployed import refuse_other_tiles
 from jobs.control.tile_closings import Extent, extents
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.producer import Publisher
 from jobs.parity import archive
 from jobs.spark.parquet_source import events as events_of
@@ -156,7 +157,7 @@ def _send(settings: Settings, view: ViewPlan, folder: Path, *, revision: int) ->
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        Publisher(settings.kafka_servers, view.tiles_topic, schema, event_time="tile_start") as publisher,
+        Publisher(Connection.of(settings), view.tiles_topic, schema, event_time="tile_start") as publisher,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task(view.name, total=count)

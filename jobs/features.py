@@ -28,10 +28,11 @@ from infra.settings import Settings
 from jobs.control.deployed import Deployed, record_features_job, refuse_other_graph, refuse_other_tiles
 from jobs.flink import graph, single_view, start_offsets
 from jobs.flink.gate import Clock, Gate
-from jobs.flink.pipeline import CHECKPOINT_TIMEOUT_MS, LARGEST_REQUEST_BYTES
+from jobs.flink.pipeline import CHECKPOINT_TIMEOUT_MS
 from jobs.flink.single_view import consumer_group
 from jobs.flink.start_offsets import Beginning
-from jobs.kafka import admin, committed
+from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.decoding import decoder
 from schemas.errors import SettingError
 from schemas.schema import SHIPPED, SchemaSet
@@ -186,19 +187,10 @@ class Job:
 
     def _raw_options(self, source: SourcePlan) -> dict[str, str]:
         keyed = {"key.format": "raw", "key.fields": "_key", "value.fields-include": "EXCEPT_KEY"}
-        return committed.source(self._settings.kafka_servers, [source.topic], group=self._group(source)) | keyed
+        return Connection.of(self._settings).source_table([source.topic], group=self._group(source)) | keyed
 
     def _sink(self, topic: str) -> dict[str, str]:
-        return {
-            "connector": "kafka",
-            "topic": topic,
-            "properties.bootstrap.servers": self._settings.kafka_servers,
-            "properties.acks": "all",
-            "properties.enable.idempotence": "true",
-            "properties.linger.ms": "5",
-            "properties.max.request.size": str(LARGEST_REQUEST_BYTES),
-            "sink.delivery-guarantee": "at-least-once",
-        }
+        return Connection.of(self._settings).sink_table([topic], linger_ms=5)
 
     def _avro_sink(self, topic: str) -> dict[str, str]:
         keyed = {"key.format": "raw", "key.fields": "_key", "value.fields-include": "EXCEPT_KEY"}

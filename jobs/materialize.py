@@ -26,6 +26,7 @@ from jobs.control.deployed import record_materialize_job, refuse_other_tiles
 from jobs.control.generations import job_name, read_active
 from jobs.flink.pipeline import BatchResult, Pipeline, PlacedFunction
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.tile_log import TileLog
 from schemas.errors import DefinitionError
 from schemas.schema import SHIPPED, SchemaSet
@@ -55,7 +56,7 @@ class MaterializeFunction(PlacedFunction):
             for view in self._views
         }
         frontiers = store.frontiers(project=project)
-        log = TileLog(servers=settings.kafka_servers, views=self._views, schemas=self._schemas)
+        log = TileLog(kafka=Connection.of(settings), views=self._views, schemas=self._schemas)
         marks = Marks(frontiers=frontiers, views=self._views, log=log, began=self._began, forgets=forgets)
         self._lost = 0
         self._materializer = Materializer(views=self._views, writers=writers, frontiers=frontiers, schemas=self._schemas, marks=marks)

@@ -20,6 +20,7 @@ from jobs.control.deployed import record_score_job
 from jobs.flink.pipeline import CHECKPOINT_TIMEOUT_MS, BatchFunction, BatchResult, Pipeline, StageFunction
 from jobs.kafka import admin
 from jobs.kafka.admin import broker_setting
+from jobs.kafka.connection import Connection
 from jobs.kafka.decoding import decoder
 from schemas.errors import SettingError
 from schemas.schema import SHIPPED, SchemaSet
@@ -122,7 +123,7 @@ def transaction_timeout_ms(settings: Settings) -> int:
         SettingError: The broker's longest is too short.
     """
     needed = settings.checkpoint_interval_ms + CHECKPOINT_TIMEOUT_MS + RESTART_MS
-    allowed = int(broker_setting(settings.kafka_servers, "transaction.max.timeout.ms"))
+    allowed = int(broker_setting(Connection.of(settings), "transaction.max.timeout.ms"))
     if needed > allowed:
         raise SettingError(
             f"TIDEMARK_DELIVERY: exactly_once needs transactions of {span(needed)} (a checkpoint interval, its completion, a restart), "

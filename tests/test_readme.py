@@ -18,6 +18,7 @@ from features.catalog import load
 from inference.model.loading import load_for
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.producer import Publisher
 from schemas.schema import SHIPPED, SchemaSet
@@ -123,9 +124,9 @@ def test_the_model_that_one_trains_oneself_serves(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 def test_the_publishing_client_writes_what_the_gate_accepts(settings: Settings, tmp_path: Path) -> None:
-    admin.create(settings.kafka_servers, ["departures"], partitions=1, replication=1)
+    admin.create(Connection.of(settings), ["departures"], partitions=1, replication=1)
     run_snippet("publish", settings.home, tmp_path)
-    (message,) = messages(settings.kafka_servers, "departures")
+    (message,) = messages(Connection.of(settings), "departures")
     body = message.value()
     assert body is not None
     schemas = SchemaSet.load(SHIPPED)
@@ -137,7 +138,7 @@ def test_the_publishing_client_writes_what_the_gate_accepts(settings: Settings, 
 
 @pytest.mark.e2e
 def test_the_reading_client_reads_predictions(settings: Settings, tmp_path: Path) -> None:
-    admin.create(settings.kafka_servers, ["flight_delay.predictions"], partitions=1, replication=1)
+    admin.create(Connection.of(settings), ["flight_delay.predictions"], partitions=1, replication=1)
     schema = SchemaSet.load(SHIPPED).current("prediction")
     verdict = {
         "request_id": "UA-1",
@@ -148,6 +149,6 @@ def test_the_reading_client_reads_predictions(settings: Settings, tmp_path: Path
         "variant": "champion",
     }
     numbers = {"event_time": 1, "shard": 0, "score": 0.12345, "frontier": 1, "stale": True, "stale_age_ms": 5, "scored_at": 2}
-    with Publisher(settings.kafka_servers, "flight_delay.predictions", schema, event_time="event_time") as publisher:
+    with Publisher(Connection.of(settings), "flight_delay.predictions", schema, event_time="event_time") as publisher:
         publisher.send(encode(schema, verdict | numbers | {"features": {"x": 1.5}, "request": {}, "unseen": []}), timestamp_ms=1)
     assert run_snippet("read", settings.home, tmp_path) == "UA-1 0.123 stale\n"

@@ -14,6 +14,7 @@ from fastavro import schemaless_reader
 from benchmarks.benchmark import WrongAnswerError
 from benchmarks.scoring import inputs
 from inference.model.loading import load
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from schemas.schema import SchemaSet
 
@@ -27,7 +28,7 @@ def right(servers: str, topic: str, model: Path, count: int, truth: pa.Table) ->
     Raises:
         WrongAnswerError: A prediction is missing, or twice there, stale, or of other features or another score.
     """
-    found = list(messages(servers, topic))
+    found = list(messages(Connection(servers=servers), topic))
     ids = {(message.key() or b"").decode() for message in found}
     if len(found) != count or ids != {f"r{number}" for number in range(count)}:
         raise WrongAnswerError(f"{len(found):,} predictions of {len(ids):,} requests, expected one of each of {count:,}")

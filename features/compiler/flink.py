@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from features.columns.column import Column
+from features.compiler import flink_letters
 from features.compiler.flink_gate import BAD, OK, Reading, checked
+from features.compiler.flink_letters import REASON
 from features.compiler.flink_text import floor, interval, text, tumble, with_options
 from features.plan import WRITTEN, SourcePlan, ViewPlan
 from features.sql_text import indent, quote
@@ -115,9 +117,9 @@ def late_query(source: SourcePlan, reading: Reading, views: Iterable[ViewPlan], 
     behind = {view.name: is_late(view.tile_ms) for view in views}
     names = ", ".join(f"CASE WHEN {late} THEN {text(name)} END" for name, late in behind.items())
     reason = "'late: tile ended at or before the watermark'"
-    headers = {"reason": reason, "views": f"CONCAT_WS(',', {names})", "watermark_ms": "CAST(`_watermark_ms` AS STRING)"}
+    told = {REASON: reason, "views": f"CONCAT_WS(',', {names})", "watermark_ms": "CAST(`_watermark_ms` AS STRING)"}
     condition = "\n  OR ".join(dict.fromkeys(behind.values()))
-    return f"""{_letter(reading.letter, headers)}
+    return f"""{_letter(reading.letter, told)}
 FROM {quote(checked(source))}
 WHERE `_kind` = {OK}{_behind(archived)} AND (
   {condition}
@@ -126,7 +128,7 @@ WHERE `_kind` = {OK}{_behind(archived)} AND (
 
 def dead_letter_query(source: SourcePlan, reading: Reading, archived: Mapping[int, int]) -> str:
     """The messages that were refused, as `letters_table` takes them; without those up to the offsets `archived`."""
-    return f"""{_letter(reading.refused, {"reason": "`_reason`"})}
+    return f"""{_letter(reading.refused, {REASON: "`_reason`"})}
 FROM {quote(checked(source))}
 WHERE `_kind` = {BAD}{_behind(archived)}"""
 
@@ -231,14 +233,10 @@ def _behind(archived: Mapping[int, int]) -> str:
     return f" AND CASE `_partition`{cases} ELSE TRUE END" if cases else ""
 
 
-def _letter(value: Mapping[str, tuple[str, str]], headers: Mapping[str, str]) -> str:
+def _letter(value: Mapping[str, tuple[str, str]], told: Mapping[str, str]) -> str:
     """A message as it was, with its own headers and ours."""
-    place = {"source_topic": "`_topic`", "source_partition": "CAST(`_partition` AS STRING)", "source_offset": "CAST(`_offset` AS STRING)"}
-    pairs = ",\n    ".join(f"{text(name)}, CAST(COALESCE({told}, '') AS BYTES)" for name, told in (dict(headers) | place).items())
     columns = "".join(f"  {expression} AS {quote(name)},\n" for name, (_, expression) in value.items())
     return f"""SELECT
   `_key`,
-{columns}  MAP_UNION(COALESCE(`_headers`, MAP['reason', CAST('' AS BYTES)]), MAP[
-    {pairs}
-  ]) AS `_headers`,
+{columns}  {flink_letters.headers(told)} AS `_headers`,
   {_record_time("TO_TIMESTAMP_LTZ(`_arrived_ms`, 3)")} AS `_time`"""

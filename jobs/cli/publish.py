@@ -20,6 +20,7 @@ from features.plan import Plan, SourcePlan
 from inference.shards.shard_map import KEY_TYPES
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.end_marker import EndMarker
 from jobs.kafka.producer import Publisher
 from schemas import parquet
@@ -80,10 +81,10 @@ def command(
         ending.check(now_ms() + takes_ms, skew_ms=settings.future_skew_ms)
     if warning := _doubtful(table, target):
         print(f"publish: {file}: {warning}", file=sys.stderr)
-    servers = settings.kafka_servers
-    admin.create(servers, [target.topic], partitions=settings.partitions, replication=settings.replication, config={"retention.ms": "-1"})
+    kafka = Connection.of(settings)
+    admin.create(kafka, [target.topic], partitions=settings.partitions, replication=settings.replication, config={"retention.ms": "-1"})
     started = time.monotonic()
-    with Publisher(servers, target.topic, schema, event_time=target.event_time, key=fields) as publisher:
+    with Publisher(kafka, target.topic, schema, event_time=target.event_time, key=fields) as publisher:
         count = _publish(publisher, table, target.topic, speed)
         publisher.flush()
         took_s = time.monotonic() - started

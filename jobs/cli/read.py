@@ -13,6 +13,7 @@ import typer
 
 from features import catalog
 from infra.settings import Settings
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.records import RecordReader, text
 from schemas.registry import Registry
@@ -35,7 +36,7 @@ def command(
         SchemaSet.load(settings.schemas or SHIPPED), lambda: catalog.load(settings.definitions, settings.schemas), registry
     )
     wait = follow or (start == "end" and most is None)
-    for message in messages(settings.kafka_servers, topic, start=start, most=most, follow=wait):
+    for message in messages(Connection.of(settings), topic, start=start, most=most, follow=wait):
         record = reader.record(message)
         if meta:
             _, time_ms = message.timestamp()

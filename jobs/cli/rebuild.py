@@ -24,6 +24,7 @@ from jobs.generations.fill import fill_of_history, follow, start
 from jobs.generations.proof import lines, prove
 from jobs.generations.switch import switch
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.lag import Lag
 from schemas.errors import SettingError
 
@@ -55,7 +56,7 @@ def command(
     now = read_active(settings, store).generation
     new = now + 1
     read = (*(view.tiles_topic for view in plan.views.values()), FRONTIER_TOPIC)
-    backlog = Lag(settings.kafka_servers, read, f"tidemark.{job_name(new)}")
+    backlog = Lag(Connection.of(settings), read, f"tidemark.{job_name(new)}")
     known = extents(settings, plan) if events is not None else {}
     start(settings, store, backlog, new, known if backlog.truncated else {})
     with _bar() as (progress, task):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from features.catalog import load
 from features.compiler.declarations import did_you_mean
@@ -18,10 +16,9 @@ from infra.settings import Settings
 from jobs.control.deployed import Deployed, forget, runs_with
 from jobs.control.generations import read_active
 from jobs.flink.single_view import running
-from jobs.kafka.broker_fault import broker_fault
+from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from schemas.errors import SettingError
-
-_ANSWER_S = 10.0
 
 
 def command(
@@ -40,7 +37,7 @@ def command(
     generation = read_active(settings, store).generation
     _refuse_running(settings, applied, view, str(record["description"]["source"]))
     topic = tiles_topic(view)
-    _delete_topics(settings, [topic, f"{topic}.dlq"])
+    admin.delete(Connection.of(settings), [topic, f"{topic}.dlq"])
     keys = sum(store.remove_view(project_of(each), view) for each in {generation, *map(int, applied.stored)})
     forget(settings, view)
     print(f"{view}: topics {topic} and {topic}.dlq deleted, fields of {keys:,} keys removed")
@@ -53,14 +50,3 @@ def _refuse_running(settings: Settings, applied: Deployed, view: str, source: st
         raise SettingError(
             f'retire: job {", ".join(sorted(with_view))} runs with view "{view}"; cancel it, or submit it anew with definitions without the view'
         )
-
-
-def _delete_topics(settings: Settings, names: list[str]) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.kafka_servers, "socket.timeout.ms": int(_ANSWER_S * 1000), "log_level": 0})
-    answers: dict[str, Any] = admin.delete_topics(names, operation_timeout=_ANSWER_S, request_timeout=_ANSWER_S)
-    for name, deleted in answers.items():
-        try:
-            deleted.result()
-        except KafkaException as fault:
-            if fault.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise broker_fault(fault, settings.kafka_servers, f"topic {name} cannot be deleted") from fault

@@ -17,6 +17,7 @@ from jobs.control import topic
 from jobs.flink.job_names import single_view_name
 from jobs.flink.single_view import running
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from schemas.errors import SettingError
 
 _VIEW, _SERVICE, _COMPUTED, _STORED, _STORE = "view/", "service/", "computed/", "stored/", "store/"
@@ -63,7 +64,7 @@ def refuse_other_tiles(settings: Settings, views: Iterable[ViewPlan]) -> None:
     applied = Deployed.read(settings)
     known = applied.views
     others = [(view, found) for view in views if view.name in known and (found := tile_differences(known[view.name], view))]
-    held = admin.written(settings.kafka_servers, [view.tiles_topic for view, _ in others])
+    held = admin.written(Connection.of(settings), [view.tiles_topic for view, _ in others])
     names = running(settings) if len(held) < len(others) else set()
     problems = []
     for view, differences in others:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from infra.settings import Settings
 from jobs.kafka import admin
 from jobs.kafka.committed import End, Place
+from jobs.kafka.connection import Connection
 from schemas.errors import ServiceError
 from schemas.times import show_ms
 from schemas.wording import span
@@ -39,7 +40,7 @@ def held(undecided: Mapping[Place, End]) -> list[str]:
 def undecided(settings: Settings, names: Iterable[str]) -> Mapping[Place, End]:
     """Nothing where Kafka does not tell: frontiers are the store's, and known without it."""
     try:
-        return admin.undecided(settings.kafka_servers, names)
+        return admin.undecided(Connection.of(settings), names)
     except ServiceError:
         return {}
 

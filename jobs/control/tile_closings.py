@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from features.plan import FRONTIER_TOPIC, Plan
 from infra.settings import Settings
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.records import RecordReader
 from schemas.schema import SHIPPED, SchemaSet
@@ -28,7 +29,7 @@ def extents(settings: Settings, plan: Plan) -> dict[str, Extent]:
     """
     reader = RecordReader(SchemaSet.load(settings.schemas or SHIPPED), lambda: plan)
     found: dict[str, Extent] = {}
-    for message in messages(settings.kafka_servers, FRONTIER_TOPIC):
+    for message in messages(Connection.of(settings), FRONTIER_TOPIC):
         closing = reader.record(message)
         view = plan.views.get(str(closing.get("view")))
         if view is not None:

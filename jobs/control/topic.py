@@ -6,19 +6,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
-
 from infra.settings import Settings
 from jobs.kafka import admin
-from jobs.kafka.broker_fault import broker_fault, silent
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
+from jobs.kafka.deliveries import Deliveries
 from schemas.errors import DataError
 
 TOPIC = "tidemark.control"
 
 _DELIVERED_S = 10.0
 _COMPACTED = {"cleanup.policy": "compact"}
-_NOT_TAKEN = f"topic {TOPIC} does not take a record"
 
 
 def records(settings: Settings) -> dict[str, Any]:
@@ -30,7 +28,7 @@ def records(settings: Settings) -> dict[str, Any]:
     """
     _ensure(settings)
     found: dict[str, Any] = {}
-    for message in messages(settings.kafka_servers, TOPIC):
+    for message in messages(Connection.of(settings), TOPIC):
         key, body = message.key(), message.value()
         kind = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
         if body is None:
@@ -53,20 +51,11 @@ def publish(settings: Settings, given: Mapping[str, Any]) -> None:
         ServiceError: Kafka does not answer.
     """
     _ensure(settings)
-    producer = Producer({"bootstrap.servers": settings.kafka_servers, "enable.idempotence": True, "log_level": 0})
-    faults: list[KafkaError] = []
-    try:
-        for kind, record in given.items():
-            body = None if record is None else json.dumps(record, sort_keys=True)
-            producer.produce(TOPIC, body, kind, on_delivery=lambda error, _: faults.append(error) if error else None)
-        left = producer.flush(_DELIVERED_S)
-    except KafkaException as fault:
-        raise broker_fault(fault, settings.kafka_servers, _NOT_TAKEN) from fault
-    if faults:
-        raise broker_fault(faults[0], settings.kafka_servers, _NOT_TAKEN)
-    if left:
-        raise silent(settings.kafka_servers, _NOT_TAKEN, _DELIVERED_S)
+    deliveries = Deliveries(Connection.of(settings))
+    for kind, record in given.items():
+        deliveries.send(TOPIC, None if record is None else json.dumps(record, sort_keys=True).encode(), key=kind)
+    deliveries.wait(f"topic {TOPIC} does not take a record", within_s=_DELIVERED_S)
 
 
 def _ensure(settings: Settings) -> None:
-    admin.create(settings.kafka_servers, [TOPIC], partitions=1, replication=settings.replication, config=_COMPACTED)
+    admin.create(Connection.of(settings), [TOPIC], partitions=1, replication=settings.replication, config=_COMPACTED)

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.compiler.flink_letters import OFFSET, PARTITION, REASON, TOPIC
 from features.plan import Plan, ServicePlan
 from inference.model.evaluation import auc, log_loss
 from inference.model.loading import load as load_model
@@ -131,7 +132,7 @@ def write(findings: Findings, folder: Path) -> Path:
 def _letters(evidence: Evidence) -> dict[Position, str]:
     """Every dead letter: where the record lay, and the reason given."""
     headers = [record.headers for record in evidence.records if record.topic.endswith(".dlq")]
-    return {(each["source_topic"], int(each["source_partition"]), int(each["source_offset"])): each["reason"] for each in headers}
+    return {(each[TOPIC], int(each[PARTITION]), int(each[OFFSET])): each[REASON] for each in headers}
 
 
 def _faults(bad: Mapping[Position, str], letters: Mapping[Position, str]) -> list[FaultCount]:

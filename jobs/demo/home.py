@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable
-
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from collections.abc import Set
 
 from features.plan import FRONTIER_TOPIC, Plan, ServicePlan
 from inference.online.connection import connect
 from infra import flink
 from infra.settings import Settings
-from jobs.kafka.broker_fault import broker_fault
+from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from schemas.errors import ServiceError, SettingError
 
 _ANSWER_S = 15.0
@@ -43,8 +41,8 @@ def forget(plan: Plan, settings: Settings) -> None:
     jobs = {FEATURES, MATERIALIZE, *map(score_job, plan.services.values())}
     cluster = flink.Cluster(settings.flink_url)
     running = [job for job in cluster.jobs() if job.state not in flink.ENDED]
-    admin = AdminClient({"bootstrap.servers": settings.kafka_servers, "socket.timeout.ms": 10_000, "log_level": 0})
-    there = _topics(admin, settings.kafka_servers)
+    kafka = Connection.of(settings)
+    there = admin.topics(kafka)
     others = sorted((there - topics_of(plan)) | ({job.name for job in running} - jobs))
     if others:
         raise SettingError(
@@ -53,7 +51,7 @@ def forget(plan: Plan, settings: Settings) -> None:
     for job in running:
         cluster.cancel(job.id)
     if there:
-        _delete(admin, there, settings.kafka_servers)
+        _delete(kafka, there)
     connect(settings.redis_url).clear()
     for job_name in jobs:
         shutil.rmtree(settings.home / "checkpoints" / job_name, ignore_errors=True)
@@ -61,23 +59,10 @@ def forget(plan: Plan, settings: Settings) -> None:
         shutil.rmtree(settings.home / "archive" / source, ignore_errors=True)
 
 
-def _topics(admin: AdminClient, servers: str) -> frozenset[str]:
-    """All but Kafka's own."""
-    try:
-        return frozenset(topic for topic in admin.list_topics(timeout=_ANSWER_S).topics if not topic.startswith("__"))
-    except KafkaException as fault:
-        raise broker_fault(fault, servers, "does not tell its topics") from fault
-
-
-def _delete(admin: AdminClient, topics: Iterable[str], servers: str) -> None:
-    for name, deleted in admin.delete_topics(list(topics), request_timeout=_ANSWER_S).items():
-        try:
-            deleted.result()
-        except KafkaException as fault:
-            if fault.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise broker_fault(fault, servers, f"topic {name} cannot be deleted") from fault
+def _delete(kafka: Connection, topics: Set[str]) -> None:
+    admin.delete(kafka, topics)
     deadline = time.monotonic() + _ANSWER_S
-    while _topics(admin, servers).intersection(topics):
+    while admin.topics(kafka) & topics:
         if time.monotonic() > deadline:
-            raise ServiceError(f"kafka {servers}: topics of an earlier demo are still there after {_ANSWER_S:.0f} s")
+            raise ServiceError(f"kafka {kafka.servers}: topics of an earlier demo are still there after {_ANSWER_S:.0f} s")
         time.sleep(0.1)

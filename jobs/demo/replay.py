@@ -5,7 +5,6 @@ DESIGN §3, Replay: event time runs ahead of the pipeline's own latency, so requ
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,21 +13,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from confluent_kafka import KafkaError, Message, Producer
 
 from features.plan import ServicePlan, SourcePlan
 from jobs.demo.faults import Fault, bad_records
-from jobs.kafka.broker_fault import broker_fault, silent
+from jobs.kafka.connection import Connection
+from jobs.kafka.deliveries import Deliveries
 from jobs.kafka.producer import Publisher
 from schemas.schema import SchemaSet
 from schemas.wire import Encoder
 
 REQUESTS_PER_S = 400.0
 REPEATED, HELD_BACK = 0.01, 0.005  # shares of the events
-LARGEST_BYTES = 8 << 20
 _FLUSH_S = 30.0
-
-_SILENT = logging.getLogger("tidemark.librdkafka")  # what it has to say is raised
 
 Position = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -60,7 +56,7 @@ class Replay:
         self,
         service: ServicePlan,
         *,
-        servers: str,
+        kafka: Connection,
         schemas: SchemaSet,
         events: Mapping[str, pa.Table],
         requests: pa.Table,
@@ -72,7 +68,7 @@ class Replay:
 
         Args:
             service: Whose sources and requests.
-            servers: Kafka's bootstrap servers; all topics must be there.
+            kafka: Its connection; all topics must be there.
             schemas: Of the sources.
             events: Source name → its events in event-time order.
             requests: The requests in event-time order.
@@ -90,7 +86,7 @@ class Replay:
         self._random = np.random.default_rng(seed)
         self._publishers = {
             source.name: Publisher(
-                servers,
+                kafka,
                 source.topic,
                 schemas.current(source.schema),
                 event_time=source.event_time,
@@ -100,7 +96,7 @@ class Replay:
         }
         self._encoders = {source.name: Encoder(schemas.current(source.schema)) for source in (*self._sources.values(), service.request)}
         self._late: dict[str, pa.Table] = {}
-        self._bad = _BadProducer(servers, self.tally)
+        self._bad = _BadProducer(kafka, self.tally)
         self._faults = list(self._all_faults(schemas))
 
     def warm_up(self, start_ms: int) -> int:
@@ -226,30 +222,19 @@ class Replay:
 class _BadProducer:
     """Sends bad records and notes where each came to lie."""
 
-    def __init__(self, servers: str, tally: SentCounts) -> None:
-        self._servers = servers
+    def __init__(self, kafka: Connection, tally: SentCounts) -> None:
+        self._deliveries = Deliveries(kafka)
         self._tally = tally
-        self._producer = Producer(
-            {"bootstrap.servers": servers, "enable.idempotence": True, "message.max.bytes": LARGEST_BYTES, "linger.ms": 0}, logger=_SILENT
-        )
 
     def send(self, faults: Sequence[tuple[str, Fault]], *, timestamp_ms: int) -> None:
         """Deliver them. The timestamp says when they came, which moves no watermark that other records have not moved already."""
-        refused: list[KafkaError] = []
         for topic, fault in faults:
 
-            def delivered(error: KafkaError | None, message: Message, kind: str = fault.kind) -> None:
-                if error is not None:
-                    refused.append(error)
-                else:
-                    self._tally.bad[str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)] = kind
+            def delivered(partition: int, offset: int, place: str = topic, kind: str = fault.kind) -> None:
+                self._tally.bad[place, partition, offset] = kind
 
-            self._producer.produce(topic, fault.body, timestamp=timestamp_ms, on_delivery=delivered)
-        left, what = self._producer.flush(_FLUSH_S), "bad records could not be published"
-        if refused:
-            raise broker_fault(refused[0], self._servers, what)
-        if left:
-            raise silent(self._servers, what, _FLUSH_S)
+            self._deliveries.send(topic, fault.body, timestamp_ms=timestamp_ms, delivered=delivered)
+        self._deliveries.wait("bad records could not be published", within_s=_FLUSH_S)
 
 
 def _between(table: pa.Table, column: str, start_ms: int, end_ms: int) -> pa.Table:

@@ -19,6 +19,7 @@ from jobs.demo.demo import DAY_MS, OCTOBER_MS, SERVICE, Demo
 from jobs.demo.findings import Evidence
 from jobs.demo.replay import Replay
 from jobs.demo.topic_follower import Follower
+from jobs.kafka.connection import Connection
 from schemas.errors import ServiceError
 from schemas.schema import SHIPPED, SchemaSet
 
@@ -48,7 +49,7 @@ def replay_october(demo: Demo, follower: Follower, events: dict[str, pa.Table], 
 
     replay = Replay(
         service,
-        servers=settings.kafka_servers,
+        kafka=Connection.of(settings),
         schemas=schemas,
         events=events,
         requests=requests,

@@ -17,6 +17,7 @@ from jobs.demo.findings import Evidence
 from jobs.demo.replay_live import replay_october
 from jobs.demo.report import Findings
 from jobs.demo.topic_follower import Follower
+from jobs.kafka.connection import Connection
 
 
 def play(demo: Demo, *, keep: bool, judge: Callable[[Evidence], Findings]) -> Findings:
@@ -38,7 +39,7 @@ def play(demo: Demo, *, keep: bool, judge: Callable[[Evidence], Findings]) -> Fi
         _train_and_submit(demo, files)
         letters = [topic for view in demo.service.views for topic in (f"{view.tiles_topic}.dlq", view.source.late_topic)]
         topics = tuple(dict.fromkeys((FRONTIER_TOPIC, demo.service.predictions_topic, *demo.dead_letter_topics, *letters)))
-        with Follower(servers=demo.settings.kafka_servers, topics=topics) as follower:
+        with Follower(kafka=Connection.of(demo.settings), topics=topics) as follower:
             events = {
                 name: _load(files.events / name, source.event_time)
                 for name, source in demo.plan.sources.items()

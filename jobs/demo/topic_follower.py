@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, cast
+from uuid import uuid4
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
-
-from jobs.kafka import committed
-from jobs.kafka.broker_fault import broker_fault
+from jobs.kafka import admin
+from jobs.kafka.connection import FETCH_AT_ONCE, Connection
+from jobs.kafka.reader import BEGINNING, Message, Reader
 from schemas.errors import ServiceError
 
 _PATIENCE_S = 15.0
@@ -41,20 +40,20 @@ class Follower:
     """Follows topics from their beginning in a thread of its own; use as a context manager.
 
     Attributes:
-        servers: Kafka's bootstrap servers.
+        kafka: Its connection.
         topics: Which must be there.
         records: All that was read, in order of arrival; only ever appended to.
     """
 
-    servers: str
+    kafka: Connection
     topics: Sequence[str]
     records: list[Record] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         """Begin to read."""
         self._end = threading.Event()
-        self._fault: KafkaException | None = None
-        self._consumer = _consumer(self.servers, self.topics)
+        self._fault: ServiceError | None = None
+        self._reader = _reader(self.kafka, self.topics)
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
         self._thread.start()
         return self
@@ -67,33 +66,25 @@ class Follower:
     def check(self) -> None:
         """Raise ServiceError if the broker went away."""
         if self._fault is not None:
-            raise broker_fault(self._fault, self.servers, f"reading {', '.join(self.topics)}")
+            raise self._fault
 
     def _follow(self) -> None:
         try:
             while not self._end.is_set():
-                for message in self._consumer.consume(500, timeout=0.02):
-                    if message.error():
-                        raise KafkaException(message.error())
-                    self.records.append(_record(message))
-        except KafkaException as fault:
+                polled = self._reader.poll_or_tell(500, timeout_s=0.02, what=f"topics {', '.join(self.topics)} cannot be read", waits=False)
+                self.records += map(_record, polled.messages)
+        except ServiceError as fault:
             self._fault = fault
         finally:
-            self._consumer.close()
+            self._reader.close()
 
 
-def _consumer(servers: str, topics: Sequence[str]) -> Consumer:
-    """A consumer of all partitions from their beginning."""
-    consumer = committed.consumer(servers, f"tidemark-demo-{uuid.uuid4()}", {"fetch.wait.max.ms": 20, "fetch.error.backoff.ms": 50})
-    try:
-        known = consumer.list_topics(timeout=_PATIENCE_S).topics
-        missing = [topic for topic in topics if topic not in known]
-        if missing:
-            raise ServiceError(f"kafka {servers}: there is no topic {', '.join(missing)}")
-        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic in topics for partition in known[topic].partitions])
-    except KafkaException as fault:
-        raise broker_fault(fault, servers, f"topics {', '.join(topics)} cannot be read") from fault
-    return consumer
+def _reader(kafka: Connection, topics: Sequence[str]) -> Reader:
+    """Of all partitions, from their beginning."""
+    places = [(topic, partition) for topic, partitions in admin.extents(kafka, topics).items() for partition in partitions]
+    reader = Reader(kafka, kafka.consumer(f"tidemark-demo-{uuid4()}", fetch=FETCH_AT_ONCE))
+    reader.assign(dict.fromkeys(places, BEGINNING))
+    return reader
 
 
 def _record(message: Message) -> Record:

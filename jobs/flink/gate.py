@@ -14,6 +14,7 @@ from features.plan import SourcePlan
 from features.watermarks import NONE, TICK, Watermarks
 from infra.settings import Settings
 from jobs.flink.pipeline import retry_until_available
+from jobs.kafka.connection import Connection
 from jobs.kafka.decoding import decoder
 from jobs.kafka.partition_log import PartitionLog
 from schemas.event_time import plausible_as_seconds
@@ -81,12 +82,12 @@ class Clock(ScalarFunction):  # type: ignore[misc]  # pyflink is untyped
         self._group = group
         self._least_ms = least_ms
         self._idle_ms = settings.idle_timeout_ms
-        self._servers = settings.kafka_servers
+        self._kafka = Connection.of(settings)
 
     def open(self, function_context: FunctionContext) -> None:
         """Called by Flink before the first batch."""
         self._log = logging.getLogger("tidemark")
-        log = PartitionLog(self._servers, self._source.topic, group=self._group)
+        log = PartitionLog(self._kafka, self._source.topic, group=self._group)
         self._watermarks = Watermarks(lateness_ms=self._source.lateness_ms, idle_ms=self._idle_ms, log=log)
         group = function_context.get_metric_group()
         # Without a gate, which counts otherwise.

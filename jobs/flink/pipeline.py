@@ -21,10 +21,11 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import DataTypes, StreamTableEnvironment
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
+from features.compiler.flink_letters import REASON, headers
 from features.compiler.flink_text import text, with_options
 from infra.settings import Settings
 from jobs.flink import graph
-from jobs.kafka import committed
+from jobs.kafka.connection import Connection
 from schemas.errors import ServiceError
 
 Result = TypeVar("Result")
@@ -32,14 +33,7 @@ Result = TypeVar("Result")
 PATIENCE_MS = 60_000  # how long a batch waits for a service before the task fails and Flink restarts it from the last checkpoint
 
 CHECKPOINT_TIMEOUT_MS = 180_000
-LARGEST_REQUEST_BYTES = 1 << 27  # of the producer: whatever a topic let in must fit into its dead letters
 
-_DEAD_LETTER_HEADERS = """MAP_UNION(COALESCE(`_headers`, MAP['reason', CAST('' AS BYTES)]), MAP[
-    'reason', CAST(`_result`.`reason` AS BYTES),
-    'source_topic', CAST(`_topic` AS BYTES),
-    'source_partition', CAST(CAST(`_partition` AS STRING) AS BYTES),
-    'source_offset', CAST(CAST(`_offset` AS STRING) AS BYTES)
-  ])"""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
 _RESULT = DataTypes.ROW(
     [
@@ -204,26 +198,18 @@ class Pipeline:
         """Every topic that it writes."""
         return self.dead_letters if self.answers is None else (self.answers, *self.dead_letters)
 
-    def tables(self, servers: str) -> tuple[str, str]:
+    def tables(self, kafka: Connection) -> tuple[str, str]:
         """The DDL of the source and of the sink."""
         shared = {
-            "connector": "kafka",
-            "properties.bootstrap.servers": servers,
             "key.format": "raw",
             "key.fields": "_key",
             "value.format": "raw",
             "value.fields-include": "EXCEPT_KEY",
         }
         start = "earliest-offset" if self.from_earliest else "group-offsets"
-        incoming = committed.source(servers, self.topics, group=f"tidemark.{self.name}", start=start)
-        outgoing = {"topic": ";".join(self.written), "properties.linger.ms": "0", "properties.max.request.size": str(LARGEST_REQUEST_BYTES)}
-        delivery = {"sink.delivery-guarantee": "at-least-once"}
-        if self.transactions_ms is not None:
-            delivery = {
-                "sink.delivery-guarantee": "exactly-once",
-                "sink.transactional-id-prefix": f"tidemark.{self.name}",
-                "properties.transaction.timeout.ms": str(self.transactions_ms),
-            }
+        incoming = kafka.source_table(self.topics, group=f"tidemark.{self.name}", start=start)
+        transactions = None if self.transactions_ms is None else (f"tidemark.{self.name}", self.transactions_ms)
+        outgoing = kafka.sink_table(self.written, linger_ms=0, transactions=transactions)
         source = f"""CREATE TABLE `incoming` (
   `_key` BYTES,
   `_body` BYTES,
@@ -233,7 +219,7 @@ class Pipeline:
   `_offset` BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL,
   `_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
 ) WITH (
-{with_options(shared | incoming)}
+{with_options(incoming | shared)}
 )"""
         sink = f"""CREATE TABLE `outgoing` (
   `_key` BYTES,
@@ -242,7 +228,7 @@ class Pipeline:
   `_headers` MAP<STRING, BYTES> METADATA FROM 'headers',
   `_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'
 ) WITH (
-{with_options(shared | outgoing | delivery)}
+{with_options(outgoing | shared)}
 )"""
         return source, sink
 
@@ -267,7 +253,7 @@ SELECT
   CASE WHEN `_result`.`reason` IS NULL THEN `_result`.`key` ELSE `_key` END,
   CASE WHEN `_result`.`reason` IS NULL THEN `_result`.`value` ELSE `_body` END,
   CASE WHEN `_result`.`reason` IS NULL THEN {answers} ELSE `_topic` || '.dlq' END,
-  CASE WHEN `_result`.`reason` IS NOT NULL THEN {_DEAD_LETTER_HEADERS} END,
+  CASE WHEN `_result`.`reason` IS NOT NULL THEN {headers({REASON: "`_result`.`reason`"})} END,
   CASE WHEN `_result`.`reason` IS NOT NULL THEN GREATEST(`_time`, TO_TIMESTAMP_LTZ(0, 3)) END
 FROM ({results})"""
 
@@ -279,7 +265,7 @@ FROM ({results})"""
         environment = StreamExecutionEnvironment.get_execution_environment(configuration)
         tables = StreamTableEnvironment.create(environment)
         tables.create_temporary_function("process_batch", _function(self.function))
-        for table in self.tables(settings.kafka_servers):
+        for table in self.tables(Connection.of(settings)):
             tables.execute_sql(table)
         results = self.handed_on
         for number, function in enumerate(self.stages, 1):

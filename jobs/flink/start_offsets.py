@@ -19,15 +19,14 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from confluent_kafka import KafkaException, TopicPartition
 
 from features.plan import SourcePlan, ViewPlan
 from features.watermarks import NONE
 from inference.online.active_generation import read_active
 from inference.online.connection import connect
 from infra.settings import Settings
-from jobs.kafka import admin, committed
-from jobs.kafka.broker_fault import broker_fault
+from jobs.kafka import admin, group_offsets
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from schemas.errors import DataError
 from schemas.parquet import parquet_files
@@ -36,7 +35,6 @@ from schemas.wording import cause
 PARTITION, OFFSET, ARRIVED = "_partition", "_offset", "_arrived"
 """Columns of the archive: where an event lay, and its record's time."""
 
-_ANSWER_S = 10.0
 _TIME = pa.timestamp("ms", tz="UTC")
 
 
@@ -83,7 +81,7 @@ def fresh(settings: Settings, source: SourcePlan, views: Iterable[ViewPlan]) -> 
     tiles_ms, store = {view.name: view.tile_ms for view in views}, connect(settings.redis_url)
     frontiers = store.frontiers(project=read_active(store).project).read(list(tiles_ms))
     reached = {name: (frontier, tiles_ms[name]) for name, frontier in frontiers.items()}
-    extents = admin.extents(settings.kafka_servers, [source.topic])[source.topic]
+    extents = admin.extents(Connection.of(settings), [source.topic])[source.topic]
     return of(_folder(settings, source), source, reached, last, extents)
 
 
@@ -167,11 +165,11 @@ def _archived(settings: Settings, source: SourcePlan) -> dict[int, int]:
     known = last_of(folder)
     if not known:
         return {}
-    extents = admin.extents(settings.kafka_servers, [source.topic])[source.topic]
+    extents = admin.extents(Connection.of(settings), [source.topic])[source.topic]
     last = {partition: offset for partition, (offset, _) in known.items() if offset < extents.get(partition, (0, 0))[1]}
     open_ = {partition for partition, offset in last.items() if offset >= extents[partition][0]}  # still there, so it can be looked at
     start = {partition: last[partition] if partition in open_ else end for partition, (_, end) in extents.items()}
-    for message in messages(settings.kafka_servers, source.topic, start=start) if open_ else ():
+    for message in messages(Connection.of(settings), source.topic, start=start) if open_ else ():
         partition = message.partition()
         if partition in open_:
             open_.discard(partition)
@@ -191,18 +189,11 @@ def _archived(settings: Settings, source: SourcePlan) -> dict[int, int]:
 
 def commit(settings: Settings, source: SourcePlan, group: str, beginning: Beginning) -> None:
     """Let a consumer group begin there. Raises ServiceError when Kafka does not answer."""
-    extents = admin.extents(settings.kafka_servers, [source.topic])[source.topic]
-    places = [
-        TopicPartition(source.topic, number, max(first, beginning.first.get(number, first))) for number, (first, _) in extents.items()
-    ]
-    consumer = committed.consumer(settings.kafka_servers, group)
-    try:
-        consumer.list_topics(source.topic, timeout=_ANSWER_S)
-        consumer.commit(offsets=places, asynchronous=False)
-    except KafkaException as fault:
-        raise broker_fault(fault, settings.kafka_servers, f"does not let group {group} begin with source {source.name}") from fault
-    finally:
-        consumer.close()
+    kafka = Connection.of(settings)
+    extents = admin.extents(kafka, [source.topic])[source.topic]
+    group_offsets.commit(
+        kafka, group, source.topic, {number: max(first, beginning.first.get(number, first)) for number, (first, _) in extents.items()}
+    )
 
 
 def _folder(settings: Settings, source: SourcePlan) -> Path:

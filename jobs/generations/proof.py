@@ -14,6 +14,7 @@ from inference.online.store import OnlineStore
 from infra.settings import Settings
 from jobs.control.generations import job_name
 from jobs.control.store_state import show_since
+from jobs.kafka.connection import Connection
 from jobs.kafka.lag import Lag
 from jobs.report.progress import spinner
 from jobs.report.text_table import aligned
@@ -78,7 +79,7 @@ def prove(settings: Settings, store: OnlineStore, views: Sequence[ViewPlan], fir
         second=project_of(second),
         slack_ms=settings.tile_slack_ms,
         leaves=settings.online_ttl_ms is not None,
-        whole=not Lag(settings.kafka_servers, [view.tiles_topic for view in views], f"tidemark.{job_name(second)}").truncated,
+        whole=not Lag(Connection.of(settings), [view.tiles_topic for view in views], f"tidemark.{job_name(second)}").truncated,
     )
     with spinner() as tell:
         found = Comparison()

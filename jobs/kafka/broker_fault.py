@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException
 
+from jobs.kafka.connection import Connection
 from schemas.errors import DataError, ServiceError
 from schemas.times import show_ms
 from schemas.wording import sentence, span
 
 _ASK_S = 1.0
 _WHO = re.compile(r"\b(?:Broker|Local): ")  # of librdkafka's, before what is told
+
+_HOW = re.compile(r"^\w+://\S+: | \(after \d+ms in state \w+\)")  # of a connection, around why it was refused
 
 UNREACHABLE = frozenset(
     {
@@ -106,35 +111,44 @@ FOLLOWS = frozenset(
 """What befalls the records beside one that failed: another tells the cause."""
 
 
-def broker_fault(fault: KafkaException | KafkaError, servers: str, what: str) -> ServiceError:
+def broker_fault(fault: KafkaException | KafkaError, kafka: Connection, what: str) -> ServiceError:
     """What to raise for a fault.
 
     Args:
         fault: Of a client of Kafka's.
-        servers: Its bootstrap servers.
+        kafka: Its connection.
         what: What did not come to be, e.g. `topic clicks cannot be created`.
     """
-    return ServiceError(f"kafka {servers}: {what}: {_reason(_error(fault), servers)}")
+    return ServiceError(f"kafka {kafka.servers}: {what}: {_reason(_error(fault), kafka)}")
 
 
-def silent(servers: str, what: str, within_s: float) -> ServiceError:
+@contextmanager
+def telling(kafka: Connection, what: str) -> Iterator[None]:
+    """Raises `broker_fault` for what a client raises in the block."""
+    try:
+        yield
+    except KafkaException as fault:
+        raise broker_fault(fault, kafka, what) from fault
+
+
+def silent(kafka: Connection, what: str, within_s: float) -> ServiceError:
     """What to raise where a broker has said nothing for so long; arguments as of `broker_fault`."""
-    return ServiceError(f"kafka {servers}: {what}: {_unreachable(servers, f'no answer within {span(within_s * 1000)}')}")
+    return ServiceError(f"kafka {kafka.servers}: {what}: {_unreachable(kafka, f'no answer within {span(within_s * 1000)}')}")
 
 
-def record_fault(fault: KafkaException | KafkaError, servers: str, topic: str, record: str, what: str) -> DataError | ServiceError:
+def record_fault(fault: KafkaException | KafkaError, kafka: Connection, topic: str, record: str, what: str) -> DataError | ServiceError:
     """What to raise for a record that was not delivered: a DataError where the record is refused for what it is.
 
     Args:
         fault: Of its delivery.
-        servers: Kafka's bootstrap servers.
+        kafka: Its connection.
         topic: Where it was to go.
         record: Which, as of `described`.
         what: What did not come to be, where the record is not to blame.
     """
     error = _error(fault)
     if error.code() not in _OF_A_RECORD:
-        return broker_fault(error, servers, what)
+        return broker_fault(error, kafka, what)
     decided = _OF_A_RECORD[error.code()]
     return DataError(f"topic {topic}: the broker does not take {record}: {_said(error)}{f' ({decided})' if decided else ''}")
 
@@ -154,14 +168,14 @@ def _said(error: KafkaError) -> str:
     return _WHO.sub("", sentence(error.str() or error.name()))
 
 
-def _reason(error: KafkaError, servers: str) -> str:
+def _reason(error: KafkaError, kafka: Connection) -> str:
     code, said = error.code(), _said(error)
     if code in UNREACHABLE:
-        return _unreachable(servers, said)
+        return _unreachable(kafka, said)
     if code in _FORBIDDEN:
         return f"{said}; the broker's ACLs forbid it to this client"
     if code in _UNTRUSTED:
-        return f"{said}; the broker and this client do not agree on TLS, or on who this client is"
+        return _untrusted(said)
     if code in _MISSING:
         return f"the broker does not have it ({said})"
     if code in _NOT_NOW:
@@ -173,9 +187,16 @@ def _reason(error: KafkaError, servers: str) -> str:
     return f"refused: {said}"
 
 
-def _unreachable(servers: str, said: str) -> str:
-    if takes_connections(servers):
-        return f"{said}; it takes connections, so it is busy, hangs, or wants TLS or SASL: see its log"
+def _untrusted(said: str) -> str:
+    return f"{said}; the broker and this client do not agree on TLS, or on who this client is: see TIDEMARK_KAFKA_SECURITY_PROTOCOL and what it needs"
+
+
+def _unreachable(kafka: Connection, said: str) -> str:
+    if takes_connections(kafka.servers):
+        # A request tells only that it was waited for: why a connection was refused is told apart from it.
+        if (refused := kafka.refusal(_UNTRUSTED)) is not None:
+            return _untrusted(_HOW.sub("", _said(refused)))
+        return f"{said}; it takes connections, so it is busy, hangs, or wants TLS or SASL (TIDEMARK_KAFKA_SECURITY_PROTOCOL): see its log"
     return f"{said}; is it running? See `tidemark status`, or set TIDEMARK_KAFKA"
 
 

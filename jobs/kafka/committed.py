@@ -1,20 +1,15 @@
-"""Kafka as every reader of ours sees it: what is committed, and nothing else. Records of aborted transactions do not exist for any of them.
-
-Every consumer, every Flink source and every question for an end is made here, so that none can forget it; a test holds that it stays so.
-"""
+"""Where partitions begin and end for every reader of ours, who sees what is committed and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not marked as exports
 
 Place = tuple[str, int]
 """A topic, and a partition of it."""
-
-_LEVEL = {"isolation.level": "read_committed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,38 +28,6 @@ class End:
     def undecided(self) -> int:
         """How many offsets lie behind an open transaction, its own and others'."""
         return self.head - self.decided
-
-
-def consumer(servers: str, group: str, options: Mapping[str, str | int | bool] | None = None) -> Consumer:
-    """A consumer that commits nothing by itself and raises its faults rather than printing them.
-
-    Args:
-        servers: Kafka's bootstrap servers.
-        group: Required, also where nothing is ever committed.
-        options: More, of librdkafka.
-    """
-    own = {"bootstrap.servers": servers, "group.id": group, "enable.auto.commit": False, "log_level": 0}
-    return Consumer({**own, **(options or {}), **_LEVEL})
-
-
-def source(servers: str, topics: Sequence[str], *, group: str, start: str = "group-offsets") -> dict[str, str]:
-    """The options of a Flink table that reads topics.
-
-    Args:
-        servers: Kafka's bootstrap servers.
-        topics: Their names.
-        group: Under which the job commits what it has read.
-        start: Where a job without state begins; `group-offsets` of a group without any is the earliest record.
-    """
-    return {
-        "connector": "kafka",
-        "topic": ";".join(topics),
-        "properties.bootstrap.servers": servers,
-        "properties.group.id": group,
-        "properties.auto.offset.reset": "earliest",
-        "scan.startup.mode": start,
-        **{f"properties.{name}": value for name, value in _LEVEL.items()},
-    }
 
 
 def firsts(admin: AdminClient, places: Iterable[Place], *, timeout_s: float) -> dict[Place, int]:

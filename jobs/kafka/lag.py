@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from jobs.kafka import committed
 from jobs.kafka.broker_fault import broker_fault
+from jobs.kafka.connection import Connection
 from schemas.errors import ServiceError
 
 _ANSWER_S = 10.0
@@ -17,22 +17,22 @@ _ANSWER_S = 10.0
 class Lag:
     """Records of topics that were there when this was made, against what a group has committed since."""
 
-    def __init__(self, servers: str, topics: Sequence[str], group: str) -> None:
+    def __init__(self, kafka: Connection, topics: Sequence[str], group: str) -> None:
         """Note where every partition begins and ends now.
 
         Raises:
             ServiceError: Kafka does not answer, or a topic is missing.
         """
-        self._servers = servers
+        self._kafka = kafka
         self._group = group
-        self._admin = AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": int(_ANSWER_S * 1000), "log_level": 0})
+        self._admin = kafka.admin(_ANSWER_S)
         try:
             known = self._admin.list_topics(timeout=_ANSWER_S).topics
             places = [(topic, partition) for topic in topics for partition in known[topic].partitions]
             self._first = committed.firsts(self._admin, places, timeout_s=_ANSWER_S)
             self._ends = {place: end.decided for place, end in committed.ends(self._admin, places, timeout_s=_ANSWER_S).items()}
         except KeyError as fault:
-            raise ServiceError(f"kafka {servers}: has no topic {fault.args[0]}; see `tidemark jobs`") from fault
+            raise ServiceError(f"kafka {kafka.servers}: has no topic {fault.args[0]}; see `tidemark jobs`") from fault
         except KafkaException as fault:
             raise self._fault(fault) from fault
 
@@ -53,7 +53,7 @@ class Lag:
             ServiceError: Kafka does not answer.
         """
         # A client for each question: one that lives goes on asking for the group's coordinator, and says so on stderr when Kafka ends.
-        consumer = committed.consumer(self._servers, self._group)
+        consumer = self._kafka.consumer(self._group)
         try:
             told = consumer.committed([TopicPartition(*place) for place in self._ends], timeout=_ANSWER_S)
         except KafkaException as fault:
@@ -79,4 +79,4 @@ class Lag:
                 raise self._fault(fault) from fault
 
     def _fault(self, fault: KafkaException) -> ServiceError:
-        return broker_fault(fault, self._servers, f"does not tell what group {self._group} has read")
+        return broker_fault(fault, self._kafka, f"does not tell what group {self._group} has read")

@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from features.watermarks import Extent
 from jobs.kafka import committed
 from jobs.kafka.broker_fault import broker_fault
 from jobs.kafka.committed import End
+from jobs.kafka.connection import Connection
 from jobs.kafka.record_search import RecordSearch
 from schemas.errors import ServiceError
 
@@ -24,16 +24,16 @@ _LONG_S, _TELL_S = 30.0, 300.0  # after how long an open transaction is told in 
 class PartitionLog:
     """The extents of a topic's partitions, behind what a consumer group has committed."""
 
-    def __init__(self, servers: str, topic: str, *, group: str) -> None:
+    def __init__(self, kafka: Connection, topic: str, *, group: str) -> None:
         """Make the clients; nothing is asked yet."""
-        self._servers = servers
+        self._kafka = kafka
         self._topic = topic
-        self._admin = AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": int(_ANSWER_S * 1000), "log_level": 0})
-        self._consumer = committed.consumer(servers, group)
+        self._admin = kafka.admin(_ANSWER_S)
+        self._consumer = kafka.consumer(group)
         self._first: dict[int, int] = {}
         self._asked_s = float("-inf")
         self._open = OpenTransactions(topic)
-        self._search = RecordSearch(servers, topic, group=group)
+        self._search = RecordSearch(kafka, topic, group=group)
         self._log = logging.getLogger("tidemark")
 
     @property
@@ -80,7 +80,7 @@ class PartitionLog:
         return found
 
     def _fault(self, fault: KafkaException) -> ServiceError:
-        return broker_fault(fault, self._servers, f"does not tell what topic {self._topic} holds")
+        return broker_fault(fault, self._kafka, f"does not tell what topic {self._topic} holds")
 
 
 class OpenTransactions:

@@ -13,10 +13,11 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from inference.shards.shard_map import key_texts
-from jobs.kafka.broker_fault import FOLLOWS, broker_fault, described, record_fault
+from jobs.kafka.broker_fault import FOLLOWS, described, record_fault, telling
+from jobs.kafka.connection import Connection
 from schemas.conform import conform
 from schemas.errors import DataError, ServiceError
 from schemas.schema import Schema
@@ -24,7 +25,6 @@ from schemas.wire import Encoder, marker
 from schemas.wording import span
 
 CHUNK = 5_000
-_LARGEST_BYTES = 64 << 20  # what is too large is the broker's to say
 _DELIVER_WITHIN_S = 60.0
 _ASK_S = 2.0
 
@@ -37,7 +37,7 @@ class Publisher:
 
     def __init__(
         self,
-        servers: str,
+        kafka: Connection,
         topic: str,
         schema: Schema,
         *,
@@ -48,14 +48,14 @@ class Publisher:
         """Prepare; nothing is sent yet.
 
         Args:
-            servers: Kafka's bootstrap servers.
+            kafka: Its connection.
             topic: Where to; must be there.
             schema: What records are written as.
             event_time: The field whose value becomes the record timestamp.
             key: The fields that make up the Kafka key, as `inference.shards.shard_map.key_texts` writes it; none without them.
             deliver_within_s: How long a record may stay undelivered before it counts as failed.
         """
-        self._servers = servers
+        self._kafka = kafka
         self._topic = topic
         self._schema = schema
         self._event_time = event_time
@@ -64,19 +64,7 @@ class Publisher:
         self._sent = 0
         self._fault: tuple[KafkaError, str] | None = None
         self._deliver_within_s = deliver_within_s
-        self._producer = Producer(
-            {
-                "bootstrap.servers": servers,
-                "enable.idempotence": True,
-                "partitioner": "murmur2_random",
-                "compression.type": "lz4",
-                "linger.ms": 5,
-                "message.max.bytes": _LARGEST_BYTES,
-                "message.timeout.ms": int(deliver_within_s * 1000),
-                "delivery.report.only.error": True,
-                "log_level": 0,  # faults are raised
-            }
-        )
+        self._producer = kafka.producer(deliver_within_s=deliver_within_s, tells_delivered=False)
 
     def __enter__(self) -> Self:
         """Nothing to do: the producer connects by itself."""
@@ -151,10 +139,8 @@ class Publisher:
 
     def marker(self, event_time_ms: int, *, final: bool = False) -> int:
         """Send a marker to every partition: all up to this time has been published. Returns how many."""
-        try:
+        with telling(self._kafka, f"topic {self._topic}: its partitions are not told"):
             partitions = self._producer.list_topics(self._topic, timeout=self._deliver_within_s).topics[self._topic].partitions
-        except KafkaException as error:
-            raise broker_fault(error, self._servers, f"topic {self._topic}: its partitions are not told") from error
         for partition in partitions:
             self.send(marker(event_time_ms, final), timestamp_ms=event_time_ms, partition=partition)
         return len(partitions)
@@ -185,7 +171,7 @@ class Publisher:
         if error.code() == KafkaError._MSG_TIMED_OUT:
             what += f" within {span(self._deliver_within_s * 1000)}"
             error = self._told_of_topic() or error
-        return record_fault(error, self._servers, self._topic, record, what)
+        return record_fault(error, self._kafka, self._topic, record, what)
 
     def _told_of_topic(self) -> KafkaError | None:
         """Why records may wait for ever, where the broker answers and says so: a delivery tells only that it was waited for."""

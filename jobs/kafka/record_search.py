@@ -8,18 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 
-from jobs.kafka import committed
 from jobs.kafka.broker_fault import UNREACHABLE
+from jobs.kafka.connection import FETCH_ONE, Connection
+from jobs.kafka.reader import Polled, Reader
 
 _LONG_S, _TELL_S = 30.0, 300.0  # after how long a question that is open is told in the log, and how often
-_LITTLE = {  # one record answers; the broker sends a batch even where that is larger
-    "max.partition.fetch.bytes": 1 << 16,
-    "queued.max.messages.kbytes": 64,
-    "queued.min.messages": 1,
-}
-_SOON = {"fetch.wait.max.ms": 50, "fetch.queue.backoff.ms": 20, "fetch.error.backoff.ms": 100, "topic.metadata.refresh.interval.ms": 30_000}
+_BATCH = 1_000
 # A new partition, too, is known to this client only after a while.
 _NOT_YET = UNREACHABLE | {KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
 
@@ -35,18 +31,18 @@ class _Question:
 class RecordSearch:
     """Reads on where it is asked to, between the calls. What it has passed over is not read again while the same is asked."""
 
-    def __init__(self, servers: str, topic: str, *, group: str) -> None:
+    def __init__(self, kafka: Connection, topic: str, *, group: str) -> None:
         """Prepare; there is no client before the first question.
 
         Args:
-            servers: Kafka's bootstrap servers.
+            kafka: Its connection.
             topic: Its name.
             group: Under which the topic may be read; nothing is committed.
         """
-        self._servers = servers
+        self._kafka = kafka
         self._topic = topic
         self._group = group
-        self._client: Consumer | None = None
+        self._reader: Reader | None = None
         self._open: dict[int, _Question] = {}
 
     def answers(self, spans: Mapping[int, tuple[int, int]], now_s: float) -> dict[int, int]:
@@ -64,26 +60,21 @@ class RecordSearch:
         self._give_up([number for number, question in self._open.items() if number not in spans or question.begin != spans[number][0]])
         if not spans:
             return {}
-        client = self._consumer()
+        reader = self._reads()
         new = [number for number in spans if number not in self._open]
         if new:
-            client.incremental_assign([TopicPartition(self._topic, number, spans[number][0]) for number in new])
+            reader.assign({(self._topic, number): spans[number][0] for number in new})
         self._open |= {number: _Question(begin=spans[number][0], since_s=now_s) for number in new}
         found: dict[int, int] = {}
-        while (message := client.poll(0)) is not None:
-            number, offset, error = message.partition(), message.offset(), message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                if error.code() in _NOT_YET:  # the client goes on trying
-                    continue
-                self._give_up(list(self._open))
-                raise KafkaException(error)
-            if number not in self._open or offset is None or offset < self._open[number].begin:
-                continue
-            if error is not None:
-                self._open[number].bare_to = offset
-            else:
-                found[number] = min(offset, spans[number][1])
-                self._give_up([number])
+        while (polled := self._polled(reader)).messages or polled.ends:
+            for message in polled.messages:
+                number, offset = message.partition() or 0, message.offset() or 0
+                if number in self._open and offset >= self._open[number].begin:
+                    found[number] = min(offset, spans[number][1])
+                    self._give_up([number])
+            for (_, number), end in polled.ends.items():
+                if number in self._open and end >= self._open[number].begin:
+                    self._open[number].bare_to = end
         bare = {number: end for number, (_, end) in spans.items() if number in self._open and self._open[number].bare_to >= end}
         self._give_up(bare)
         return found | bare
@@ -100,14 +91,20 @@ class RecordSearch:
                 )
         return lines
 
-    def _consumer(self) -> Consumer:
-        if self._client is None:
-            # What is gone by retention is no record.
-            options: dict[str, str | int | bool] = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
-            self._client = committed.consumer(self._servers, self._group, {**options, **_LITTLE, **_SOON})
-        return self._client
+    def _polled(self, reader: Reader) -> Polled:
+        try:
+            return reader.poll(_BATCH, timeout_s=0)
+        except KafkaException:
+            self._give_up(list(self._open))
+            raise
+
+    def _reads(self) -> Reader:
+        if self._reader is None:  # what is gone by retention is no record
+            consumer = self._kafka.consumer(self._group, tells_ends=True, fetch=FETCH_ONE)
+            self._reader = Reader(self._kafka, consumer, passes_over=_NOT_YET)
+        return self._reader
 
     def _give_up(self, numbers: Iterable[int]) -> None:
-        places = [TopicPartition(self._topic, number) for number in numbers if self._open.pop(number, None) is not None]
+        places = [(self._topic, number) for number in numbers if self._open.pop(number, None) is not None]
         if places:
-            self._consumer().incremental_unassign(places)
+            self._reads().unassign(places)

@@ -7,11 +7,11 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from confluent_kafka import Message
 from fastavro import parse_schema, schemaless_reader
 
 from features.compiler.tile_schema import tile_avro_schema
 from features.plan import FRONTIER_TOPIC, Plan, tiles_topic
+from jobs.kafka.reader import Message
 from schemas.envelope import Refused
 from schemas.errors import DataError, SettingError
 from schemas.json_columns import parse_object

@@ -13,6 +13,7 @@ from inference.materializer import EndReader
 from inference.online.frontier import Place
 from inference.online.marks import Span
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.slices import Slice, bodies_of
 from schemas.schema import SchemaSet
@@ -26,12 +27,12 @@ class TileLog:
     """Implements `inference.online.marks.Log`.
 
     Attributes:
-        servers: Kafka's bootstrap servers.
+        kafka: Its connection.
         views: Whose tiles.
         schemas: For the closings.
     """
 
-    servers: str
+    kafka: Connection
     views: Sequence[ViewPlan]
     schemas: SchemaSet
 
@@ -42,7 +43,7 @@ class TileLog:
             ServiceError: Kafka does not answer.
             SettingError: There is no such topic.
         """
-        found = admin.extents(self.servers, names)
+        found = admin.extents(self.kafka, names)
         return {(topic, partition): extent for topic, partitions in found.items() for partition, extent in partitions.items()}
 
     def holds(self, place: Place, span: Span) -> bool:
@@ -57,7 +58,7 @@ class TileLog:
         if first >= last:
             return False
         slice_ = Slice(source="", topic=topic, partition=partition, first=first, end=last)
-        return any(bodies_of(self.servers, slice_))
+        return any(bodies_of(self.kafka, slice_))
 
     def newest_ends(self) -> Mapping[str, int]:
         """View → the largest tile end (ms) of its tiles and closings.
@@ -68,7 +69,7 @@ class TileLog:
         reader, newest = EndReader(self.views, self.schemas), dict[str, int]()
         for topic, tail in ((FRONTIER_TOPIC, _CLOSINGS), *((view.tiles_topic, _TILES) for view in self.views)):
             start = {partition: max(first, end - tail) for (_, partition), (first, end) in self.extents([topic]).items()}
-            bodies = [message.value() or b"" for message in messages(self.servers, topic, start=start)]
+            bodies = [message.value() or b"" for message in messages(self.kafka, topic, start=start)]
             for view, end_ms in reader.newest(topic, bodies).items():
                 newest[view] = max(end_ms, newest.get(view, end_ms))
         return newest

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from confluent_kafka import Message
 
 from features.plan import SourcePlan
 from infra.settings import Settings
 from jobs.flink.start_offsets import OFFSET, PARTITION
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.decoding import decoder
+from jobs.kafka.reader import Message
 from schemas.errors import ServiceError
 from schemas.parquet import parquet_files
 from schemas.schema import SchemaSet
@@ -85,7 +86,7 @@ def _unarchived(settings: Settings, source: SourcePlan, schemas: SchemaSet, know
     """Partition → the last offset of an event behind those that are archived; markers and refused records never get there."""
     decode = decoder(source, schemas, settings).decode
     last: dict[int, int] = {}
-    tail = messages(settings.kafka_servers, source.topic, start={partition: offset + 1 for partition, offset in known.items()})
+    tail = messages(Connection.of(settings), source.topic, start={partition: offset + 1 for partition, offset in known.items()})
     while batch := list(islice(tail, 5_000)):
         kind = decode([message.value() for message in batch]).kind
         for row in np.flatnonzero(kind == OK).tolist():

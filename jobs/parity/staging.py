@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from confluent_kafka import Message
 
 from features.columns.column import TILE_START
 from features.compiler.tile_schema import tile_avro_schema
@@ -19,8 +18,10 @@ from features.tolerances import feature_rules
 from inference.prediction import id_field
 from inference.prediction_table import FRONTIER, STALE, schema_of
 from infra.settings import Settings
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.decoding import decoder
+from jobs.kafka.reader import Message
 from jobs.parity.comparison import DUE
 from jobs.parity.predictions import PredictionBatch
 from jobs.spark.history import ORDER
@@ -99,7 +100,7 @@ def predictions_of_topic(stage: Staging, settings: Settings, service: ServicePla
         ServiceError: Kafka does not answer.
         SettingError: There is no such topic.
     """
-    for batch in _batches(messages(settings.kafka_servers, service.predictions_topic)):
+    for batch in _batches(messages(Connection.of(settings), service.predictions_topic)):
         read = PredictionBatch(service=service, schemas=schemas, own_version_only=True)
         for message in batch:
             read.add(message.value() or b"", where=f"topic {service.predictions_topic} {message.partition()}/{message.offset()}")
@@ -153,7 +154,7 @@ def requests_of_topic(
     request = service.request
     decode = decoder(request, schemas, settings).decode
     ends = dict(after or {})
-    for batch in _batches(messages(settings.kafka_servers, request.topic, start="beginning" if after is None else after)):
+    for batch in _batches(messages(Connection.of(settings), request.topic, start="beginning" if after is None else after)):
         ends |= {message.partition() or 0: (message.offset() or 0) + 1 for message in batch}
         decoded = decode([message.value() for message in batch])
         good = np.flatnonzero(decoded.kind == OK).tolist()
@@ -191,7 +192,7 @@ def tiles_of_topic(stage: Staging, settings: Settings, view: ViewPlan, *, keys: 
     """
     schema = parse(tile_avro_schema(view), name=f"tile_{view.name}")
     reader = compile_reader(schema.avro, schema)
-    for batch in _batches(messages(settings.kafka_servers, view.tiles_topic)):
+    for batch in _batches(messages(Connection.of(settings), view.tiles_topic)):
         bodies = [message.value() or b"" for message in batch if keys is None or _key(message) in keys]
         if not bodies:
             continue

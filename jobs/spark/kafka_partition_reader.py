@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from features.plan import SourcePlan
 from infra.settings import Settings
+from jobs.kafka.connection import Connection
 from jobs.kafka.decoding import decoder
 from jobs.kafka.slices import Slice, bodies_of
 from jobs.spark.daily_writer import ROW_GROUP, kept
@@ -83,7 +84,7 @@ class TopicReader:
         refused: Counter[str] = Counter()
         records = markers = 0
         with _EventFile(Path(self.folder) / f"{number}-{uuid4().hex}.parquet", columns) as file:
-            for bodies in bodies_of(self.settings.kafka_servers, piece):
+            for bodies in bodies_of(Connection.of(self.settings), piece):
                 decoded = decode(bodies)
                 records += len(bodies)
                 markers += int((decoded.kind == MARKER).sum())

@@ -19,6 +19,7 @@ from pyspark.sql import Row, SparkSession
 from features.plan import SourcePlan
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.slices import Slice
 from jobs.spark.daily_output import MADE_OF, STATE, locked, write_json, writing
 from jobs.spark.kafka_partition_reader import TopicReader
@@ -140,7 +141,7 @@ def _copy(spark: SparkSession, state: Path, sources: Mapping[str, SourcePlan], s
             folder.mkdir(exist_ok=True)
         for name in sources:
             (fresh / name).mkdir()
-    extents = admin.extents(settings.kafka_servers, [source.topic for source in sources.values()])
+    extents = admin.extents(Connection.of(settings), [source.topic for source in sources.values()])
     slices = _slices(sources.values(), extents, spark.sparkContext.defaultParallelism)
     tallies = {
         name: TopicTally(
@@ -148,7 +149,7 @@ def _copy(spark: SparkSession, state: Path, sources: Mapping[str, SourcePlan], s
         )
         for name, source in sources.items()
     }
-    reader = TopicReader(slices=slices, sources=sources, schemas=schemas, settings=settings, folder=str(reading))
+    reader = TopicReader(slices=slices, sources=sources, schemas=schemas, settings=settings.without_secrets(), folder=str(reading))
     for told in _read(spark, reader):
         piece = slices[told.slice]
         tallies[piece.source].add(told.records, told.rows, told.markers, json.loads(told.refused))

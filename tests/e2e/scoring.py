@@ -16,6 +16,7 @@ from infra import flink
 from infra.runtime import RuntimeState
 from infra.settings import Settings
 from jobs.kafka import consumer
+from jobs.kafka.connection import Connection
 from tests import shop
 from tests.waiting import PATIENCE_S, eventually
 
@@ -51,7 +52,7 @@ def produce(settings: Settings, topic: str, bodies: Sequence[bytes | None], *, k
 
 def messages(settings: Settings, topic: str) -> list[Message]:
     """Every committed message of a topic that there is now."""
-    return list(consumer.messages(settings.kafka_servers, topic))
+    return list(consumer.messages(Connection.of(settings), topic))
 
 
 def wait_for_messages(settings: Settings, topic: str, count: int, wanted: Callable[[Message], bool] = lambda _: True) -> list[Message]:

@@ -23,6 +23,7 @@ from inference.online.reader import OnlineReader
 from inference.online.redis.connection import connect
 from inference.online.redis.store import RedisStore
 from inference.online.writer import TileWriter, tile_schema
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.spark import backfill
 from jobs.spark.history import History
@@ -90,7 +91,7 @@ def served(run: Run, service: ServicePlan, asked: pa.Table) -> pa.Table:
     schemas = SchemaSet.load()
     store = Materializer(views=service.views, writers=writers, frontiers=RedisStore(client).frontiers(project=project), schemas=schemas)
     for topic in (*(view.tiles_topic for view in service.views), FRONTIER_TOPIC):
-        bodies = [message.value() for message in messages(run.settings.kafka_servers, topic)]
+        bodies = [message.value() for message in messages(Connection.of(run.settings), topic)]
         for first in range(0, len(bodies), 700):
             store.write([topic] * len(bodies[first : first + 700]), bodies[first : first + 700])
     answer = OnlineReader(service, RedisStore(client), project=project).read(asked)

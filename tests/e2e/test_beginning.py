@@ -15,6 +15,7 @@ from infra.settings import Settings
 from jobs.flink import start_offsets
 from jobs.flink.start_offsets import Beginning
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from tests import shop
 from tests.shop import NOON
 from tests.waiting import PATIENCE_S
@@ -41,8 +42,8 @@ def test_what_is_archived_of_another_topic_of_the_name_does_not_count(
     plan = load(shop.DEFINITIONS, shop.SCHEMAS)
     source = replace(plan.sources["clicks"], topic="begin_clicks")
     own = replace(settings, home=tmp_path, kafka=settings.kafka_servers, redis=settings.redis_url)
-    admin.create(own.kafka_servers, [source.topic], partitions=2, replication=1)
-    if not any(end for _, end in admin.extents(own.kafka_servers, [source.topic])[source.topic].values()):
+    admin.create(Connection.of(own), [source.topic], partitions=2, replication=1)
+    if not any(end for _, end in admin.extents(Connection.of(own), [source.topic])[source.topic].values()):
         producer = Producer({"bootstrap.servers": own.kafka_servers, "log_level": 0})
         for partition, records in ((0, RECORDS), (1, RECORDS + 1)):
             for number in range(records):

@@ -24,6 +24,7 @@ from inference.online.view_diff import compare
 from infra import flink
 from infra.settings import Settings
 from jobs.control.frontiers import wait_for
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.end_marker import EndMarker
 from jobs.kafka.producer import Publisher
@@ -81,7 +82,7 @@ class River:
         target = self.plan.sources["change_clicks"]
         schema = SchemaSet.load(shop.SCHEMAS).current(target.schema)
         # By amount: each partition gets some events of all times.
-        with Publisher(self.settings.kafka_servers, target.topic, schema, event_time="event_time", key=["amount"]) as publisher:
+        with Publisher(Connection.of(self.settings), target.topic, schema, event_time="event_time", key=["amount"]) as publisher:
             publisher.publish(pa.Table.from_pylist(rows, schema=schema.arrow))
             # Every partition tells the time: which of them the events went to is the client's choice.
             last = EndMarker.of(self.plan, target, newest_ms=NOON + SPAN_MS - 1).marker_ms if end else NOON + HALF_MS - 1
@@ -175,7 +176,7 @@ def test_a_changed_view_takes_the_place_of_the_old_one(river: River) -> None:
 
     kept = pa.concat_tables(pq.read_table(file) for file in parquet_files(settings.home / "archive" / "change_clicks"))
     assert len(kept) == len(rows)  # by the one job of the source alone
-    places = [(message.key(), message.value()) for message in messages(settings.kafka_servers, views[NEW].tiles_topic)]
+    places = [(message.key(), message.value()) for message in messages(Connection.of(settings), views[NEW].tiles_topic)]
     assert len(places) == len(set(places))
 
     assert 'view "change_user_clicks" is in the definitions, unchanged' in river.tidemark("retire", OLD, code=2)

@@ -12,6 +12,7 @@ from features.plan import ViewPlan
 from infra.settings import Settings
 from jobs.control.deployed import forget, record_features_job, refuse_other_graph, refuse_other_tiles
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from schemas.errors import SettingError
 from tests import shop
 from tests.waiting import PATIENCE_S
@@ -39,7 +40,7 @@ def applied(settings: Settings) -> Iterator[Settings]:
 def test_a_changed_view_is_refused_once_its_topic_has_held_a_tile_and_not_before(applied: Settings) -> None:
     changed = view(tile_ms=5 * shop.MINUTE)
     refuse_other_tiles(applied, [changed])  # its topic is not even there
-    admin.create(applied.kafka_servers, [changed.tiles_topic], partitions=2, replication=1)
+    admin.create(Connection.of(applied), [changed.tiles_topic], partitions=2, replication=1)
     refuse_other_tiles(applied, [changed])
     producer = Producer({"bootstrap.servers": applied.kafka_servers, "log_level": 0})
     producer.produce(changed.tiles_topic, b"a tile")

@@ -17,6 +17,7 @@ from features.partials.map_partial import MapPartial
 from features.plan import WRITTEN, ViewPlan
 from infra import flink
 from infra.settings import Settings
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages as read
 from tests.e2e.readings import naive, stream
 from tests.e2e.readings.run import (
@@ -47,7 +48,7 @@ KINDS: dict[str, Any] = {"killed": {}, "trusted": {"trusted": True}, "trusted2":
 def letters(run: Run, topic: str, source: str, *, restarted: bool) -> dict[tuple[int, int], tuple[dict[str, str], Any]]:
     """Place of the original → headers and message; none twice, unless the job was restarted."""
     found = {}
-    for message in read(run.settings.kafka_servers, topic):
+    for message in read(Connection.of(run.settings), topic):
         headers = {name: value.decode() for name, value in cast(list[tuple[str, bytes]], message.headers())}
         assert headers["source_topic"] == run.plan.sources[source].topic
         assert headers["trace"] == "t"

@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from features.plan import SourcePlan, ViewPlan
 from infra import flink
 from infra.settings import Settings
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages as read
 from schemas.schema import SchemaSet
 from schemas.wire import Encoder, marker
@@ -109,7 +110,7 @@ def closed(run: Run, view: ViewPlan, boundary_ms: int) -> bool:
 
 
 def read_count(run: Run, topic: str) -> int:
-    return sum(1 for _ in read(run.settings.kafka_servers, topic))
+    return sum(1 for _ in read(Connection.of(run.settings), topic))
 
 
 def counted(run: Run, view: ViewPlan) -> int:

@@ -26,6 +26,7 @@ from inference.shards.shard_map import ShardMap
 from infra import runtime
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.producer import Publisher
 from schemas.types import DataType
 from tests import shop
@@ -146,7 +147,7 @@ def asked(settings: Settings, shards: ShardMap | None) -> pa.Table:
     ]
     schema = shop.schemas().current(BUY.request.schema)
     key = ["request_id"] if shards is None else shards.key
-    with Publisher(settings.kafka_servers, REQUESTS, schema, event_time="event_time", key=key) as publisher:
+    with Publisher(Connection.of(settings), REQUESTS, schema, event_time="event_time", key=key) as publisher:
         publisher.publish(pa.Table.from_pylist(rows, schema=schema.arrow))
     of_run = wait_for_messages(settings, PREDICTIONS, USERS, lambda message: (message.key() or b"").startswith(run.encode()))
     found = predictions(of_run)

@@ -28,6 +28,7 @@ from infra import flink
 from infra.settings import Settings
 from jobs.control.frontiers import wait_for
 from jobs.kafka.admin import ensure
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.end_marker import EndMarker
 from jobs.kafka.producer import Publisher
@@ -69,7 +70,7 @@ class River:
         schema = SchemaSet.load(self.settings.schemas or shop.SCHEMAS).current(target.schema)
         table = pa.Table.from_pylist(rows, schema=schema.arrow)
         with Publisher(
-            self.settings.kafka_servers, target.topic, schema, event_time="event_time", key=() if target.id is None else (target.id,)
+            Connection.of(self.settings), target.topic, schema, event_time="event_time", key=() if target.id is None else (target.id,)
         ) as publisher:
             publisher.publish(table)
             if end:
@@ -77,7 +78,7 @@ class River:
 
     def wait_for_predictions(self, count: int) -> None:
         topic = self.plan.services["proof_buy"].predictions_topic
-        eventually(f"{count} predictions", lambda: len(list(messages(self.settings.kafka_servers, topic))) >= count)
+        eventually(f"{count} predictions", lambda: len(list(messages(Connection.of(self.settings), topic))) >= count)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,7 @@ def test_a_stream_is_proven_and_a_doubled_event_is_found(river: River) -> None:
     doubled = shop.tile(
         user, start, user="ann", revision=1, count=len(own) + 1, sum_amount=sum(own) + own[0], last_amount=last, last_amount__at=at
     )
-    with Publisher(settings.kafka_servers, user.tiles_topic, shop.schemas().current("click"), event_time="event_time") as publisher:
+    with Publisher(Connection.of(settings), user.tiles_topic, shop.schemas().current("click"), event_time="event_time") as publisher:
         publisher.send(doubled, timestamp_ms=start + MINUTE, key="ann")
     ask = offers("x", 1)[0] | {"event_time": start + MINUTE + user.delay_ms}
     others = sum(click["user"] == "ann" and start - 4 * MINUTE <= click["event_time"] < start for click in clicks())

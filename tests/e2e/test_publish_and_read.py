@@ -22,11 +22,12 @@ from fastavro import schemaless_writer
 from features import catalog
 from features.compiler.tile_schema import tile_avro_schema
 from features.plan import FRONTIER_TOPIC
-from infra import kafka
+from infra import kafka as embedded
 from infra.service import Ports, Service
 from infra.settings import Settings
 from jobs.cli.main import main
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.producer import Publisher
 from jobs.kafka.records import RecordReader
@@ -43,7 +44,7 @@ ARRIVAL = SCHEMAS.current("arrival")
 
 def start_broker(home: Path) -> Service:
     service = Service(
-        spec=kafka.service(Settings.load(environ={"TIDEMARK_HOME": str(home), "TIDEMARK_JIT": "quick"}, folder=home), Ports())
+        spec=embedded.service(Settings.load(environ={"TIDEMARK_HOME": str(home), "TIDEMARK_JIT": "quick"}, folder=home), Ports())
     )
     service.start()
     eventually(service.last_words, service.check)
@@ -51,23 +52,23 @@ def start_broker(home: Path) -> Service:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     broker = start_broker(tmp_path_factory.mktemp("home"))
-    yield f"127.0.0.1:{broker.spec.port}"
+    yield Connection(servers=f"127.0.0.1:{broker.spec.port}")
     broker.stop()
     broker.wait(time.monotonic() + PATIENCE_S)
 
 
 @pytest.fixture
-def topic(servers: str, request: pytest.FixtureRequest) -> str:
+def topic(kafka: Connection, request: pytest.FixtureRequest) -> str:
     name = request.node.name.partition("[")[0]
-    admin.create(servers, [name], partitions=2, replication=1)
+    admin.create(kafka, [name], partitions=2, replication=1)
     return str(name)
 
 
 @pytest.fixture
-def publisher(servers: str, topic: str) -> Iterator[Publisher]:
-    with Publisher(servers, topic, ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher:
+def publisher(kafka: Connection, topic: str) -> Iterator[Publisher]:
+    with Publisher(kafka, topic, ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher:
         yield publisher
 
 
@@ -89,23 +90,23 @@ def arrival(minute: int) -> dict[str, Any]:
     }
 
 
-def read(servers: str, topic: str, **options: Any) -> list[dict[str, Any]]:
+def read(kafka: Connection, topic: str, **options: Any) -> list[dict[str, Any]]:
     reader = RecordReader(SCHEMAS, lambda: catalog.load(None, None))
-    return [reader.record(message) for message in messages(servers, topic, **options)]
+    return [reader.record(message) for message in messages(kafka, topic, **options)]
 
 
-def test_events_go_out_in_event_time_order_with_their_time_and_key(servers: str, topic: str, publisher: Publisher) -> None:
+def test_events_go_out_in_event_time_order_with_their_time_and_key(kafka: Connection, topic: str, publisher: Publisher) -> None:
     publisher.publish(arrivals(*range(400, 0, -1)))
     assert publisher.marker(START_MS + 401 * 60_000, final=True) == 2
     publisher.flush()
-    got = list(messages(servers, topic))
+    got = list(messages(kafka, topic))
     assert len(got) == 402
     for partition in (0, 1):
         times = [message.timestamp()[1] for message in got if message.partition() == partition]
         assert len(times) > 100
         assert times == sorted(times)
         assert times[-1] == START_MS + 401 * 60_000
-    records = read(servers, topic)
+    records = read(kafka, topic)
     assert {record["flight_id"]: record["arr_delay"] for record in records if "_marker" not in record} == {
         f"f{m}": m / 2 for m in range(1, 401)
     }
@@ -113,14 +114,14 @@ def test_events_go_out_in_event_time_order_with_their_time_and_key(servers: str,
     assert {(message.key() or b"").decode() for message in got} == {"", *(f"f{minute}" for minute in range(1, 401))}
 
 
-def test_reading_from_a_time_from_the_end_and_a_number_of_records(servers: str, topic: str, publisher: Publisher) -> None:
+def test_reading_from_a_time_from_the_end_and_a_number_of_records(kafka: Connection, topic: str, publisher: Publisher) -> None:
     publisher.publish(arrivals(*range(100)))
     publisher.flush()
     since = "2013-10-01T05:00:00Z"  # an hour after the start
-    assert sorted(record["arr_delay"] for record in read(servers, topic, start=since)) == [minute / 2 for minute in range(60, 100)]
-    assert len(read(servers, topic, most=7)) == 7
-    assert read(servers, topic, start="end") == []
-    assert read(servers, topic, start="2100-01-01") == []
+    assert sorted(record["arr_delay"] for record in read(kafka, topic, start=since)) == [minute / 2 for minute in range(60, 100)]
+    assert len(read(kafka, topic, most=7)) == 7
+    assert read(kafka, topic, start="end") == []
+    assert read(kafka, topic, start="2100-01-01") == []
 
 
 def test_a_replay_keeps_its_pace(publisher: Publisher) -> None:
@@ -132,20 +133,20 @@ def test_a_replay_keeps_its_pace(publisher: Publisher) -> None:
     assert time.monotonic() - started >= 0.5
 
 
-def test_event_times_that_kafka_does_not_have(servers: str, topic: str, publisher: Publisher) -> None:
+def test_event_times_that_kafka_does_not_have(kafka: Connection, topic: str, publisher: Publisher) -> None:
     """Kafka's record timestamps begin after 1970-01-01T00:00Z, and 0 would mean now."""
     publisher.publish(arrivals(-START_MS // 60_000, -START_MS // 60_000 - 9))
     publisher.flush()
-    assert [message.timestamp()[1] for message in messages(servers, topic)] == [1, 1]
-    assert sorted(record["event_time"].year for record in read(servers, topic)) == [1969, 1970]
+    assert [message.timestamp()[1] for message in messages(kafka, topic)] == [1, 1]
+    assert sorted(record["event_time"].year for record in read(kafka, topic)) == [1969, 1970]
 
 
-def test_all_formats_and_damage_are_readable(servers: str, topic: str, publisher: Publisher) -> None:
+def test_all_formats_and_damage_are_readable(kafka: Connection, topic: str, publisher: Publisher) -> None:
     good = encode(ARRIVAL, arrival(1))
     for body in (good, b'{"a": [1.5]}', marker(5), good[:-1], b"", None, b"\0\0\0\0\x2aabc"):
         publisher.send(body, timestamp_ms=START_MS, key="k", partition=0)
     publisher.flush()
-    got = read(servers, topic)
+    got = read(kafka, topic)
     assert got[0]["flight_id"] == "f1"
     assert got[1] == {"a": [1.5]}
     assert got[2]["_marker"]["final"] is False
@@ -156,43 +157,43 @@ def test_all_formats_and_damage_are_readable(servers: str, topic: str, publisher
     assert got[6]["_error"] == "schema id 42: no registry is set (TIDEMARK_REGISTRY)"
 
 
-def test_a_record_that_the_broker_does_not_take(servers: str, topic: str) -> None:
+def test_a_record_that_the_broker_does_not_take(kafka: Connection, topic: str) -> None:
     with (
         pytest.raises(
             DataError, match=rf"topic {topic}: the broker does not take the record without a key, .* bytes: .* \(message\.max\.bytes"
         ),
-        Publisher(servers, topic, ARRIVAL, event_time="event_time") as publisher,
+        Publisher(kafka, topic, ARRIVAL, event_time="event_time") as publisher,
     ):
-        publisher.send(os.urandom(kafka.LARGEST_RECORD_BYTES + 1), timestamp_ms=START_MS)
+        publisher.send(os.urandom(embedded.LARGEST_RECORD_BYTES + 1), timestamp_ms=START_MS)
         publisher.flush()
 
 
-def test_a_record_whose_time_the_topic_does_not_take_is_named(servers: str) -> None:
-    admin.create(servers, ["recent"], partitions=1, replication=1, config={"message.timestamp.before.max.ms": "3600000"})
+def test_a_record_whose_time_the_topic_does_not_take_is_named(kafka: Connection) -> None:
+    admin.create(kafka, ["recent"], partitions=1, replication=1, config={"message.timestamp.before.max.ms": "3600000"})
     said = r"topic recent: the broker does not take the record of key f2, time 2013-10-01T04:02:00.000Z, .* \(message\.timestamp\.before"
     with (
         pytest.raises(DataError, match=said),
-        Publisher(servers, "recent", ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher,
+        Publisher(kafka, "recent", ARRIVAL, event_time="event_time", key=["flight_id"]) as publisher,
     ):
         publisher.publish(arrivals(2))
         publisher.flush()
 
 
-def test_topics_of_flinks_own_avro_format_and_dead_letters(servers: str) -> None:
+def test_topics_of_flinks_own_avro_format_and_dead_letters(kafka: Connection) -> None:
     view = catalog.load(None, None).views["origin_departures"]
     tile = {"origin": "JFK", "tile_start": START_MS, "revision": 0} | {column.name: None for column in view.tile_columns}
     closing = {"view": view.name, "tile_end": START_MS, "tiles": 3}
     bodies = {view.tiles_topic: plain(tile_avro_schema(view), tile), FRONTIER_TOPIC: plain(dict(SCHEMAS.current("closing").avro), closing)}
-    admin.create(servers, [*bodies, "departures.dlq"], partitions=1, replication=1)
-    producer = Producer({"bootstrap.servers": servers})
+    admin.create(kafka, [*bodies, "departures.dlq"], partitions=1, replication=1)
+    producer = Producer({"bootstrap.servers": kafka.servers})
     for topic, body in bodies.items():
         producer.produce(topic, body)
     producer.produce("departures.dlq", b"\xff", headers={"reason": b"unknown-format: first byte ff", "partition": b"1"})
     producer.flush()
     start = datetime.fromtimestamp(START_MS / 1000, UTC)
-    assert read(servers, view.tiles_topic) == [tile | {"tile_start": start}]
-    assert read(servers, FRONTIER_TOPIC) == [closing | {"tile_end": start}]
-    assert read(servers, "departures.dlq") == [{"reason": "unknown-format: first byte ff", "partition": "1", "value": "/w=="}]
+    assert read(kafka, view.tiles_topic) == [tile | {"tile_start": start}]
+    assert read(kafka, FRONTIER_TOPIC) == [closing | {"tile_end": start}]
+    assert read(kafka, "departures.dlq") == [{"reason": "unknown-format: first byte ff", "partition": "1", "value": "/w=="}]
 
 
 def plain(schema: dict[str, Any], record: dict[str, Any]) -> bytes:
@@ -201,8 +202,8 @@ def plain(schema: dict[str, Any], record: dict[str, Any]) -> bytes:
     return out.getvalue()
 
 
-def test_the_command_line(servers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("TIDEMARK_KAFKA", servers)
+def test_the_command_line(kafka: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TIDEMARK_KAFKA", kafka.servers)
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path))
     pq.write_table(arrivals(3, 1, 2), tmp_path / "a.parquet")
     assert main(["publish", "arrivals", str(tmp_path / "a.parquet")]) == 0
@@ -223,12 +224,12 @@ def test_the_command_line(servers: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_broker_that_dies_while_publishing(tmp_path: Path) -> None:
     broker = start_broker(tmp_path)
-    servers = f"127.0.0.1:{broker.spec.port}"
-    admin.create(servers, ["t"], partitions=1, replication=1)
+    kafka = Connection(servers=f"127.0.0.1:{broker.spec.port}")
+    admin.create(kafka, ["t"], partitions=1, replication=1)
 
     def connected() -> Publisher | None:
         """One that has delivered; it is not the broker's death if it takes longer than that."""
-        fresh = Publisher(servers, "t", ARRIVAL, event_time="event_time", deliver_within_s=2.0)
+        fresh = Publisher(kafka, "t", ARRIVAL, event_time="event_time", deliver_within_s=2.0)
         try:
             fresh.publish(arrivals(*range(100)))
             fresh.flush()
@@ -240,6 +241,6 @@ def test_a_broker_that_dies_while_publishing(tmp_path: Path) -> None:
     assert publisher is not None
     broker.process.send_signal(signal.SIGKILL)
     broker.process.wait()
-    with pytest.raises(ServiceError, match=rf"kafka {servers}: records for topic t were not delivered within 2 s"), publisher:
+    with pytest.raises(ServiceError, match=rf"kafka {kafka.servers}: records for topic t were not delivered within 2 s"), publisher:
         publisher.publish(arrivals(*range(100, 200)))
         publisher.flush()

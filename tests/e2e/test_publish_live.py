@@ -14,6 +14,7 @@ import pytest
 from infra import flink
 from infra.settings import Settings
 from jobs.cli.main import main
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from schemas.schema import SchemaSet
 from schemas.wire import now_ms
@@ -53,7 +54,7 @@ def test_the_second_live_run_of_a_minute_is_counted_whole(
         end_ms = (first_ms // MINUTE_MS + 1) * MINUTE_MS
         run = Run(settings=own, plan=plan, streams={}, end_ms=end_ms)
         eventually("the closing of the minute", partial(closed, run, view.name, end_ms))
-        assert sum(1 for _ in messages(own.kafka_servers, source.late_topic)) == 0
+        assert sum(1 for _ in messages(Connection.of(own), source.late_topic)) == 0
         assert sum(record["count"] for record in tile_records(run, view).values()) == 2 * EACH
     finally:
         flink.Cluster(own.flink_url).cancel(job)

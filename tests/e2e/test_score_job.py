@@ -25,6 +25,7 @@ from infra.settings import Delivery, Settings
 from jobs.control.code_version import code_version
 from jobs.control.frontiers import wait_for
 from jobs.kafka.admin import broker_setting
+from jobs.kafka.connection import Connection
 from jobs.kafka.producer import Publisher
 from jobs.score import transaction_timeout_ms
 from schemas.errors import DataError, SettingError
@@ -208,7 +209,7 @@ def test_a_subtask_holds_the_shards_of_its_partitions_alone(settings: Settings, 
     schema = shop.schemas().current(BUY.request.schema)
     commit_all_there_is(settings)
     with job(settings, "jobs.score", "buy", "--model", str(folder), name="score-by-key") as job_id:
-        with Publisher(settings.kafka_servers, REQUESTS, schema, event_time="event_time", key=shards.key) as publisher:
+        with Publisher(Connection.of(settings), REQUESTS, schema, event_time="event_time", key=shards.key) as publisher:
             publisher.publish(pa.Table.from_pylist(rows, schema=schema.arrow))
         of_run = wait_for_messages(settings, PREDICTIONS, len(users), lambda message: (message.key() or b"").startswith(run.encode()))
         loads: dict[str, int] = {}
@@ -301,7 +302,7 @@ def test_a_model_that_cannot_serve_is_one_clear_line_before_any_job_starts(setti
 
 
 def test_transactions_that_the_broker_would_end_too_early_are_refused(settings: Settings) -> None:
-    assert transaction_timeout_ms(settings) == int(broker_setting(settings.kafka_servers, "transaction.max.timeout.ms"))
+    assert transaction_timeout_ms(settings) == int(broker_setting(Connection.of(settings), "transaction.max.timeout.ms"))
     with pytest.raises(
         SettingError, match=r"^TIDEMARK_DELIVERY: exactly_once needs transactions of 2 h 5 min .* transaction\.max\.timeout\.ms is 1 h"
     ):

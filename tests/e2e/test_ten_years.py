@@ -16,6 +16,7 @@ from features.catalog import load
 from infra import flink
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.end_marker import EndMarker
 from jobs.kafka.producer import Publisher
 from schemas.parquet import parquet_files
@@ -46,7 +47,7 @@ def test_a_replay_of_ten_years_keeps_one_file_open_for_each_subtask(settings: Se
         for day in range(DAYS)
     ]
     schema = shop.schemas().current("click")
-    with Publisher(own.kafka_servers, source.topic, schema, event_time="event_time", key=["user"]) as publisher:
+    with Publisher(Connection.of(own), source.topic, schema, event_time="event_time", key=["user"]) as publisher:
         publisher.publish(pa.Table.from_pylist(rows, schema=schema.arrow))
         publisher.marker(EndMarker.of(plan, source, newest_ms=NEWEST_MS).marker_ms, final=True)
     run, folder = Run(settings=own, plan=plan, streams={}, end_ms=0), own.home / "archive" / source.name

@@ -21,6 +21,7 @@ from infra import flink, runtime
 from infra.runtime import RuntimeState
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.producer import Publisher
 from tests import shop
 from tests.shop import NOON
@@ -84,7 +85,7 @@ def publish(settings: Settings) -> None:
             "colour": pa.repeat("red", REQUESTS),
         }
     )
-    with Publisher(settings.kafka_servers, BUY.request.topic, schema, event_time="event_time", key=["request_id"]) as publisher:
+    with Publisher(Connection.of(settings), BUY.request.topic, schema, event_time="event_time", key=["request_id"]) as publisher:
         publisher.publish(rows)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from infra import runtime
 from infra.settings import Settings
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from schemas.errors import ServiceError, SettingError
 
@@ -31,7 +32,7 @@ def kill_a_task_manager(settings: Settings, running: subprocess.Popen[str]) -> N
     while running.poll() is None:
         try:
             state = runtime.running(settings)
-            said = sum(1 for _ in messages(settings.kafka_servers, "flight_delay.predictions")) if state else 0
+            said = sum(1 for _ in messages(Connection.of(settings), "flight_delay.predictions")) if state else 0
         except (ServiceError, SettingError):
             said = 0  # no broker or no topic yet
         if said > PREDICTIONS_BEFORE_THE_KILL:

@@ -25,6 +25,7 @@ from infra import flink, runtime
 from infra.runtime import RuntimeState
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 from jobs.kafka.end_marker import EndMarker
 from jobs.kafka.producer import Publisher
@@ -82,7 +83,7 @@ class Live:
     def _publisher(self, name: str) -> Publisher:
         source = self.plan.sources[name]
         schema = shop.schemas().current(source.schema)
-        return Publisher(self.settings.kafka_servers, source.topic, schema, event_time="event_time", key=["user"])
+        return Publisher(Connection.of(self.settings), source.topic, schema, event_time="event_time", key=["user"])
 
 
 def table(schema: str, rows: list[dict[str, object]]) -> pa.Table:
@@ -131,7 +132,7 @@ def test_ten_years_beside_three_other_jobs(tmp_path: Path) -> None:
             running.result()
             eventually("the live ones", lambda: counted(run, "user_clicks").total() >= live.seconds * len(LIVE_USERS))
             predictions = plan.services["buy"].predictions_topic
-            eventually("the predictions", lambda: sum(1 for _ in messages(own.kafka_servers, predictions)) >= live.seconds)
+            eventually("the predictions", lambda: sum(1 for _ in messages(Connection.of(own), predictions)) >= live.seconds)
         finally:
             live.ended.set()
         floors = [min(part) for part in quarters(heap)]
@@ -144,11 +145,11 @@ def test_ten_years_beside_three_other_jobs(tmp_path: Path) -> None:
 
         assert counted(run, "past_clicks") == Counter({f"u{user}": EVENTS // USERS for user in range(USERS)})
         assert counted(run, "user_clicks") == dict.fromkeys(LIVE_USERS, live.seconds)
-        assert {message.key() for message in messages(own.kafka_servers, predictions)} == {b"r%d" % at for at in range(live.seconds)}
-        assert sum(1 for _ in messages(own.kafka_servers, predictions)) == live.seconds, "each once"
+        assert {message.key() for message in messages(Connection.of(own), predictions)} == {b"r%d" % at for at in range(live.seconds)}
+        assert sum(1 for _ in messages(Connection.of(own), predictions)) == live.seconds, "each once"
         refused = [plan.sources[name].dead_letter_topic for name in ("past", "clicks", "offers")]
         for topic in (*refused, *(plan.sources[name].late_topic for name in ("past", "clicks"))):
-            assert sum(1 for _ in messages(own.kafka_servers, topic)) == 0, topic
+            assert sum(1 for _ in messages(Connection.of(own), topic)) == 0, topic
         assert max(open_files) <= 2 * own.parallelism, "at midnight a second folder is begun"
         # Of halves: a quarter may have no collection of all, and then tells of garbage.
         assert min(floors[2:]) < 1.25 * min(floors[:2]), "what stays in the heap does not grow with the days"
@@ -169,7 +170,7 @@ def publish_the_past(settings: Settings, plan: Plan) -> None:
     }
     schema = shop.schemas().current("click")
     rows = pa.table([columns[name].cast(schema.arrow.field(name).type) for name in schema.arrow.names], schema=schema.arrow)
-    with Publisher(settings.kafka_servers, source.topic, schema, event_time="event_time", key=["user"]) as publisher:
+    with Publisher(Connection.of(settings), source.topic, schema, event_time="event_time", key=["user"]) as publisher:
         publisher.publish(rows)
         publisher.marker(EndMarker.of(plan, source, newest_ms=FIRST_MS + (EVENTS - 1) * STEP_MS).marker_ms, final=True)
 

@@ -28,6 +28,7 @@ from infra.runtime import RuntimeState
 from infra.service import LOOPBACK, marked
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from schemas.errors import DataError, ServiceError
 from tests import shop
 from tests.infra.test_java import installation
@@ -99,7 +100,7 @@ def test_the_endpoints_lead_to_the_real_services(home: Path) -> None:
     with redis.Redis.from_url(endpoints["redis"]) as client:
         asked = client.config_get("append*")
         assert (asked["appendonly"], asked["appendfsync"]) == ("yes", "everysec")
-    assert admin.broker_setting(endpoints["kafka"], "message.max.bytes") == str(8 << 20)
+    assert admin.broker_setting(Connection(servers=endpoints["kafka"]), "message.max.bytes") == str(8 << 20)
 
 
 def test_everything_listens_on_loopback_only(home: Path) -> None:
@@ -223,7 +224,7 @@ def test_the_broker_takes_what_only_the_gate_may_refuse(home: Path) -> None:
     servers = endpoints_of(home)["kafka"]
     topic = f"odd-{uuid.uuid4().hex}"
     producer = Producer({"bootstrap.servers": servers, "message.max.bytes": 8 << 20, "linger.ms": 0, "log_level": 0})
-    admin.create(servers, [topic], partitions=1, replication=1)
+    admin.create(Connection(servers=servers), [topic], partitions=1, replication=1)
     in_2100 = 4_102_444_800_000
     sent = [(bytes(2 << 20), 0), (b"", 0), (None, 0), (b"x", in_2100), (b"y", 1)]
     for value, timestamp in sent:
@@ -313,7 +314,7 @@ def test_submitting_something_else_than_a_job_is_refused(home: Path) -> None:
 def test_a_supervisor_that_is_killed_takes_all_with_it_and_the_data_stays(home: Path) -> None:
     servers = endpoints_of(home)["kafka"]
     topic = f"kept-{uuid.uuid4().hex}"
-    admin.create(servers, [topic], partitions=1, replication=1)
+    admin.create(Connection(servers=servers), [topic], partitions=1, replication=1)
     producer = Producer({"bootstrap.servers": servers, "log_level": 0})
     producer.produce(topic, value=b"kept", on_delivery=_must_arrive)
     assert producer.flush(PATIENCE_S) == 0

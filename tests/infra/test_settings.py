@@ -135,3 +135,81 @@ def test_secrets_are_for_child_processes_and_not_for_those_who_look(tmp_path: Pa
     assert "hunter2" not in repr(settings)
     assert settings.redis_url == settings.environment()["TIDEMARK_REDIS"] == urls["REDIS"]
     assert Settings.load(environ=settings.environment(), folder=Path("/")) == settings
+
+
+SASL = {"KAFKA": "b:1", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": "river"}
+WITH = "TIDEMARK_KAFKA_SECURITY_PROTOCOL: SASL_SSL needs TIDEMARK_KAFKA_SASL_"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        (SASL | {"KAFKA_SASL_PASSWORD": "hunter2"}, []),
+        (SASL | {"KAFKA_SASL_PASSWORD_FILE": "password"}, []),
+        ({"KAFKA": "b:1", "KAFKA_SECURITY_PROTOCOL": "SSL"}, []),
+        (SASL, [f"{WITH}PASSWORD or TIDEMARK_KAFKA_SASL_PASSWORD_FILE"]),
+        (
+            {"KAFKA": "b:1", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_PASSWORD": "hunter2"},
+            [f"{WITH}MECHANISM", f"{WITH}USERNAME"],
+        ),
+        (
+            SASL | {"KAFKA_SASL_PASSWORD": "hunter2", "KAFKA_SASL_PASSWORD_FILE": "password"},
+            ["TIDEMARK_KAFKA_SASL_PASSWORD: there is TIDEMARK_KAFKA_SASL_PASSWORD_FILE as well; set one of them"],
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL"},
+            [
+                "TIDEMARK_KAFKA_SECURITY_PROTOCOL: SSL is for a broker of yours, and the embedded one has PLAINTEXT alone; set TIDEMARK_KAFKA too"
+            ],
+        ),
+        (
+            {"KAFKA": "b:1", "KAFKA_SASL_PASSWORD": "hunter2", "KAFKA_SSL_CA": "ca"},
+            [
+                "TIDEMARK_KAFKA_SASL_PASSWORD: is for SASL_PLAINTEXT or SASL_SSL; TIDEMARK_KAFKA_SECURITY_PROTOCOL is PLAINTEXT",
+                "TIDEMARK_KAFKA_SSL_CA: is for SSL or SASL_SSL; TIDEMARK_KAFKA_SECURITY_PROTOCOL is PLAINTEXT",
+            ],
+        ),
+        (
+            {"KAFKA": "b:1", "KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CERTIFICATE": "own"},
+            ["TIDEMARK_KAFKA_SSL_CERTIFICATE: needs TIDEMARK_KAFKA_SSL_KEY; who has a certificate proves it with its key"],
+        ),
+        (
+            {"KAFKA": "b:1", "KAFKA_SECURITY_PROTOCOL": "TLS"},
+            ["TIDEMARK_KAFKA_SECURITY_PROTOCOL: expected PLAINTEXT or SSL or SASL_PLAINTEXT or SASL_SSL, got 'TLS'"],
+        ),
+    ],
+)
+def test_settings_of_kafkas_security_make_sense_together(environ: dict[str, str], expected: list[str], tmp_path: Path) -> None:
+    named = {f"TIDEMARK_{name}": value for name, value in environ.items()}
+    if not expected:
+        Settings.load(environ=named, folder=tmp_path)
+        return
+    with pytest.raises(SettingError) as refused:
+        Settings.load(environ=named, folder=tmp_path)
+    assert str(refused.value).splitlines() == expected
+
+
+def test_a_password_goes_to_child_processes_by_a_file_that_its_owner_alone_may_read(tmp_path: Path) -> None:
+    named = {f"TIDEMARK_{name}": value for name, value in SASL.items()} | {"TIDEMARK_KAFKA_SASL_PASSWORD": "hunter2"}
+    settings = Settings.load(environ=named, folder=tmp_path)
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in str(settings.environment())
+    # The child has this process's environment too, where the password still is.
+    child = Settings.load(environ=named | settings.environment(), folder=Path("/"))
+    assert child == settings.without_secrets()
+    file = child.kafka_sasl_password_file
+    assert file is not None and file.read_text() == "hunter2"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_of_a_password_and_the_path_of_one_the_environment_takes_the_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "tidemark.toml").write_text('kafka_sasl_password = "hunter2"\n')
+    named = {f"TIDEMARK_{name}": value for name, value in SASL.items()} | {"TIDEMARK_KAFKA_SASL_PASSWORD_FILE": "mine"}
+    settings = Settings.load(environ=named, folder=tmp_path)
+    assert (settings.kafka_sasl_password, settings.kafka_sasl_password_file) == (None, tmp_path / "mine")
+
+
+def test_a_password_of_a_wrong_kind_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "tidemark.toml").write_text('kafka_sasl_password = ["hunter2"]\n')
+    with pytest.raises(SettingError, match=r"kafka_sasl_password: expected a string or a number, got \*\*\*$"):
+        Settings.load(environ={}, folder=tmp_path)

@@ -10,6 +10,7 @@ import pytest
 
 from features.catalog import service_named
 from infra.settings import Settings
+from jobs.kafka.connection import Connection
 from jobs.score import pipeline
 from schemas.errors import TidemarkError
 from tests import shop
@@ -65,7 +66,7 @@ def test_a_good_model_is_taken(model: Path) -> None:
     job = pipeline(SETTINGS, BUY, model=model)
     assert job.topics == ("offers",)
     assert job.written == ("buy.predictions", "offers.dlq")
-    assert "'sink.delivery-guarantee' = 'at-least-once'" in job.tables("127.0.0.1:1")[1]
+    assert "'sink.delivery-guarantee' = 'at-least-once'" in job.tables(Connection(servers="127.0.0.1:1"))[1]
 
 
 def test_a_service_that_is_not_there() -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from benchmarks import services
 from infra.settings import Settings
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.producer import Publisher
 from schemas.errors import ServiceError
 from schemas.schema import SchemaSet
@@ -79,7 +80,7 @@ def ensure(settings: Settings, truth: Path, payments: Payments) -> None:
         return
     truth.unlink(missing_ok=True)
     services.remove(settings, lambda topic: topic == payments.topic)
-    admin.create(settings.kafka_servers, [payments.topic], partitions=PARTITIONS, replication=1, config={"retention.ms": "-1"})
+    admin.create(Connection.of(settings), [payments.topic], partitions=PARTITIONS, replication=1, config={"retention.ms": "-1"})
     rng = np.random.default_rng(_SEED)
     made = events(payments, rng)
     time_ms = np.asarray(made["event_time"])
@@ -119,7 +120,7 @@ def _published(settings: Settings, topic: str) -> int:
     deadline = time.monotonic() + _BROKER_STARTS_S
     while True:
         try:
-            extents = admin.extents(settings.kafka_servers, [topic])[topic]
+            extents = admin.extents(Connection.of(settings), [topic])[topic]
         except ServiceError:
             if time.monotonic() > deadline:
                 raise
@@ -147,7 +148,7 @@ def _publish(settings: Settings, payments: Payments, events: pa.Table, *, end_ms
             for body, moment, card in zip(encoder.batch(columns), columns["event_time"], columns["card"], strict=True):
                 publisher.send(body, timestamp_ms=moment, key=card)
 
-    with Publisher(settings.kafka_servers, payments.topic, schema, event_time="event_time") as publisher:
+    with Publisher(Connection.of(settings), payments.topic, schema, event_time="event_time") as publisher:
         if payments.first:
             send(_first(payments.first))
             for partition in range(PARTITIONS):

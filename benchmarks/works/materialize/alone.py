@@ -17,6 +17,7 @@ from benchmarks.online.store import fill
 from benchmarks.works.online_write import ours
 from features.plan import FRONTIER_TOPIC
 from inference.online.connection import connect
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages
 
 
@@ -25,7 +26,7 @@ def main(servers: str, address: str, pid: int, inputs: Path, out: Path) -> None:
     store, server = connect(address), psutil.Process(pid)
     fill(plan(), store, inputs)
     sources = [FRONTIER_TOPIC, *(view.tiles_topic for view in plan().views.values())]
-    records = [(topic, message.value()) for topic in sources for message in messages(servers, topic)]
+    records = [(topic, message.value()) for topic in sources for message in messages(Connection(servers=servers), topic)]
     topics, bodies = [topic for topic, _ in records], [body for _, body in records]
     job = ours.materializer(store)
     tiles, began = 0, (time.perf_counter(), time.process_time(), _computed(server))

@@ -20,6 +20,7 @@ from benchmarks.scoring import check, inputs, plain
 from benchmarks.scoring.ready import Ready
 from benchmarks.trees import LEAVES, TREES
 from inference.online.redis.connection import connect
+from jobs.kafka.connection import Connection
 from jobs.kafka.producer import Publisher
 from schemas.schema import SchemaSet
 
@@ -78,7 +79,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
 def _publish(ready: Ready, topic: str, requests: pa.Table) -> None:
     services.empty(ready.settings, topic)
     schema = SchemaSet.load(inputs.SCHEMAS).current(inputs.service().request.schema)
-    with Publisher(ready.settings.kafka_servers, topic, schema, event_time="event_time", key=["request_id"]) as publisher:
+    with Publisher(Connection.of(ready.settings), topic, schema, event_time="event_time", key=["request_id"]) as publisher:
         publisher.publish(requests)
 
 

@@ -19,6 +19,7 @@ from features.compiler.tile_schema import tile_avro_schema
 from features.plan import FRONTIER_TOPIC, Plan, ViewPlan
 from infra.settings import Settings
 from jobs.kafka.admin import create
+from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages as read
 from schemas.schema import SchemaSet
 from schemas.wire import encode, marker
@@ -63,7 +64,7 @@ def prepared(settings: Settings, folder: Path, prefix: str, *, trusted: bool = F
     own = dataclasses.replace(settings, definitions=definitions, schemas=FOLDER / "schemas", partitions=PARTITIONS, idle_timeout_ms=300_000)
     plan = load(own.definitions, own.schemas)
     create(
-        own.kafka_servers,
+        Connection.of(own),
         [source.topic for source in plan.sources.values()],
         partitions=PARTITIONS,
         replication=1,
@@ -110,7 +111,7 @@ def ends(plan: Plan, streams: dict[str, list[Message]]) -> tuple[int, list[Messa
 def values(run: Run, topic: str, schema: Mapping[str, Any]) -> list[tuple[bytes | None, dict[str, Any]]]:
     """Key and record of every message."""
     parsed, found = dict(schema), list[tuple[bytes | None, dict[str, Any]]]()
-    for message in read(run.settings.kafka_servers, topic):
+    for message in read(Connection.of(run.settings), topic):
         record = schemaless_reader(io.BytesIO(message.value() or b""), parsed, None)
         assert isinstance(record, dict)
         found.append((message.key(), record))

@@ -12,6 +12,7 @@ import pytest
 
 import features.definitions
 from jobs.cli.main import main
+from jobs.kafka.connection import Connection
 from jobs.kafka.producer import Publisher
 from schemas.errors import DataError, ServiceError
 from schemas.schema import SHIPPED, SchemaSet
@@ -105,7 +106,7 @@ def test_records_that_nobody_takes_are_reported(closed: str) -> None:
     row = {"view": "v", "tile_end": 1, "tiles": 1}
     with (
         pytest.raises(ServiceError, match=rf"kafka {closed}: records for topic t were not delivered within 500 ms: .*; is it running"),
-        Publisher(closed, "t", schema, event_time="tile_end", deliver_within_s=0.5) as publisher,
+        Publisher(Connection(servers=closed), "t", schema, event_time="tile_end", deliver_within_s=0.5) as publisher,
     ):
         publisher.publish(pa.Table.from_pylist([row], schema=schema.arrow))
         publisher.flush()
@@ -113,7 +114,7 @@ def test_records_that_nobody_takes_are_reported(closed: str) -> None:
 
 def test_a_table_without_rows_is_nothing_to_do(closed: str) -> None:
     schema = SchemaSet.load().current("closing")
-    with Publisher(closed, "t", schema, event_time="tile_end") as publisher:
+    with Publisher(Connection(servers=closed), "t", schema, event_time="tile_end") as publisher:
         assert publisher.publish(schema.arrow.empty_table(), speed=1.0) == 0
         with pytest.raises(DataError, match='column "view" is missing'):
             publisher.publish(pa.table({}))

@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from jobs.kafka.broker_fault import broker_fault, described, record_fault, silent
+from jobs.kafka.connection import Connection
 from schemas.errors import DataError, ServiceError
 
 CODES = {name: code for name in dir(KafkaError) if name.isupper() and isinstance(code := getattr(KafkaError, name), int)}
@@ -52,7 +53,7 @@ def listening() -> Iterator[str]:
 
 @pytest.mark.parametrize("name", CODES)
 def test_only_of_a_broker_that_did_not_answer_is_it_asked_whether_it_runs(name: str, closed: str) -> None:
-    told = str(broker_fault(KafkaException(KafkaError(CODES[name])), closed, "topic t cannot be created"))
+    told = str(broker_fault(KafkaException(KafkaError(CODES[name])), Connection(servers=closed), "topic t cannot be created"))
     assert told.startswith(f"kafka {closed}: topic t cannot be created: ")
     assert ("is it running?" in told) == (name in NO_ANSWER)
     assert "\n" not in told and "Broker: " not in told and "Local: " not in told
@@ -61,21 +62,33 @@ def test_only_of_a_broker_that_did_not_answer_is_it_asked_whether_it_runs(name: 
 
 
 @pytest.mark.parametrize("name", sorted(NO_ANSWER))
-def test_a_broker_that_takes_connections_is_not_asked_after(name: str, listening: str, closed: str) -> None:
-    told = str(broker_fault(KafkaError(CODES[name]), f"{closed},{listening}", "no answer"))
+def test_a_broker_that_takes_connections_is_not_asked_after(
+    name: str, listening: str, closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.kafka.connection._REFUSAL_S", 0.1)  # only to wait less
+    told = str(broker_fault(KafkaError(CODES[name]), Connection(servers=f"{closed},{listening}"), "no answer"))
     assert "is it running" not in told and "it takes connections" in told
+
+
+def test_why_it_wants_nothing_of_this_client_is_told_where_a_request_only_waited(listening: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = "sasl_ssl://b:1/bootstrap: SASL authentication error: invalid credentials (after 318ms in state AUTH_REQ)"
+    monkeypatch.setattr(Connection, "refusal", lambda *_: KafkaError(KafkaError._AUTHENTICATION, heard))
+    assert str(broker_fault(KafkaError(KafkaError._TRANSPORT), Connection(servers=listening), "no answer within 8 s")) == (
+        f"kafka {listening}: no answer within 8 s: SASL authentication error: invalid credentials; the broker and this client do not agree on TLS, "
+        "or on who this client is: see TIDEMARK_KAFKA_SECURITY_PROTOCOL and what it needs"
+    )
 
 
 def test_the_brokers_own_reason_is_told() -> None:
     error = KafkaError(KafkaError.POLICY_VIOLATION, "Topics of team a begin with a. Ask the platform team")
-    assert str(broker_fault(error, "b:9092", "topic t cannot be created")) == (
+    assert str(broker_fault(error, Connection(servers="b:9092"), "topic t cannot be created")) == (
         "kafka b:9092: topic t cannot be created: refused: Topics of team a begin with a"
     )
 
 
 @pytest.mark.parametrize("name", CODES)
 def test_a_refused_record_is_the_records_fault_and_named(name: str, closed: str) -> None:
-    told = record_fault(KafkaError(CODES[name]), closed, "t", RECORD, "records for topic t were not delivered")
+    told = record_fault(KafkaError(CODES[name]), Connection(servers=closed), "t", RECORD, "records for topic t were not delivered")
     if name in ABOUT_A_RECORD:
         assert isinstance(told, DataError)
         assert str(told).startswith("topic t: the broker does not take the record of key f1, time 2013-10-01T04:00:00.000Z, 1,234 bytes: ")
@@ -90,10 +103,10 @@ def test_a_refused_record_is_the_records_fault_and_named(name: str, closed: str)
     ],
 )
 def test_the_settings_that_refuse_it_are_named(code: int, settings: str) -> None:
-    assert str(record_fault(KafkaError(code), "b:1", "t", RECORD, "")).endswith(f"({settings})")
+    assert str(record_fault(KafkaError(code), Connection(servers="b:1"), "t", RECORD, "")).endswith(f"({settings})")
 
 
 def test_silence_is_told_with_its_length(closed: str) -> None:
-    told = str(silent(closed, "topic t cannot be read further", 90.0))
+    told = str(silent(Connection(servers=closed), "topic t cannot be read further", 90.0))
     assert re.fullmatch(rf"kafka {closed}: topic t cannot be read further: no answer within 1 min 30 s; is it running\? .*", told)
-    assert isinstance(silent(closed, "", 1.0), ServiceError)
+    assert isinstance(silent(Connection(servers=closed), "", 1.0), ServiceError)

@@ -13,7 +13,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from features.watermarks import NONE, TICK, Extent, Watermarks
 from jobs.kafka.broker_fault import UNREACHABLE
-from jobs.kafka.partition_log import PartitionLog
+from jobs.kafka.committed import End
+from jobs.kafka.connection import Connection
+from jobs.kafka.partition_log import OpenTransactions, PartitionLog
 from jobs.kafka.record_search import RecordSearch
 from tests.waiting import eventually
 
@@ -65,7 +67,7 @@ def broker() -> Broker:
 
 @pytest.fixture
 def search(broker: Broker) -> RecordSearch:
-    return RecordSearch(broker.servers, "clicks", group="g")
+    return RecordSearch(Connection(servers=broker.servers), "clicks", group="g")
 
 
 def answers(search: RecordSearch, spans: Spans) -> dict[int, int]:
@@ -112,18 +114,19 @@ def test_what_was_read_while_it_was_in_question_is_no_answer(broker: Broker, sea
 
 def test_nothing_is_fetched_when_nothing_is_in_question(search: RecordSearch) -> None:
     assert search.answers({}, 0.0) == {}
-    assert search._client is None, "nor is there a client before the first question"
+    assert search._reader is None, "nor is there a client before the first question"
     answers(search, {0: (0, 8), 1: (4, 5)})
-    assert search._client is not None
-    assert search._client.assignment() == []
+    assert search._reader is not None
+    client = search._reader.consumer
+    assert client.assignment() == []
     assert search.answers({3: (0, 1)}, 0.0) == {}
-    assert [place.partition for place in search._client.assignment()] == [3]
+    assert [place.partition for place in client.assignment()] == [3]
     search.answers({}, 0.0)
-    assert search._client.assignment() == []
+    assert client.assignment() == []
 
 
 def test_a_broker_that_does_not_answer_leaves_it_open_and_that_is_told_now_and_then(nobody: str) -> None:
-    search = RecordSearch(nobody, "clicks", group="g")
+    search = RecordSearch(Connection(servers=nobody), "clicks", group="g")
     for now_s in (0.0, 1.0, 29.0):
         assert search.answers({1: (7, 9)}, now_s) == {}
         assert search.overdue(now_s) == []
@@ -147,8 +150,9 @@ class Saying:
     def incremental_unassign(self, places: list[TopicPartition]) -> None:
         self.assigned -= {place.partition for place in places}
 
-    def poll(self, timeout: float) -> Fault | None:
-        return self._said.pop() if self._said else None
+    def consume(self, most: int, timeout: float) -> list[Fault]:
+        said, self._said = self._said, []
+        return said
 
 
 class Fault:
@@ -167,13 +171,13 @@ class Fault:
 
 @pytest.mark.parametrize("code", sorted(UNREACHABLE | {KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}))
 def test_while_a_broker_cannot_be_reached_nothing_is_known(search: RecordSearch, code: int) -> None:
-    search._client = client = Saying(code)  # type: ignore[assignment]
+    search._reads().consumer = client = Saying(code)  # type: ignore[assignment]
     assert search.answers({1: (7, 9)}, 0.0) == {}
     assert client.assigned == {1}
 
 
 def test_a_broker_that_refuses_is_a_fault_and_is_asked_again(search: RecordSearch) -> None:
-    search._client = client = Saying(KafkaError.TOPIC_AUTHORIZATION_FAILED)  # type: ignore[assignment]
+    search._reads().consumer = client = Saying(KafkaError.TOPIC_AUTHORIZATION_FAILED)  # type: ignore[assignment]
     with pytest.raises(KafkaException):
         search.answers({1: (7, 9)}, 0.0)
     assert client.assigned == set()
@@ -199,7 +203,7 @@ class Heard:
 
 def test_time_waits_for_records_and_not_for_markers_however_long_both_lie_there(broker: Broker) -> None:
     now_s = itertools.count(0.0, 3_600.0)
-    log = Heard(PartitionLog(broker.servers, "clicks", group="g"))
+    log = Heard(PartitionLog(Connection(servers=broker.servers), "clicks", group="g"))
     watermarks = Watermarks(lateness_ms=0, idle_ms=10_000, log=log, clock=lambda: next(now_s), pause=lambda _: None)
 
     def reached(*records: tuple[int, int, int]) -> int:
@@ -212,3 +216,17 @@ def test_time_waits_for_records_and_not_for_markers_however_long_both_lie_there(
     assert reached((0, 7, 950), (1, 0, 100), (1, 1, 200), (1, 2, 300)) == 300
     eventually("all are idle", lambda: reached((TICK, -1, NONE)) == 950)
     assert log.answers == {0: 7, 1: 5, 2: 1}
+
+
+def test_a_transaction_that_is_open_for_long_is_told_now_and_then() -> None:
+    seen = OpenTransactions("clicks")
+    held = {0: End(decided=5, head=5), 1: End(decided=7, head=1_009)}
+    assert [seen.see(held, second) for second in (0.0, 29.0)] == [[], []]
+    assert len(seen) == 1
+    said = "topic clicks, partition 1: a transaction has been open for 30 s; 1,002 records from offset 7 on wait for it, and event time with them"
+    assert seen.see(held, 30.0) == [said]
+    assert [len(seen.see(held, second)) for second in (31.0, 329.0, 330.0, 331.0)] == [0, 0, 1, 0]
+    another = {1: End(decided=8, head=1_010)}
+    assert [len(seen.see(another, second)) for second in (332.0, 361.0, 362.0)] == [0, 0, 1]
+    assert seen.see({1: End(decided=1_011, head=1_011)}, 363.0) == []
+    assert len(seen) == 0

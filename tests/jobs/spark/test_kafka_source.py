@@ -22,6 +22,7 @@ from inference.model.loading import load
 from infra.settings import Settings
 from jobs.cli.main import main
 from jobs.kafka import admin
+from jobs.kafka.connection import Connection
 from jobs.kafka.producer import Publisher
 from jobs.kafka.record_search import RecordSearch
 from jobs.kafka.slices import Slice, bodies_of
@@ -45,7 +46,7 @@ class Past:
     """Two days of clicks, in a topic with all that topics hold besides, and as files."""
 
     folder: Path
-    servers: str
+    kafka: Connection
 
     def backfill(self, out: Path, *options: str, events: str = "kafka") -> int:
         where = ["--events", events, "--requests", str(self.folder / "offers.parquet"), "--out", str(out)]
@@ -67,7 +68,7 @@ def past(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     offers = requests.append_column("request_id", pa.array([f"o{number}" for number in range(OFFERS)]))
     offers = offers.append_column("price", requests["amount"]).append_column("colour", pa.array(["red"] * OFFERS))
     pq.write_table(offers.drop_columns(["amount"]), tmp_path / "offers.parquet")
-    return Past(folder=tmp_path, servers=settings.kafka_servers)
+    return Past(folder=tmp_path, kafka=Connection.of(settings))
 
 
 def table(count: int, seed: int = 5) -> pa.Table:
@@ -80,17 +81,17 @@ def table(count: int, seed: int = 5) -> pa.Table:
 
 def fill(past: Past) -> None:
     """Half of the clicks plainly, a quarter in a transaction, a quarter as JSON; between them what is not an event."""
-    admin.create(past.servers, [TOPIC], partitions=2, replication=1, config={"retention.ms": "-1"})
+    admin.create(past.kafka, [TOPIC], partitions=2, replication=1, config={"retention.ms": "-1"})
     clicks = pq.read_table(past.folder / "events" / "clicks" / "a.parquet")
     half, quarter = CLICKS // 2, CLICKS // 4
-    with Publisher(past.servers, TOPIC, CLICK, event_time="event_time") as publisher:
+    with Publisher(past.kafka, TOPIC, CLICK, event_time="event_time") as publisher:
         publisher.publish(clicks.slice(0, half))
         for body in (None, b"", b"hello", b"\xc3\x01short", encode(CLICK, NOT_FINITE)):
             publisher.send(body, timestamp_ms=shop.NOON)
         for row in plain(clicks.slice(half, quarter)):
             publisher.send(json.dumps(row).encode(), timestamp_ms=row["event_time"])
         publisher.marker(shop.NOON + 3 * DAY_MS)
-    producer = Producer({"bootstrap.servers": past.servers, "transactional.id": TOPIC, "log_level": 0})
+    producer = Producer({"bootstrap.servers": past.kafka.servers, "transactional.id": TOPIC, "log_level": 0})
     producer.init_transactions()
     for rows, finish in (
         (clicks.slice(half + quarter, 100), producer.commit_transaction),
@@ -140,7 +141,7 @@ def test_history_from_kafka_is_history_from_files(past: Past, monkeypatch: pytes
     capsys.readouterr()
 
     more = table(500)
-    with Publisher(past.servers, TOPIC, CLICK, event_time="event_time") as publisher:
+    with Publisher(past.kafka, TOPIC, CLICK, event_time="event_time") as publisher:
         publisher.publish(more)
     (out / "_tidemark" / "2013-10-02.json").unlink()
     assert past.backfill(out) == 0
@@ -162,7 +163,7 @@ def test_what_cannot_be_read_is_one_line(past: Past, monkeypatch: pytest.MonkeyP
     definitions = past.folder / "definitions" / "shop.py"
     definitions.write_text(definitions.read_text().replace(TOPIC, "never_made"))
     assert past.backfill(past.folder / "out") == 2
-    assert f"kafka {past.servers}: no topic never_made; " in capsys.readouterr().err
+    assert f"kafka {past.kafka.servers}: no topic never_made; " in capsys.readouterr().err
     monkeypatch.setenv("TIDEMARK_KAFKA", "127.0.0.1:1")
     assert past.backfill(past.folder / "out") == 3
     error = capsys.readouterr().err
@@ -172,9 +173,9 @@ def test_what_cannot_be_read_is_one_line(past: Past, monkeypatch: pytest.MonkeyP
 @pytest.fixture(scope="module")
 def gaps(settings: Settings) -> str:
     """A topic of one partition, with the marks of two transactions that were committed and one that was aborted."""
-    servers, name = settings.kafka_servers, "gaps"
-    admin.create(servers, [name], partitions=1, replication=1)
-    producer = Producer({"bootstrap.servers": servers, "transactional.id": name, "log_level": 0})
+    kafka, name = Connection.of(settings), "gaps"
+    admin.create(kafka, [name], partitions=1, replication=1)
+    producer = Producer({"bootstrap.servers": kafka.servers, "transactional.id": name, "log_level": 0})
     producer.init_transactions()
     for bodies, finish in (("abc", producer.commit_transaction), ("xy", producer.abort_transaction), ("de", producer.commit_transaction)):
         producer.begin_transaction()
@@ -182,40 +183,40 @@ def gaps(settings: Settings) -> str:
             producer.produce(name, body)
         producer.flush()
         finish()
-    assert admin.extents(servers, [name]) == {name: {0: (0, 10)}}  # a b c · x y · d e ·
+    assert admin.extents(kafka, [name]) == {name: {0: (0, 10)}}  # a b c · x y · d e ·
     return name
 
 
 def test_slices_meet_where_offsets_have_gaps(settings: Settings, gaps: str) -> None:
-    servers, name = settings.kafka_servers, gaps
+    kafka, name = Connection.of(settings), gaps
     for cut in range(11):
         slices = [Slice(source="s", topic=name, partition=0, first=first, end=end) for first, end in ((0, cut), (cut, 10)) if first < end]
-        read = [body for piece in slices for batch in bodies_of(servers, piece) for body in batch]
+        read = [body for piece in slices for batch in bodies_of(kafka, piece) for body in batch]
         assert read == [b"a", b"b", b"c", b"d", b"e"]
 
 
 def test_what_transactions_leave_is_told_from_unread_records(settings: Settings, gaps: str) -> None:
-    search = RecordSearch(settings.kafka_servers, gaps, group="gaps")
+    search = RecordSearch(Connection.of(settings), gaps, group="gaps")
     for begin in range(10):
         first = next((offset for offset in (0, 1, 2, 7, 8) if offset >= begin), 10)
         assert eventually("the answer", partial(search.answers, {0: (begin, 10)}, 0.0), poll_s=0.01) == {0: first}
 
 
 def test_records_that_are_gone_are_missed(settings: Settings) -> None:
-    servers, name = settings.kafka_servers, "short_lived"
-    admin.create(servers, [name], partitions=1, replication=1)
-    with Publisher(servers, name, CLICK, event_time="event_time") as publisher:
+    kafka, name = Connection.of(settings), "short_lived"
+    admin.create(kafka, [name], partitions=1, replication=1)
+    with Publisher(kafka, name, CLICK, event_time="event_time") as publisher:
         for number in range(20):
             publisher.send(b"%d" % number, timestamp_ms=1)
     whole = Slice(source="s", topic=name, partition=0, first=0, end=20)
-    assert [body for batch in bodies_of(servers, whole) for body in batch] == [b"%d" % number for number in range(20)]
+    assert [body for batch in bodies_of(kafka, whole) for body in batch] == [b"%d" % number for number in range(20)]
     part = Slice(source="s", topic=name, partition=0, first=5, end=7)
-    assert list(bodies_of(servers, part)) == [[b"5", b"6"]]
+    assert list(bodies_of(kafka, part)) == [[b"5", b"6"]]
     with pytest.raises(ServiceError, match=f"topic {name}, partition 0 ends at offset 20 and went to 30 when"):
-        list(bodies_of(servers, Slice(source="s", topic=name, partition=0, first=15, end=30)))
-    client = AdminClient({"bootstrap.servers": servers})
+        list(bodies_of(kafka, Slice(source="s", topic=name, partition=0, first=15, end=30)))
+    client = AdminClient({"bootstrap.servers": kafka.servers})
     for deleted in client.delete_records([TopicPartition(name, 0, 10)]).values():
         deleted.result()
-    assert admin.extents(servers, [name]) == {name: {0: (10, 20)}}
+    assert admin.extents(kafka, [name]) == {name: {0: (10, 20)}}
     with pytest.raises(ServiceError, match=f"topic {name}, partition 0 cannot be read from offset 0 to 20: "):
-        list(bodies_of(servers, whole))
+        list(bodies_of(kafka, whole))
