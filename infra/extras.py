@@ -52,7 +52,8 @@ def bringing(package: str | None) -> Extra | None:
 
 def not_installed(*extras: Extra) -> SettingError:
     """In one line: what is missing, and the commands that install it."""
-    what = " and ".join(_PROVIDES[extra] for extra in extras)
+    *others, last = (_PROVIDES[extra] for extra in extras)
+    what = f"{', '.join(others)} and {last}" if others else last
     return SettingError(f"{what} {'is' if len(extras) == 1 else 'are'} not installed: {_commands(*extras)}")
 
 
