@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from infra import jars, log4j
+from infra.extras import not_installed
 from infra.java import EXIT_WITHOUT_MEMORY, QUICK, java_environment, jit_flags, temporary
 from infra.service import LOOPBACK, Ports, ServiceSpec
 from infra.settings import Settings
-from schemas.errors import SettingError
 
 _OPENED = [
     "lang",
@@ -54,7 +54,7 @@ def home() -> Path:
     """FLINK_HOME: the pip package's own folder."""
     found = importlib.util.find_spec("pyflink")
     if found is None or found.origin is None:
-        raise SettingError("flink: the package apache-flink is not installed; run `make setup`, or set TIDEMARK_FLINK to a running cluster")
+        raise not_installed("flink")
     return Path(found.origin).parent
 
 

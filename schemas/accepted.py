@@ -52,7 +52,7 @@ def values_of(stored: pa.DataType) -> pa.DataType:
 
 def is_uuid(type_: pa.DataType) -> bool:
     """Whether a column holds UUIDs, of 16 bytes each."""
-    return isinstance(type_, pa.UuidType)
+    return isinstance(type_, pa.BaseExtensionType) and type_.extension_name == "arrow.uuid"  # its own class is of pyarrow 18
 
 
 def _cast(to: pa.DataType) -> Callable[[Column], Column]:

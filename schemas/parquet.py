@@ -263,6 +263,10 @@ class ParquetFile:
     def _column(self, column: pa.Field[Any], leaf: int) -> pa.Field[Any]:
         stored = self.metadata.schema.column(leaf)
         if pa.types.is_fixed_size_binary(column.type) and stored.logical_type.type == "UUID":
+            if not hasattr(pa, "uuid"):  # as where pip installed Flink alone: see infra/extras.py
+                raise DataError(
+                    f'{self.path}: column "{column.name}" holds UUIDs, which pyarrow {pa.__version__} cannot read; install pyarrow 20.0.0'
+                )
             return column.with_type(pa.uuid())
         return column.with_type(pa.timestamp(self.unit_of_int96)) if self.is_int96(leaf) and not column.type.num_fields else column
 

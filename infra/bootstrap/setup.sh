@@ -1,5 +1,5 @@
 #!/bin/sh
-# From Python, pip and a network to a ready .venv: uv (pinned, hash-checked), all packages of uv.lock, the Java libraries.
+# From Python, pip and a network to a ready .venv: uv (pinned, hash-checked), all packages of uv.lock, those of every extra too, the Java libraries.
 # Run by `make setup` in the project's folder. Honours PYTHON, and the settings of pip, uv and proxies.
 set -eu
 
@@ -53,7 +53,7 @@ install_uv() {
 python=$(find_python)
 trust_the_system
 install_uv
-UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1 .tidemark/tools/bin/uv sync --locked --python "$python" || fail "the packages were not installed; uv says why above"
+UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1 .tidemark/tools/bin/uv sync --locked --all-extras --python "$python" || fail "the packages were not installed; uv says why above"
 .venv/bin/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || [ "$(uname)" != Linux ] \
   || fail "LightGBM needs libgomp.so.1, which this system lacks (Debian, Ubuntu: apt-get install libgomp1)"
 .venv/bin/python -m infra.jars

@@ -11,6 +11,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from infra.extras import not_installed
 from infra.java import java_home
 from schemas.errors import SettingError, TidemarkError
 from schemas.wording import cause
@@ -32,7 +33,7 @@ def spark_home() -> Path:
     """
     spec = find_spec("pyspark")
     if spec is None or spec.origin is None:
-        raise SettingError("Spark: the package pyspark is not installed; run `make setup`")
+        raise not_installed("spark")
     return Path(spec.origin).parent
 
 

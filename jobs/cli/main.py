@@ -7,8 +7,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from infra.extras import Extra, require
 from jobs.report.command import guarded, run
 
 COMMANDS = {
@@ -41,6 +42,19 @@ COMMANDS = {
 }
 """Name → (module:function with typer annotations, one line of help). A command is imported only when it is called: Feast alone costs 10 s."""
 
+_NEEDS: Mapping[str, Sequence[Extra]] = {
+    "up": ["flink", "embedded"],
+    "submit": ["flink"],
+    "backfill": ["spark"],
+    "parity": ["spark"],
+    "bootstrap": ["spark"],
+    "correct": ["spark"],
+    "rebuild": ["flink", "spark"],
+    "predict": ["spark"],
+    "demo": ["flink", "spark", "embedded", "demo"],
+}
+"""Command → what it cannot do without, of what is not part of a plain `pip install`."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -64,6 +78,8 @@ def _dispatch(name: str, *rest: str) -> int:
         hint = f"did you mean {close[0]}?" if close else "`tidemark --help` lists them"
         print(f"tidemark: no command is named {name!r}; {hint}", file=sys.stderr)
         return 2
+    if not {"-h", "--help"}.intersection(rest):
+        require(*_NEEDS.get(name, ()))
     module, _, function = COMMANDS[name][0].partition(":")
     return run(getattr(importlib.import_module(module), function), rest, name=f"tidemark {name}")
 

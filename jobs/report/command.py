@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from infra.extras import bringing, not_installed
 from schemas.errors import SettingError, TidemarkError
 from schemas.wording import cause, near
 
@@ -52,8 +53,12 @@ def guarded(action: Callable[[], int]) -> int:
         if sys.stdout is not None:  # as it is where a shell closed it: `>&-`
             sys.stdout.flush()
     except TidemarkError as error:
-        print("\n".join(f"tidemark: {line}" for line in near(str(error)).splitlines()), file=sys.stderr)
-        return error.exit_code
+        return _tell(error)
+    except ModuleNotFoundError as error:
+        extra = bringing(error.name)
+        if extra is None:
+            raise
+        return _tell(not_installed(extra))
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
@@ -69,6 +74,11 @@ def guarded(action: Callable[[], int]) -> int:
         print(f"tidemark: {where}: {cause(error)}", file=sys.stderr)
         return SettingError.exit_code
     return code
+
+
+def _tell(error: TidemarkError) -> int:
+    print("\n".join(f"tidemark: {line}" for line in near(str(error)).splitlines()), file=sys.stderr)
+    return error.exit_code
 
 
 def _say_no_more() -> None:
