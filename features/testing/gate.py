@@ -91,7 +91,7 @@ class Gate:
         """Read rows, or a table whose columns are the schema's fields.
 
         Raises:
-            DataError: A row that no producer could send: it names a field that the schema does not have, or holds what no record can.
+            DataError: Rows that no producer could send, a line each: a field that the schema does not have, or what no record can hold.
         """
         schema, source = self.schemas.current(self.source.schema), self.source
         rows: Sequence[Row]
@@ -99,7 +99,7 @@ class Gate:
             rows, bodies = given.to_pylist(), _published(given, schema, source)
         else:
             rows = list(given)
-            bodies = [row if isinstance(row, bytes) else _body(row, schema, source, f"{source.name}[{n}]") for n, row in enumerate(rows)]
+            bodies = _sent(rows, schema, source)
         decoded = self._decoder().decode(bodies)
         place = np.flatnonzero(decoded.kind == OK)
         columns = {name: pa.array(values, type=source.columns[name].arrow) for name, values in decoded.columns.items()}
@@ -152,6 +152,18 @@ def _text(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} {value!r} is no value of a record")
+
+
+def _sent(rows: Sequence[Row], schema: Schema, source: SourcePlan) -> list[bytes]:
+    bodies, faults = [], []
+    for place, row in enumerate(rows):
+        try:
+            bodies.append(row if isinstance(row, bytes) else _body(row, schema, source, f"{source.name}[{place}]"))
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        raise DataError("\n".join(faults))
+    return bodies
 
 
 def _body(record: Mapping[str, Any], schema: Schema, source: SourcePlan, where: str) -> bytes:

@@ -19,6 +19,7 @@ from features.testing.gate import Checked, DeadLetter, Row
 from features.testing.instants import Instant, datetime_of, ms_of
 from features.testing.request import Request
 from features.testing.tiles import tiles_of
+from schemas.types import DataType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,13 @@ class Seen:
 
     request: Request
     views: Mapping[str, SeenView]
+
+    @cached_property
+    def feature_types(self) -> dict[str, DataType]:
+        """Feature name → type, in the order of an answer."""
+        own = {feature.name: feature.expression.type for feature in self.request.own}
+        viewed = {feature.name: feature.type for view in self.views.values() for feature in view.view.features}
+        return own | viewed | dict.fromkeys((feature.name for feature in self.request.derived), DataType.FLOAT64)
 
     def as_of(self, at: Instant, /, **fields: Any) -> dict[str, Any]:
         """The exact features as of an instant: what a training row has, and an online answer once the tiles before it are closed.
