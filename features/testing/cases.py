@@ -114,7 +114,7 @@ class _Reader:
         if document is not None and not isinstance(document, Section):
             self._note(1, "a file of cases maps names to cases, e.g. a_burst: {view: …, events: …, expect: …}")
             return
-        for name, section in (document or {}).items():
+        for name, section in document.items() if document else ():
             before = len(self.problems)
             if self._is(section, Section, document.lines[name], f"{name}: a case maps {', '.join(_CASE)}"):
                 case = self._case(name, section)
@@ -162,7 +162,7 @@ class _Reader:
             events = (
                 {source: self._rows(rows, source) for source, rows in given.items()} if isinstance(given, Section) else self._rows(given)
             )
-            return self.harness.replay(asked, events, dead_letters="keep", now=section.get("now"))
+            return self.harness.replay(asked, events, dead_letters="keep", now=None if "now" not in section else str(section["now"]))
         except (TidemarkError, TypeError) as error:
             for text in str(error).splitlines():
                 self._note(line, f"{name}: {text}")
@@ -200,7 +200,7 @@ class _Reader:
         if stale is not None and not isinstance(stale, bool):
             self._note(section.lines["stale"], f"{where}: stale is {stale!r}; allowed is true or false")
         values = [self._features(section, part, seen, name) for part in ("features", "served")]
-        if not any(values) and stale is None:
+        if not any(section.get(part) for part in ("features", "served")) and stale is None:
             self._note(section.line, f"{where}: says nothing; say features, served or stale")
         return Expectation(at_ms=at_ms, fields=fields, features=values[0], served=values[1], stale=stale)
 

@@ -69,7 +69,7 @@ def _rows(what: str, expected: Sequence[Mapping[str, Any]], got: Sequence[Row]) 
 def _same(expected: Any, got: Any) -> bool:
     if isinstance(got, datetime) and isinstance(expected, str):
         return ms_of(expected) == ms_of(got)
-    return type(expected) is type(got) and expected == got
+    return isinstance(expected, bool) == isinstance(got, bool) and bool(expected == got)
 
 
 def _shown(row: Row) -> str:

@@ -70,6 +70,7 @@ def _value(node: yaml.Node, file: str, problems: list[str]) -> Any:
                 problems.append(f'{file}:{line}: "{key}" is also in line {section.lines[key]}, which would be lost')
             section[key], section.lines[key] = _value(value_node, file, problems), line
         return section
+    assert isinstance(node, yaml.ScalarNode)
     return node.value if node.style is not None else _scalar(node.value)
 
 
