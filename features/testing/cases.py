@@ -111,10 +111,12 @@ class _Reader:
         except (OSError, UnicodeError) as error:
             self.problems.append(f"{shown(self.file)}: cannot be read: {cause(error)}")
             return
-        if document is not None and not isinstance(document, Section):
+        if document is None:
+            return
+        if not isinstance(document, Section):
             self._note(1, "a file of cases maps names to cases, e.g. a_burst: {view: …, events: …, expect: …}")
             return
-        for name, section in document.items() if document else ():
+        for name, section in document.items():
             before = len(self.problems)
             if self._is(section, Section, document.lines[name], f"{name}: a case maps {', '.join(_CASE)}"):
                 case = self._case(name, section)

@@ -116,7 +116,7 @@ def test_nothing_is_served_before_there_is_an_event(schemas: Path) -> None:
 
 
 def test_a_refused_row_is_an_error_or_a_dead_letter(schemas: Path) -> None:
-    rows = [pay("10:00"), pay("10:01", "much"), pay("10:02", float("nan")), b"\x07", pay("10:03", event_time="2026-01-05T10:03")]
+    rows: list[Any] = [pay("10:00"), pay("10:01", "much"), pay("10:02", float("nan")), b"\x07", pay("10:03", event_time="2026-01-05T10:03")]
     with pytest.raises(DataError) as refused:
         replay(card_activity, rows, schemas=schemas)
     assert str(refused.value).splitlines()[0] == (

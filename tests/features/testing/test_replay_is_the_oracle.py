@@ -42,7 +42,9 @@ def harness(view: ViewPlan) -> Harness:
 
 def served(events: Sequence[Event], lateness_ms: int) -> tuple[list[Event], list[Event]]:
     """Those on time, and those late, one after the other as the watermark runs."""
-    newest, on_time, late = None, [], []
+    newest: int | None = None
+    on_time: list[Event] = []
+    late: list[Event] = []
     for event in events:
         newest = event["t"] if newest is None else max(newest, event["t"])
         kept = in_time(event, time="t", tile_ms=TILE_MS, watermark_ms=newest - lateness_ms)
