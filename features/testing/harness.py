@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,14 +112,32 @@ def replay(
         SettingError: As there.
         DataError: As there.
     """
-    declared = _declared(definition)
-    shapes = SchemaSet.load(SHIPPED if schemas is None else Path(schemas))
-    harness = Harness(plan=analyse(Definitions(declared=declared), shapes, Problems()), schemas=shapes)
+    declared, harness = _compiled(_Same(definition), SHIPPED if schemas is None else Path(schemas))
     given: Any = events
     if isinstance(events, Mapping):
         names = {id(each.value): each.name for each in declared}
         given = {names.get(id(source), str(source)): rows for source, rows in events.items()}
     return harness.replay(declared[0].name, given, dead_letters=dead_letters, now=now)
+
+
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """A definition by identity; held, so that nothing else gets its identity."""
+
+    definition: FeatureView | FeatureService
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.definition is other.definition
+
+    def __hash__(self) -> int:
+        return id(self.definition)
+
+
+@lru_cache(maxsize=256)
+def _compiled(same: _Same, schemas: Path) -> tuple[tuple[Declared, ...], Harness]:
+    """A definition, all that it stands on, and what they compile to: once for all tests of a process."""
+    declared, shapes = _declared(same.definition), SchemaSet.load(schemas)
+    return declared, Harness(plan=analyse(Definitions(declared=declared), shapes, Problems()), schemas=shapes)
 
 
 def _declared(definition: FeatureView | FeatureService) -> tuple[Declared, ...]:

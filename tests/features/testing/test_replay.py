@@ -96,6 +96,13 @@ def test_one_row_given_twice_counts_once_and_the_smallest_copy_stays(schemas: Pa
     assert seen.as_of(at("10:30"), card="a")["spend_1h"] == 8.0
 
 
+def test_a_copy_that_comes_too_late_is_late_and_no_repeat(schemas: Path) -> None:
+    copy = pay("10:00", 1.0)
+    seen = replay(card_activity, [pay("10:00", 5.0), pay("10:30"), copy], schemas=schemas)
+    assert (seen.late, seen.repeats) == ([copy], [])
+    assert seen.as_of(at("10:20"), card="a")["spend_1h"] == 5.0
+
+
 def test_what_is_served_waits_for_the_watermark(schemas: Path) -> None:
     rows: list[Any] = [pay("10:00"), pay("10:07")]
     seen = replay(card_activity, rows, schemas=schemas)
