@@ -122,7 +122,7 @@ def _modules(folder: Path, problems: Problems) -> Iterator[tuple[Path, ModuleTyp
     with _fresh(package):
         for path in sorted(folder.rglob("*.py"), key=lambda path: (path.name != "__init__.py", path)):
             parts = path.relative_to(folder).with_suffix("").parts
-            if parts[0] == TESTS or any(part.startswith(".") or part == "__pycache__" for part in parts):
+            if (len(parts) > 1 and parts[0] == TESTS) or any(part.startswith(".") or part == "__pycache__" for part in parts):
                 continue
             if not all(part.isidentifier() for part in parts):
                 problems.lines.append(f"{shown(path)}: the path is not a module's; allowed are letters, digits and _, not first a digit")

@@ -233,3 +233,29 @@ def test_only_events_of_the_view_count(schemas: Path) -> None:
 def test_messages_of_a_topic_are_rows_too(schemas: Path) -> None:
     seen = replay(card_activity, [json.dumps(pay("10:00")).encode()], schemas=schemas)
     assert seen.as_of(at("10:30"), card="a")["count_1h"] == 1
+
+
+def test_every_aggregation_of_the_vocabulary_has_an_answer() -> None:
+    harness = load(EVERY / "definitions", EVERY / "schemas")
+    row = {
+        "id": "1",
+        "event_time": at("10:00"),
+        "user": "u",
+        "shop": 1,
+        "amount": 4.0,
+        "items": 2,
+        "paid": True,
+        "colour": "red",
+        "wild": 0.0,
+    }
+    seen = harness.replay("buy", [row | {"shipped": at("09:30"), "discount": None}])
+    answer = seen.as_of(at("10:30"), user="u", shop=1, price=3.0, colour="red")
+    assert list(answer) == list(harness.plan.services["buy"].feature_types)
+    assert {name: answer[name] for name in ("cheap", "item_price_mean_1h", "shipped_hour_last_1h", "colour_top_1h_1", "ids_1h")} == {
+        "cheap": True,
+        "item_price_mean_1h": 2.0,
+        "shipped_hour_last_1h": 9,
+        "colour_top_1h_1": "red",
+        "ids_1h": 1,
+    }
+    assert (answer["paid_share_1h"], answer["amounts_1h_1"], answer["amount_var_1h"], answer["paid_ratio"]) == (1.0, 4.0, None, 0.0)
