@@ -23,7 +23,10 @@ from features.vocabulary.words import Entity, FeatureService, FeatureView, Sourc
 from schemas.errors import DefinitionError, SettingError
 from schemas.schema import SchemaSet
 
-_SHIPPED_DEFINITIONS = Path(__file__).parent / "definitions"
+SHIPPED_DEFINITIONS = Path(__file__).parent / "definitions"
+"""The example, used when TIDEMARK_DEFINITIONS names no folder."""
+TESTS = "tests"
+"""The folder below the definitions that has their tests: none of its modules is loaded."""
 _SHIPPED_SCHEMAS = Path(schemas_package.__file__ or "").parent
 _KINDS = (Source, Entity, FeatureView, FeatureService)
 _WORDS = frozenset(kind.__name__ for kind in _KINDS)
@@ -41,7 +44,7 @@ def load(definitions: Path | None, schemas: Path | None) -> Plan:
         SettingError: A folder that is not there.
         DefinitionError: Everything wrong with modules, schemas and definitions, a line each.
     """
-    folder = (definitions or _SHIPPED_DEFINITIONS).absolute()
+    folder = (definitions or SHIPPED_DEFINITIONS).absolute()
     if not folder.is_dir():
         raise SettingError(f"definitions: {folder} is not a folder; TIDEMARK_DEFINITIONS names the folder of the definitions")
     problems = Problems()
@@ -119,7 +122,7 @@ def _modules(folder: Path, problems: Problems) -> Iterator[tuple[Path, ModuleTyp
     with _fresh(package):
         for path in sorted(folder.rglob("*.py"), key=lambda path: (path.name != "__init__.py", path)):
             parts = path.relative_to(folder).with_suffix("").parts
-            if any(part.startswith(".") or part == "__pycache__" for part in parts):
+            if (len(parts) > 1 and parts[0] == TESTS) or any(part.startswith(".") or part == "__pycache__" for part in parts):
                 continue
             if not all(part.isidentifier() for part in parts):
                 problems.lines.append(f"{shown(path)}: the path is not a module's; allowed are letters, digits and _, not first a digit")

@@ -17,6 +17,7 @@ COMMANDS = {
     "down": ("jobs.cli.runtime:down", "End the embedded runtime; its data stays"),
     "status": ("jobs.cli.runtime:status", "Say what runs"),
     "check": ("jobs.cli.check:command", "Check all definitions"),
+    "test": ("jobs.cli.test:command", "Judge the declared cases of the definitions, without services"),
     "plan": ("jobs.cli.plan:command", "Say what changed definitions would do"),
     "compile": ("jobs.cli.compile:command", "Show what definitions compile to"),
     "submit": ("jobs.cli.submit:submit", "Run a job on the Flink cluster: features, materialize, score"),
