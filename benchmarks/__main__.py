@@ -21,7 +21,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(known)}; all when not given")
     parser.add_argument(
-        "--quick", action="store_true", help="small inputs, one round, minutes; written to quick.json, and docs/benchmarks.md stays as it is"
+        "--quick",
+        action="store_true",
+        help="small inputs, one round, minutes; written to quick.json, and docs/benchmarks.md stays as it is",
     )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in known]

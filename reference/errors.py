@@ -87,8 +87,10 @@ def _texts(tree: ast.AST) -> Iterator[str]:
 
 
 def _tree() -> str:
-    kinds = [TidemarkError, *TidemarkError.__subclasses__()]
-    return table(("Error", "Exit code", "What it tells of"), ((f"`{kind.__name__}`", str(kind.exit_code), _first_line(kind)) for kind in kinds))
+    kinds: list[type[TidemarkError]] = [TidemarkError, *TidemarkError.__subclasses__()]
+    return table(
+        ("Error", "Exit code", "What it tells of"), ((f"`{kind.__name__}`", str(kind.exit_code), _first_line(kind)) for kind in kinds)
+    )
 
 
 def _first_line(kind: type) -> str:

@@ -42,13 +42,18 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
 }
 """Job → metric → in words. That these are all is tested."""
 
-_MODULES = {"features": ("jobs/flink/gate.py",), "materialize": ("jobs/flink/pipeline.py", "jobs/materialize.py"), "score": ("jobs/flink/pipeline.py", "jobs/score.py")}
+_MODULES = {
+    "features": ("jobs/flink/gate.py",),
+    "materialize": ("jobs/flink/pipeline.py", "jobs/materialize.py"),
+    "score": ("jobs/flink/pipeline.py", "jobs/score.py"),
+}
 
 
 def page() -> str:
     """The page."""
     sections = (
-        f"## {job}\n\n" + table(("Metric", "What it counts"), ((f"`{name}`", what) for name, what in told.items())) for job, told in MEANINGS.items()
+        f"## {job}\n\n" + table(("Metric", "What it counts"), ((f"`{name}`", what) for name, what in told.items()))
+        for job, told in MEANINGS.items()
     )
     return HEAD + "\n".join(sections)
 

@@ -35,7 +35,7 @@ def page() -> str:
     """The page."""
     plan = load(None, None)
     created = configurations(plan)
-    source, view, service = (next(iter(each.values())) for each in (plan.sources, plan.views, plan.services))
+    source, view, service = next(iter(plan.sources.values())), next(iter(plan.views.values())), next(iter(plan.services.values()))
     rows = (
         ("`SOURCE`", "events or requests, by any producer; what a source's records may be, and markers", source.topic),
         ("`SOURCE.dlq`", "what the gate or the scorer refused, bytes untouched, with the reason in headers", source.dead_letter_topic),
@@ -47,16 +47,18 @@ def page() -> str:
         ("`SERVICE.predictions`", "predictions, keyed by request id", service.predictions_topic),
         (f"`{control.TOPIC}`", "what is in force: the served generation, and the definitions that jobs were submitted with", control.TOPIC),
     )
-    return HEAD + table(("Topic", "What is in it", "Created with"), ((name, what, _told(created[topic])) for name, what, topic in rows)) + ANY_TIME
+    return (
+        HEAD
+        + table(("Topic", "What is in it", "Created with"), ((name, what, _told(created[topic])) for name, what, topic in rows))
+        + ANY_TIME
+    )
 
 
 def configurations(plan: Plan) -> dict[str, Mapping[str, str]]:
     """Every topic that is created for a plan, and with which settings."""
     created: dict[str, Mapping[str, str]] = {}
 
-    def record(
-        servers: str, topics: Iterable[str], *, partitions: int, replication: int, config: Mapping[str, str] | None = None
-    ) -> None:
+    def record(servers: str, topics: Iterable[str], *, partitions: int, replication: int, config: Mapping[str, str] | None = None) -> None:
         created.update(dict.fromkeys(topics, config or {}))
 
     settings = Settings(kafka="none:9092")

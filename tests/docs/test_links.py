@@ -12,6 +12,7 @@ import pytest
 from tests.docs.pages import PAGES, ROOT, prose
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_PATH = re.compile(r"`((?:schemas|features|inference|jobs|infra|tests|benchmarks|reference|docs)/[\w./-]*)`")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -53,7 +54,9 @@ def test_every_page_is_in_the_menu_and_in_the_index() -> None:
     assert menu == pages
     index = {path for path, _ in links(ROOT / "docs" / "index.md")}
     assert index == pages - {"index.md"}
-    assert {f"docs/{path}" for path in index} == {path for path, _ in links(ROOT / "README.md") if path.startswith("docs/")} | {"docs/limits.md"}
+    assert {f"docs/{path}" for path in index} == {path for path, _ in links(ROOT / "README.md") if path.startswith("docs/")} | {
+        "docs/limits.md"
+    }
 
 
 def _paths(menu: object) -> Iterator[str]:
@@ -65,3 +68,10 @@ def _paths(menu: object) -> Iterator[str]:
     elif isinstance(menu, list):
         for below in menu:
             yield from _paths(below)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    """A process is named without its ending: `jobs/score`."""
+    for path in _PATH.findall(page.read_text()):
+        assert (ROOT / path).exists() or (ROOT / f"{path}.py").is_file(), f"{page}: {path} is not there"

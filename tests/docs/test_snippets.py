@@ -44,6 +44,10 @@ def test_what_has_one_name_says_one_thing() -> None:
         assert {other.text for other in same} <= {block.text}, f"{block.name} differs between {[str(other.page) for other in same]}"
 
 
+def test_there_is_one_picture_of_the_river() -> None:
+    assert len({block.text for block in blocks() if "events topic ──▶" in block.text}) == 1
+
+
 def test_the_readme_is_short() -> None:
     assert len(PAGES[0].read_text().splitlines()) <= 200
 
