@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_NAMED = re.compile(r"(?:<!-- (?:snippet|run): ([\w -]+) -->|`(team/[\w./]+)`(?:, .*)?:\n)\n\Z")
+_NAMED = re.compile(r"(?:<!-- (?:snippet|run|excerpt): ([\w ./-]+) -->|`(team/[\w./]+)`(?:, .*)?:\n)\n\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Block:
     Attributes:
         page: Where it is.
         language: As its fence says; empty where it says none.
-        name: Of the comment over it, or the file of the folder `team/` that the sentence over it names; empty where there is neither.
+        name: Of the comment over it (`snippet: NAME`, `run: NAME`, `excerpt: FILE`), or the file of the folder `team/` that the sentence over it names; empty where there is neither.
         text: What is in it.
     """
 
