@@ -1,7 +1,7 @@
 # Needs Python 3.11 or 3.12, pip and make; `make setup` fetches all else into .venv and .tidemark.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo test test-fast agreement month million large bench bench-quick lint clean
+.PHONY: help setup demo test test-fast agreement month million large bench bench-quick docs lint clean
 
 READY := .venv/.ready
 BIN := .venv/bin
@@ -26,7 +26,7 @@ test: $(READY) ## All tests, on the real services
 test-fast: $(READY) ## The tests that start no JVM
 	@$(PYTEST) -m "not e2e"
 
-agreement: $(READY) ## Measure how well all engines agree, and write the README's table of it
+agreement: $(READY) ## Measure how well all engines agree, and write the table of it in docs/concepts.md
 	@$(BIN)/python -m pytest -n 0 tests/e2e/test_agreement.py --publish
 
 month: $(READY) ## A whole month, out of order, with a killed TaskManager, proven value by value
@@ -38,11 +38,15 @@ million: $(READY) ## A million requests answered exactly once, with a TaskManage
 large: $(READY) ## Models of 5,000 trees and 64 shards, views of 300 features, ten years of events beside other jobs, services that hang
 	@$(BIN)/python -m pytest -n 0 -s -m large tests/e2e/test_large_models.py tests/e2e/test_wide_views.py tests/faults/test_ten_years.py tests/infra/test_runtime.py
 
-bench: $(READY) ## Speed beside the limit and the peers: over two and a half hours; writes the table in the README, and a page with plots
+bench: $(READY) ## Speed beside the limit and the peers: over two and a half hours; writes the tables of docs/benchmarks.md, and a page with plots
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 bench-quick: $(READY) ## The same on small inputs and in one round, minutes
 	@$(BIN)/python -m benchmarks --quick $(BENCH)
+
+docs: $(READY) ## The pages of docs/ as a site in dist/site; a link that leads nowhere fails
+	@$(BIN)/python -m tests.docs.reference >/dev/null
+	@$(BIN)/zensical build --strict
 
 lint: $(READY) ## Style, types and layers
 	@$(BIN)/ruff check

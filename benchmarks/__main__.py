@@ -1,4 +1,4 @@
-"""`make bench` and `make bench-quick`: run benchmarks, write their results, the README's table, and a page of all results."""
+"""`make bench` and `make bench-quick`: run benchmarks, write their results, the tables of `docs/benchmarks.md`, and a page of all results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(known)}; all when not given")
     parser.add_argument(
-        "--quick", action="store_true", help="small inputs, one round, minutes; written to quick.json, and the README stays as it is"
+        "--quick",
+        action="store_true",
+        help="small inputs, one round, minutes; written to quick.json, and docs/benchmarks.md stays as it is",
     )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in known]
@@ -60,9 +62,9 @@ def _run(name: str, benchmark: Benchmark, *, quick: bool) -> int:
 
 
 def _publish(name: str, result: results.Results, index: Path) -> None:
-    """Into the results that are kept with the code, the README, and a page with all of them."""
-    text, kept = table.README.read_text(), results.merged(table.RESULTS, name, result)
-    table.README.write_text(sizing.written(table.written(text, kept), kept))
+    """Into the results that are kept with the code, `docs/benchmarks.md`, and a page with all of them."""
+    text, kept = table.DOC.read_text(), results.merged(table.RESULTS, name, result)
+    table.DOC.write_text(sizing.written(table.written(text, kept), kept))
     index.write_text(page.html(kept))
 
 

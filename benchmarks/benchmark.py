@@ -116,7 +116,7 @@ class Benchmark:
         in_quick: Whether `make bench-quick` runs it.
         rounds: How often each contender is measured, after a round that is not.
         warm_up: Whether there is that round.
-        shown: The figures in the README's table; all when none is named.
+        shown: The figures in the table of `docs/benchmarks.md`; all when none is named.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What a million events a second of a thousand million keys would take, from what was measured here: the README's table of it."""
+"""What a million events a second of a thousand million keys would take, from what was measured here: the table of it in `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Measured:
 
 
 def written(text: str, kept: results.Results) -> str:
-    """A README with the table; as it was where not all that it needs has been measured."""
+    """A page with the table; as it was where not all that it needs has been measured."""
     try:
         measured = Measured.of(kept)
     except KeyError:

@@ -1,4 +1,4 @@
-"""Results as the tables between the README's markers."""
+"""Results as the tables between the markers of `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from benchmarks.results import Results
 from benchmarks.units import shown
 
-README = Path(__file__).parents[1] / "README.md"
+DOC = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RESULTS = Path(__file__).with_name("results.json")
-"""What the README's table shows; `make bench` writes both."""
+"""What the page's tables show; `make bench` writes both."""
 
 _TABLE = re.compile(r"(<!-- benchmarks: [^\n]*-->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 
 
 def written(text: str, results: Results) -> str:
-    """A README with the tables of these results."""
+    """A page with the tables of these results."""
     return _TABLE.sub(lambda found: found[1] + markdown(results) + found[2], text)
 
 

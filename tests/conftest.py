@@ -41,8 +41,8 @@ def _shares_runtime(file: Path) -> bool:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Tables in the README are compared with what is measured, or written with it."""
-    parser.addoption("--publish", action="store_true", help="write what tests measure into the README's tables")
+    """Tables in `docs/` are compared with what is measured, or written with it."""
+    parser.addoption("--publish", action="store_true", help="write what tests measure into the tables of docs/")
 
 
 @pytest.hookimpl(optionalhook=True)

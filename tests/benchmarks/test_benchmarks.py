@@ -1,4 +1,4 @@
-"""What keeps the benchmarks honest: turns, warm-up, checks, whole process trees; and the README shows what was measured."""
+"""What keeps the benchmarks honest: turns, warm-up, checks, whole process trees; and `docs/benchmarks.md` shows what was measured."""
 
 from __future__ import annotations
 
@@ -207,8 +207,8 @@ def test_a_table_without_goals_says_nothing_of_goals(tmp_path: Path) -> None:
 # --- the repository
 
 
-def test_the_readme_shows_the_kept_results() -> None:
-    text = table.README.read_text()
+def test_the_page_shows_the_kept_results() -> None:
+    text = table.DOC.read_text()
     kept = json.loads(table.RESULTS.read_text())
     assert text == sizing.written(table.written(text, kept), kept), "run make bench, or put its results and its tables in one commit"
     assert "<!-- /benchmarks -->" in text

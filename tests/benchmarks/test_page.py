@@ -84,11 +84,11 @@ def test_the_kept_results_are_all_there_and_nothing_is_loaded() -> None:
 
 
 def test_a_full_run_writes_the_page_of_all_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme, index = tmp_path / "README.md", tmp_path / "index.html"
-    readme.write_text("<!-- benchmarks: here -->\n<!-- /benchmarks -->\n")
-    monkeypatch.setattr(table, "README", readme)
+    doc, index = tmp_path / "benchmarks.md", tmp_path / "index.html"
+    doc.write_text("<!-- benchmarks: here -->\n<!-- /benchmarks -->\n")
+    monkeypatch.setattr(table, "DOC", doc)
     monkeypatch.setattr(table, "RESULTS", tmp_path / "results.json")
     for name in ("one", "two"):
         command._publish(name, result({"ours": seconds(1.0)}, title=f"work {name}"), index)
     assert re.findall(r'<section id="([^"]*)">', index.read_text()) == ["one", "two"]
-    assert "work one" in readme.read_text()
+    assert "work one" in doc.read_text()

@@ -37,7 +37,7 @@ from tests.oracle import aggregate, counted
 
 pytestmark = pytest.mark.e2e
 
-README = Path(__file__).parent.parent.parent / "README.md"
+DOC = Path(__file__).parents[2] / "docs" / "concepts.md"
 BEGIN, END = "<!-- agreement: written by `make agreement` -->", "<!-- /agreement -->"
 ASKED = 300
 FOREVER_MS = 1 << 52
@@ -166,10 +166,10 @@ def test_every_aggregation_is_the_oracle_in_every_engine(
     vocabulary = {name for name in features.__all__ if issubclass(getattr(features, name), (Aggregation, Lifetime))}
     assert {re.sub(r"\W.*", "", name.strip("`")) for name in rows} == vocabulary, "an aggregation is not in the table"
     text = table(rows, requests=2 * ASKED)
-    published = README.read_text()
+    published = DOC.read_text()
     before, _, rest = published.partition(BEGIN)
     shown, _, after = rest.partition(END)
     if request.config.getoption("--publish"):
-        README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+        DOC.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
     else:
         assert without_figures_seen(shown.strip()) == without_figures_seen(text), "run `make agreement`"

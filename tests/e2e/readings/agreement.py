@@ -1,4 +1,4 @@
-"""How far the values of one lane lie from the oracle's, and the table of it that the README shows."""
+"""How far the values of one lane lie from the oracle's, and the table of it that `docs/concepts.md` shows."""
 
 from __future__ import annotations
 

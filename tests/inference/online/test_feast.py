@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from features.catalog import load as load_definitions
 from features.compiler.feast import AS_OF, REQUEST, describe_service, describe_view
 from features.tiles.codec import TileCodec
 from features.window import Sliding
@@ -23,6 +25,7 @@ from inference.online.redis.layout import EntityKeys, frontier_fields, frontier_
 from inference.online.redis.store import RedisStore
 from inference.online.writer import TileWriter
 from schemas.errors import ServiceError
+from tests.docs.pages import ROOT, named
 from tests.features.kernel.example import DELAY_MS, TILE_MS
 from tests.features.kernel.test_kernel_is_the_oracle import event, values
 from tests.inference.example import BY_KEY, BY_ZONE, PLAN, SERVICE, VIEWS, ZONES, one_tile_of_each, requests_of, tiles_of
@@ -142,6 +145,15 @@ print(store.get_online_features(features=["words:words_last_word_3h"], entity_ro
         timeout=PATIENCE_S,
     )
     assert run.stdout.strip() == "['z']", run.stderr
+
+
+def test_the_snippet_of_the_docs_reads_through_feast(valkey: str, tmp_path: Path, client: Client) -> None:
+    url = f"redis://{valkey}/0"
+    registry(load_definitions(None, None), redis=url, folder=tmp_path / ".tidemark" / "feast")
+    environ = os.environ | {"TIDEMARK_REDIS": url, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", named("python")["feast"]]
+    run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert "'origin_departures_1h': [0]" in run.stdout, run.stderr
 
 
 def test_we_read_what_feast_writes(store: Any, client: Client) -> None:

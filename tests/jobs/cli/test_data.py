@@ -23,7 +23,7 @@ from jobs.control.code_version import PACKAGES
 from jobs.spark.daily_output import MADE_OF, STATE, WHOLE
 from tests import shop
 
-README = Path(__file__).parents[3] / "README.md"
+DOC = Path(__file__).parents[3] / "docs" / "guides" / "models.md"
 VERSION = DataVersion.of(
     shop.plan().services["buy"],
     schemas={},
@@ -98,10 +98,10 @@ def test_the_readme_shows_what_is_printed(tmp_path: Path, capsys: pytest.Capture
     assert main(["data", "diff", str(folder(tmp_path / "a", before)), str(folder(tmp_path / "b", after))]) == 1
     printed = capsys.readouterr().out
     begin, end = "<!-- data diff: written by tests/jobs/cli/test_data.py with UPDATE_GOLDEN=1 -->\n```\n", "```\n<!-- /data diff -->"
-    head, _, rest = README.read_text().partition(begin)
+    head, _, rest = DOC.read_text().partition(begin)
     shown, _, tail = rest.partition(end)
     if os.environ.get("UPDATE_GOLDEN") == "1":
-        README.write_text(head + begin + printed + end + tail)
+        DOC.write_text(head + begin + printed + end + tail)
     else:
         assert shown == printed, "if that is meant, UPDATE_GOLDEN=1 rewrites it"
 

@@ -189,7 +189,7 @@ def test_spark_submit_to_a_cluster_that_loses_a_worker_says_what_a_quiet_run_say
 
 
 def submit(cluster: Cluster, folder: Path, log: Path) -> list[object]:
-    """As the README says, and with Spark's own record of the run."""
+    """As `docs/guides/clusters.md` says, and with Spark's own record of the run."""
     record = {"enabled": "true", "dir": log.as_uri(), "compress": "false", "rolling.enabled": "false"}
     # Less than the events of a day are: what a driver is given as a result cannot be they. And as on YARN, a path without a scheme is HDFS's.
     settings = {

@@ -1,12 +1,10 @@
-"""The README tells the truth: its view compiles, its settings are those that are read, its clients work on the real broker."""
+"""The pages tell the truth: what they tell to write compiles, their clients work on the real broker, and no block of Python is left untried."""
 
 from __future__ import annotations
 
-import os
-import re
+import shutil
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -24,71 +22,58 @@ from jobs.kafka.producer import Publisher
 from schemas.schema import SHIPPED, SchemaSet
 from schemas.types import DataType
 from schemas.wire import OK, Decoder, encode
+from tests.docs.pages import PAGES, ROOT, blocks, files, named
 from tests.waiting import PATIENCE_S
 
-ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-SETTINGS = re.compile(r"(<!-- settings: [^\n]*-->\n).*?(<!-- /settings -->)", re.DOTALL)
-
-
-def _files() -> dict[str, str]:
-    """Code blocks introduced by the name of a file of the folder `team/`."""
-    return dict(re.findall(r"`(team/[\w./]+)`:\n\n```\w+\n(.*?)```", README.read_text(), re.DOTALL))
+TRIED = {"publish", "read", "train", "payments", "feast", "view", "range"}
+"""Snippets that a test runs; `payments` and `feast` have theirs in `test_getting_started` and `tests/inference/online/test_feast.py`."""
 
 
 def snippet(name: str) -> str:
-    """A code block under a comment that names it."""
-    found = re.search(rf"<!-- snippet: {name} -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert found is not None
-    return found[1]
+    """A block of Python under a comment that names it."""
+    return named("python")[name]
 
 
-def test_the_first_feature_view_compiles(tmp_path: Path) -> None:
-    for name, content in _files().items():
+def test_every_block_of_python_is_tried() -> None:
+    found = {block.name for block in blocks() if block.language == "python"}
+    assert {name for name in found if not name.endswith(".py")} == TRIED, "a block without a name, or without a test"
+
+
+def test_an_excerpt_is_what_the_file_says() -> None:
+    found = [block for block in blocks() if block.name.endswith(".py") and not block.name.startswith("team/")]
+    assert found
+    for block in found:
+        assert block.text in (ROOT / block.name).read_text(), f"{block.page}: not in {block.name}"
+
+
+def test_what_has_one_name_says_one_thing() -> None:
+    for block in blocks():
+        same = [other for other in blocks() if block.name and (other.name, other.language) == (block.name, block.language)]
+        assert {other.text for other in same} <= {block.text}, f"{block.name} differs between {[str(other.page) for other in same]}"
+
+
+def test_there_is_one_picture_of_the_river() -> None:
+    assert len({block.text for block in blocks() if "events topic ──▶" in block.text}) == 1
+
+
+def test_the_readme_is_short() -> None:
+    assert len(PAGES[0].read_text().splitlines()) <= 200
+
+
+def test_what_a_reader_is_told_to_write_compiles(tmp_path: Path) -> None:
+    for name, content in files().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     plan = load(tmp_path / "team/definitions", tmp_path / "team/schemas")
-    assert [feature.name for feature in plan.views["card_activity"].features] == [
-        "payments_1h",
-        "large_1h",
-        "amount_mean_24h",
-        "amount_max_24h",
-    ]
+    names = ["payments_1h", "large_1h", "amount_mean_24h", "amount_max_24h"]
+    assert [feature.name for feature in plan.views["card_activity"].features] == names
+    assert list(plan.services["approve"].feature_types) == [*names, "large_share"]
 
 
-def _settings_table() -> str:
-    rows = ["| Setting | Default | What it is |", "|---|---|---|"]
-    defaults = Settings().environment()
-    for item in fields(Settings):
-        name = f"TIDEMARK_{item.name.removesuffix('_ms').removesuffix('_bytes').upper()}"
-        default = defaults.get(name)
-        rows.append(f"| `{name}` | {f'`{_shown(default)}`' if default else ''} | {item.metadata['doc']} |")
-    return "\n".join(rows) + "\n"
-
-
-def _shown(value: str) -> str:
-    """A duration in the largest unit that fits."""
-    if not value.endswith("ms"):
-        return value
-    milliseconds = int(value.removesuffix("ms"))
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
-        if milliseconds and milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return value
-
-
-def test_the_settings_are_those_that_are_read() -> None:
-    text = README.read_text()
-    expected = SETTINGS.sub(lambda found: found[1] + _settings_table() + found[2], text)
-    if os.environ.get("UPDATE_GOLDEN"):
-        README.write_text(expected)
-    assert text == expected, "run with UPDATE_GOLDEN=1 to write the table anew"
-
-
-def test_links_lead_somewhere() -> None:
-    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README.read_text()) if "://" not in target]
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+def test_a_view_is_one_file_beside_the_example(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "features" / "definitions", tmp_path / "definitions")
+    (tmp_path / "definitions" / "destination_landings.py").write_text(snippet("view"))
+    assert len(load(tmp_path / "definitions", None).views["destination_landings"].features) == 2
 
 
 @pytest.mark.parametrize("name", ["publish", "read"])
@@ -97,7 +82,7 @@ def test_a_client_is_under_fifteen_lines(name: str) -> None:
 
 
 def run_snippet(name: str, home: Path, folder: Path) -> str:
-    """Run a client of the README as its reader would, but for the folder of the runtime; returns what it printed."""
+    """Run a snippet as its reader would, but for the folder of the runtime; returns what it printed."""
     (folder / "schemas").symlink_to(ROOT / "schemas")
     (folder / ".tidemark").symlink_to(home)
     done = subprocess.run(
