@@ -3,7 +3,7 @@
 -- Of a view with Lifetime features nothing leaves or is dropped, since this script cannot merge what tiles hold: it says when tiles are due for the base.
 -- KEYS[1] the entity's hash.
 -- ARGV: 1 field of the packed tiles, 2 its field of Feast's timestamp, 3 and 4 the same of the older tiles,
---       5 what is alike for all entities, as `_SETTINGS` in store.py packs it: layout; then, as i64, tile size (ms); retention (ms);
+--       5 what is alike for all entities, as `_SETTINGS` in tile_merges.py packs it: layout; then, as i64, tile size (ms); retention (ms);
 --         time to live of the hash (ms, 0: none); how far before the end of the newest tile all tiles stay together (ms);
 --         the step in which older ones leave (ms, 0: never); how many tiles past retention are left for the base until it is worth while (0: drop them);
 --         how many more while tiles come again; the revision from which on they do; 1 where the server may have removed the entity, so that nothing
