@@ -32,7 +32,7 @@ def test_every_aggregation_found_is_in_flink_what_prepared_events_make(tmp_path:
     done = subprocess.run(command, env=QUICK_TO_START, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
     table = pq.read_table(out)
-    owner = np.array([owners[key] for key in table.column("key").to_pylist()])
+    owner = np.array([owners[str(key)] for key in table.column("key").to_pylist()])
     tiles = Tiles.of(view.tile_columns, owner=owner, start_ms=table.column("tile_start").to_numpy(), table=table)
     sides = [fold(view, each, owner=np.arange(4), boundary_ms=np.full(4, 60 * TILE_MS)) for each in (tiles, prepared(view, events, owners))]
     rules = view_rules(view)
