@@ -128,11 +128,11 @@ class Materializer:
         fit = starts % view.tile_ms == 0
         for index in np.flatnonzero(~fit).tolist():
             faults[int(good[index])] = f"wrong-tile: tile_start {starts[index]} ms is no multiple of the view's {view.tile_ms} ms"
-        for partial in view.partials:
-            readable = partial.well_formed(batch.column(partial.name))
+        for partial, column in ((partial, column.name) for partial in view.partials for column in partial.columns):
+            readable = partial.well_formed(batch.column(column))
             if readable is not None:
                 for index in np.flatnonzero(~readable).tolist():
-                    faults[int(good[index])] = f'wrong-entries: field "{partial.name}" is not made of {partial.kind} entries'
+                    faults[int(good[index])] = f'wrong-entries: field "{column}" is not made of {partial.kind} entries'
                 fit &= readable
         _note(faults, rows, reasons)
         return view, batch if fit.all() else batch.filter(pa.array(fit))

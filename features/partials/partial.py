@@ -195,11 +195,11 @@ class Partial(ABC):
         return self.input
 
     def well_formed(self, column: pa.Array[Any]) -> Bools | None:
-        """Which values of its column a reader can make something of; None where each that has the type."""
+        """Which values of one of its columns a reader can make something of; None where each that has the type."""
         return None
 
     def canonical(self, column: Any) -> Any:
-        """A column as the store keeps it, so that equal tiles are equal bytes."""
+        """One of its columns as the store keeps it, so that equal tiles are equal bytes."""
         return column
 
 
