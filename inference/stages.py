@@ -116,10 +116,10 @@ class LaterStage:
         before = self.stage.boosters.loads
         done: list[bytes | None] = [None] * len(values)
         reasons: list[str | None] = [None] * len(values)
-        self._go_on(values, np.arange(len(values)), done, reasons)
+        self._continue(values, np.arange(len(values)), done, reasons)
         return Passed(values=done, reasons=reasons, loads=self.stage.boosters.loads - before)
 
-    def _go_on(self, values: Sequence[bytes], rows: NDArray[np.int64], done: list[bytes | None], reasons: list[str | None]) -> None:
+    def _continue(self, values: Sequence[bytes], rows: NDArray[np.int64], done: list[bytes | None], reasons: list[str | None]) -> None:
         if not len(rows):
             return
         try:
@@ -130,7 +130,7 @@ class LaterStage:
                 reasons[int(rows[0])] = f"unscorable: {type(fault).__name__}: {' '.join(str(fault).split())}"
                 return
             for half in np.array_split(rows, 2):
-                self._go_on(values, half, done, reasons)
+                self._continue(values, half, done, reasons)
 
     def _with_trees(self, values: Sequence[bytes]) -> list[bytes]:
         partial = PartialScores.unpack(values, self.shape)

@@ -50,7 +50,7 @@ class Comparison:
         newer: Tiles that only one of them could have yet, which were not compared.
         lost: Tiles that one of them has lost, or may have, which were not compared.
         stale_layouts: Values that another definition of their view has left in the first.
-        stale_bases: Bases of the first that are not exact, which were not compared.
+        stale_bases: Lifetime aggregates of the first that are not exact, which were not compared.
         returned: Entities that only the second has, where entities leave the store after a silence.
         differences: How many, by view.
         examples: The first of them.

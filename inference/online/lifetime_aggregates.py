@@ -1,4 +1,4 @@
-"""Retires tiles into the bases of their keys, where views have `Lifetime` features: read, merge here, and put back unless somebody else was faster."""
+"""Compacts tiles into the lifetime aggregates of their entities, where views have `Lifetime` features: read, merge here, put back unless somebody was faster."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _KEYS = 256  # worked on at once
 _TRIES = 100
 
 
-class Bases:
-    """The bases of one view's keys."""
+class LifetimeAggregates:
+    """Those of one view's entities."""
 
     def __init__(self, codec: TileCodec, tiles: TileMerges, *, retention_ms: int) -> None:
         """Prepare the constant parts.

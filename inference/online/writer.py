@@ -15,7 +15,7 @@ from features.tiles.codec import TileCodec
 from features.tiles.compaction import HELD, HELD_MS
 from inference.gc_paused import gc_paused
 from inference.online.frontier import Account, changing
-from inference.online.lifetime_aggregates import RETIRE_AT, Bases
+from inference.online.lifetime_aggregates import RETIRE_AT, LifetimeAggregates
 from inference.online.store import Member, MergeRules, OnlineStore
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.types import DataType
@@ -75,7 +75,7 @@ class TileWriter:
             forgets=forgets,
         )
         self._tiles = store.tile_merges(view, project=project, rules=rules)
-        self._bases = Bases(self._codec, self._tiles, retention_ms=self.retention_ms) if view.has_lifetime else None
+        self._lifetime = LifetimeAggregates(self._codec, self._tiles, retention_ms=self.retention_ms) if view.has_lifetime else None
 
     def write(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> int | None:
         """Store tiles; when this returns they are readable, and the stream's own (revision 0), which closings count, are accounted for.
@@ -128,8 +128,8 @@ class TileWriter:
         merges, held_from = list(_by_member(members, start, revision, records).items()), time.time_ns() // 1_000_000 - HELD_MS
         for first in range(0, len(merges), _AT_ONCE):
             due = self._tiles.merge(dict(merges[first : first + _AT_ONCE]), held_from=held_from)
-            if self._bases is not None:
-                self._bases.retire(due)
+            if self._lifetime is not None:
+                self._lifetime.retire(due)
         stored: defaultdict[int, list[bytes]] = defaultdict(list)
         for row in np.flatnonzero((revision == 0) | stand_in).tolist():
             stored[int(start[row]) + self.view.tile_ms].append(members[row])

@@ -107,7 +107,7 @@ def tiles_fields(view: ViewPlan) -> tuple[bytes, bytes]:
     return hash_fields(TILES.format(view=view.name))
 
 
-def older_fields(view: ViewPlan) -> tuple[bytes, bytes]:
+def cold_fields(view: ViewPlan) -> tuple[bytes, bytes]:
     """The hash fields of the older of a view's tiles, which most reads need not have, and of their timestamp."""
     return hash_fields(OLDER.format(view=view.name))
 
@@ -129,7 +129,7 @@ def hash_fields(name: str) -> tuple[bytes, bytes]:
 
 def all_fields(views: Sequence[ViewPlan]) -> list[bytes]:
     """The hash fields with all tiles of some views of an entity: the recent ones of each, then the cold ones of each."""
-    return [fields(view)[0] for fields in (tiles_fields, older_fields) for view in views]
+    return [fields(view)[0] for fields in (tiles_fields, cold_fields) for view in views]
 
 
 def view_tiles(views: int, replies: Sequence[Sequence[bytes | None]], *, cold: bool) -> list[ViewTiles]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from features.plan import ViewPlan
 from inference.online.redis.connection import Client, Script, hmget_many
-from inference.online.redis.layout import EntityKeys, account_prefix, older_fields, packed_of, tiles_fields, value_of
+from inference.online.redis.layout import EntityKeys, account_prefix, cold_fields, packed_of, tiles_fields, value_of
 from inference.online.store import Member, MergeRules, Stored, TileMerges
 
 _SETTINGS = struct.Struct("<8s9q")
@@ -26,7 +26,7 @@ class RedisTileMerges(TileMerges):
         self._tile_ms = view.tile_ms
         self._keys = EntityKeys(view.keys, project)
         self._merge, self._replace = Script("merge_tiles"), Script("replace_value")
-        self._fields = (*tiles_fields(view), *older_fields(view))
+        self._fields = (*tiles_fields(view), *cold_fields(view))
         self._account = account_prefix(project, view.name) if rules.forgets else ""
 
     def members(self, entities: Sequence[tuple[Any, ...]]) -> list[Member]:

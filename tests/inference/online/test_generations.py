@@ -18,7 +18,7 @@ from inference.online.generation_diff import Comparison, Generations, last
 from inference.online.reader import OnlineReader
 from inference.online.redis import generation_keys
 from inference.online.redis.connection import Client, connect, hmget_many
-from inference.online.redis.layout import older_fields, split_key
+from inference.online.redis.layout import cold_fields, split_key
 from inference.online.redis.store import RedisStore
 from inference.online.writer import TileWriter
 from schemas.errors import DataError
@@ -273,7 +273,7 @@ def test_a_view_leaves_nothing_behind_and_takes_nothing_else(client: Client) -> 
     for project in (ONE, TWO):
         fill(client, project, events=[*of_all(2), *later], views=(WORDS,))
     raw: Any = client
-    assert sum(raw.hexists(key, older_fields(WORDS)[0]) for key in raw.keys("*") if split_key(key)) == 40
+    assert sum(raw.hexists(key, cold_fields(WORDS)[0]) for key in raw.keys("*") if split_key(key)) == 40
     assert generation_keys.remove_view(client, ONE, WORDS.name) == 21  # 20 entities and the frontier
     assert generation_keys.remove_view(client, TWO, WORDS.name) == 21
     assert {key: client.hgetall(key) for key in client.keys("*") if split_key(key)} == before  # type: ignore[union-attr]

@@ -27,7 +27,7 @@ from features.tiles.packed_value import PackedValue
 from features.tiles.ranges import TileRanges
 from inference.feast_registry import registry
 from inference.online.generation_diff import Generations, last
-from inference.online.lifetime_aggregates import RETIRE_AT, Bases
+from inference.online.lifetime_aggregates import RETIRE_AT, LifetimeAggregates
 from inference.online.reader import OnlineReader, Served
 from inference.online.redis.connection import Client
 from inference.online.redis.layout import EntityKeys, packed_of, tiles_fields
@@ -180,7 +180,7 @@ def test_a_writer_that_dies_before_it_has_merged_what_it_brought_leaves_no_half_
     writer.write(tiles_of(NUMBERS, numbered(range(100, 200))))
     again = tiles_of(NUMBERS, numbered(range(90, 110)), revision=-1)
     with monkeypatch.context() as patch:
-        patch.setattr(Bases, "retire", lambda self, keys: None)
+        patch.setattr(LifetimeAggregates, "retire", lambda self, keys: None)
         writer.write(again)
     assert total(client, 200) == (100, False)
     writer.write(again)
@@ -282,14 +282,14 @@ def test_a_correction_does_not_let_every_write_read_the_key_back(client: Client,
     writer.write(tiles_of(NUMBERS, numbered(range(200))))
     writer.write(tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS - age_ms))
     retired: list[bytes] = []
-    retire = Bases.retire
+    retire = LifetimeAggregates.retire
 
-    def counted(bases: Bases, keys: Sequence[bytes]) -> None:
+    def counted(bases: LifetimeAggregates, keys: Sequence[bytes]) -> None:
         retired.extend(keys)
         retire(bases, keys)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bases, "retire", counted)
+        patch.setattr(LifetimeAggregates, "retire", counted)
         for number in range(200, 700):
             writer.write(tiles_of(NUMBERS, numbered([number])))
     assert len(retired) <= 500 // RETIRE_AT

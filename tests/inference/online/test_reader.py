@@ -15,7 +15,7 @@ from features.vocabulary.derived import DerivedFeature, derived_feature
 from inference.online.connection import connect
 from inference.online.reader import NO_FRONTIER_AGE_MS, OnlineReader, Served
 from inference.online.redis.connection import Client, hmget_many
-from inference.online.redis.layout import older_fields
+from inference.online.redis.layout import cold_fields
 from inference.online.redis.store import RedisStore
 from inference.online.writer import TileWriter
 from schemas.errors import DataError, ServiceError
@@ -72,7 +72,7 @@ def test_older_tiles_are_read_only_where_a_window_reaches_them(client: Client, m
     trips: list[bool] = []
 
     def asked(client: Client, groups: Any) -> Any:
-        trips.append(any(older_fields(view)[0] in fields for _, fields in groups for view in VIEWS))
+        trips.append(any(cold_fields(view)[0] in fields for _, fields in groups for view in VIEWS))
         return hmget_many(client, groups)
 
     monkeypatch.setattr("inference.online.redis.tile_reads.hmget_many", asked)

@@ -19,7 +19,7 @@ from features.tiles.codec import NOTHING_DROPPED, TileCodec
 from features.window import Sliding
 from inference.online.connection import connect
 from inference.online.redis.connection import Client
-from inference.online.redis.layout import EntityKeys, older_fields, packed_of, tiles_fields
+from inference.online.redis.layout import EntityKeys, cold_fields, packed_of, tiles_fields
 from inference.online.redis.store import RedisStore
 from inference.online.writer import TileWriter, cold_split
 from schemas.errors import DataError, ServiceError
@@ -41,7 +41,7 @@ def stored(client: Client, view: Any = BY_KEY, key: str = "a") -> dict[bytes, by
 def unpacked(client: Client, view: Any = BY_KEY, key: str = "a") -> tuple[list[tuple[int, int]], int]:
     """(tile start, sum of i) of every kept tile, and kept_from."""
     codec, values = TileCodec(view=view), stored(client, view, key)
-    tiles, older = (packed_of(values.get(fields(view)[0])) for fields in (tiles_fields, older_fields))
+    tiles, older = (packed_of(values.get(fields(view)[0])) for fields in (tiles_fields, cold_fields))
     read = codec.unpack([codec.joined(tiles, older)])
     sums: Int64s = read.tiles.columns["sum_i"].numbers
     return list(zip(read.tiles.start_ms.tolist(), sums.tolist(), strict=True)), int(read.kept_from_ms[0])
@@ -152,7 +152,7 @@ def write_each(writer: TileWriter, numbers: range, *, revision: int = 0) -> None
 def test_a_changed_definition_drops_the_older_tiles_too(client: Client) -> None:
     writer = TileWriter(BY_KEY, RedisStore(client))
     write_each(writer, range(0, 1_200, 60))
-    assert stored(client)[older_fields(BY_KEY)[0]]
+    assert stored(client)[cold_fields(BY_KEY)[0]]
     changed = replace(BY_KEY, where=BY_KEY.partials[1].where)
     TileWriter(changed, RedisStore(client)).write(tiles_of(changed, [event(1_200 * TILE_MS, i=30)]))
     assert unpacked(client, changed) == ([(1_200 * TILE_MS, 30)], 1_141 * TILE_MS)
