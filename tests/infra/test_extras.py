@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import distribution
+from importlib.metadata import Distribution, distribution
 from importlib.util import find_spec
 from typing import get_args
 
@@ -71,6 +71,7 @@ def test_a_command_says_what_it_needs(
     command: list[str], package: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without(monkeypatch, package)
+    monkeypatch.setenv("TIDEMARK_PARTITIONS", "none")  # refused by all that would start something
     assert main(command) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"tidemark: {told}: pip install 'tidemark[")
@@ -80,8 +81,8 @@ def test_a_package_is_known_by_any_module_of_it() -> None:
     assert (bringing("pyspark.sql"), bringing("features.nothing"), bringing(None)) == ("spark", None, None)
 
 
-def demands(extra: str) -> dict[str, SpecifierSet]:
-    """What tidemark with an extra asks for, and what that asks for in turn: distribution → versions that all agree to."""
+def demands(extra: str, tidemark: Distribution | None = None) -> dict[str, SpecifierSet]:
+    """What tidemark, as installed or another, with an extra asks for, and what that asks for in turn: distribution → versions that all agree to."""
     found: dict[str, SpecifierSet] = {}
     asked, done = [("tidemark", extra)], set[tuple[str, str]]()
     while asked:
@@ -89,7 +90,7 @@ def demands(extra: str) -> dict[str, SpecifierSet]:
         if (name, of) in done:
             continue
         done.add((name, of))
-        for text in distribution(name).requires or ():
+        for text in (tidemark if tidemark is not None and name == "tidemark" else distribution(name)).requires or ():
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate({"extra": of}):
                 wanted = canonicalize_name(requirement.name)
