@@ -131,7 +131,7 @@ def test_the_code_version_is_of_what_computes_wherever_it_lies(tmp_path: Path) -
     (root / "jobs" / "__pycache__").mkdir()
     (root / "jobs" / "__pycache__" / "data.cpython-311.py").write_bytes(b"x = 1")
     assert sources(root) == here
-    for changed in ("features/kernel/fold.py", "inference/online/merge_tiles.lua"):
+    for changed in ("features/kernel/fold.py", "inference/online/redis/merge_tiles.lua"):
         before = sources(root)
         (root / changed).write_text((root / changed).read_text() + "\n")
         assert sources(root) != before
