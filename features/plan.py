@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ from functools import cached_property
 from features.columns.column import Column
 from features.expressions.expression import Expression
 from features.partials.finish import Finish
+from features.partials.merging import Merging
 from features.partials.partial import Partial
 from features.vocabulary.derived import DerivedFeature
 from features.window import Int64s, Window, boundary_ms, boundary_sql, complete_ms, opens_after_ms, widest
@@ -34,21 +34,6 @@ class WindowFeature:
     type: DataType
     text: str  # how the user wrote it, e.g. Mean("dep_delay").over(1h)
     argument: int | float | str | None = None  # of its finish
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureGroup:
-    """The features of the same partials over the same window: what is merged once for all of them.
-
-    Attributes:
-        window: An index into `ViewPlan.windows`.
-        merges: For each partial its place in `ViewPlan.merges`.
-    """
-
-    window: int
-    merges: tuple[int, ...]
-    partials: tuple[Partial, ...]
-    features: tuple[WindowFeature, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,33 +109,9 @@ class ViewPlan:
         return tuple(dict.fromkeys([widest(own), *own]))
 
     @cached_property
-    def merges(self) -> tuple[tuple[Partial, int], ...]:
-        """Every partial and window, an index into `windows`, that a feature needs, each once."""
-        return tuple(self._merge_places.values())
-
-    @cached_property
-    def groups(self) -> tuple[FeatureGroup, ...]:
-        """The features by what they are made of, in order of their first."""
-        numbers = {window: number for number, window in enumerate(self.windows)}
-        places = {key: place for place, key in enumerate(self._merge_places)}
-        found: dict[tuple[tuple[str, ...], int], list[WindowFeature]] = defaultdict(list)
-        for feature in self.features:
-            found[tuple(partial.name for partial in feature.partials), numbers[feature.window]].append(feature)
-        return tuple(
-            FeatureGroup(
-                window=window,
-                merges=tuple(places[name, window] for name in names),
-                partials=features[0].partials,
-                features=tuple(features),
-            )
-            for (names, window), features in found.items()
-        )
-
-    @cached_property
-    def _merge_places(self) -> dict[tuple[str, int], tuple[Partial, int]]:
-        numbers = {window: number for number, window in enumerate(self.windows)}
-        needed = ((partial, numbers[feature.window]) for feature in self.features for partial in feature.partials)
-        return {(partial.name, window): (partial, window) for partial, window in needed}
+    def merging(self) -> Merging:
+        """What the kernel merges for the features, each once."""
+        return Merging.of(self.features, self.windows)
 
     @property
     def tiles_topic(self) -> str:

@@ -128,7 +128,7 @@ class Materializer:
         fit = starts % view.tile_ms == 0
         for index in np.flatnonzero(~fit).tolist():
             faults[int(good[index])] = f"wrong-tile: tile_start {starts[index]} ms is no multiple of the view's {view.tile_ms} ms"
-        for partial, column in [(each, column.name) for each in view.partials for column in each.columns]:
+        for partial, column in ((part, each.name) for part in view.partials for each in part.columns):
             readable = partial.well_formed(batch.column(column))
             if readable is not None:
                 for index in np.flatnonzero(~readable).tolist():

@@ -50,7 +50,7 @@ def _fold(
     lifetime = [not window.is_bounded for window in view.windows]
     result: dict[str, pa.Array[Any]] = {}
     with np.errstate(all="ignore"):
-        merged = [partial.merge(tiles, index, windows[window], lifetime=lifetime[window]) for partial, window in view.merges]
-        for group in view.groups:
-            result |= group.partials[0].finish(group.features, [merged[place] for place in group.merges])
+        merged = [partial.merge(tiles, index, windows[window], lifetime=lifetime[window]) for partial, window in view.merging.merges]
+        for group in view.merging.groups:
+            result |= group.partials[0].finish(group.features, [merged[place] for place in group.places])
     return {feature.name: result[feature.name] for feature in view.features}
