@@ -13,7 +13,7 @@ import pytest
 from tests.docs.pages import ROOT, files, named
 from tests.waiting import PATIENCE_S
 
-STEPS = ("check", "stream", "read")
+STEPS = ("check", "test", "stream", "read")
 
 
 @pytest.mark.e2e
