@@ -20,26 +20,9 @@ from tests.waiting import PATIENCE_S
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parent.parent.parent
-BESIDES = {"inference/gc_paused.py"} | {
-    f"jobs/{name}.py"
-    for name in [
-        "broker_fault",
-        "code_version",
-        "committed",
-        "features_read",
-        "frontier",
-        "outcome",
-        "package",
-        "python_worker",
-        "source_decoder",
-        "spark_session",
-        "topic_history",
-        "topic_reader",
-        "topics",
-    ]
-}
-"""Of no value: what a run says, where it runs, and Kafka, from which these stages do not read; nor do they from the online store.
-When memory is looked through for garbage is of no value either, nor whether a worker knows pandas."""
+BESIDES = {Path("inference/gc_paused"), Path("jobs/control/code_version"), Path("jobs/kafka"), Path("jobs/report")}
+"""Of no value: when memory is looked through for garbage, what a run says, and Kafka, from which these stages do not read; nor do they from the
+online store."""
 PARAMETERS = 'service: flight_delay\nfrom: "2013-01-01"\nuntil: "2013-01-11"\n'
 
 
@@ -75,9 +58,9 @@ def test_a_stage_names_the_code_that_its_values_depend_on(stage: str) -> None:
     assert f"jobs.{stage}" in imported
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     named = {dependency for each in ("backfill", stage) for dependency in stages[each]["deps"]}
-    paths = [Path(*name.split(".")) for name in imported]
-    whole_folders = [path for path in paths if {str(folder) for folder in (path, *path.parents)} & named]
-    assert {f"{path}.py" for path in paths if path not in whole_folders} - named <= BESIDES
+    paths = [path for name in imported if not (ROOT / (path := Path(*name.split(".")))).is_dir()]
+    known = BESIDES | {Path(name.removesuffix(".py")) for name in named}
+    assert [str(path) for path in paths if not known & {path, *path.parents}] == []
 
 
 def test_dvc_makes_the_same_model_again_and_nothing_twice(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
