@@ -15,6 +15,7 @@ from benchmarks import services
 from benchmarks.benchmark import WrongAnswerError
 from benchmarks.scoring import inputs, plain
 from benchmarks.works.latency import arrivals, batches, over_http
+from benchmarks.works.score_parts.parts import PARTS
 from infra.settings import Settings
 from schemas.schema import SchemaSet
 
@@ -89,3 +90,7 @@ def test_the_legs_of_a_prediction_add_up_to_its_wait() -> None:
     legs = found.legs(due)
     assert [round(legs[f"{leg}_p99_seconds"], 6) for leg in arrivals.LEGS] == [0.02, 0.005, 0.04]
     assert found.bodies() == [body.getvalue()]
+
+
+def test_every_part_that_is_timed_is_there() -> None:
+    assert [name for functions in PARTS.values() for owner, name in functions if not callable(getattr(owner, name, None))] == []

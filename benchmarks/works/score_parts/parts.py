@@ -17,7 +17,8 @@ from benchmarks.scoring import inputs
 from benchmarks.scoring.scorer import scorer
 from inference import scorer as scoring
 from inference.model.loading import LoadedModel
-from inference.online import connection, reader
+from inference.online import reader
+from inference.online.redis import connection
 from inference.online.redis.layout import EntityKeys
 from inference.prediction import PredictionEncoder
 from schemas.wire import Decoder
