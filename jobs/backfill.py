@@ -17,6 +17,9 @@ from jobs.report.command import guarded, run
 from jobs.spark.backfill import run_and_tell
 from jobs.spark.options import AsKnown, Events, From, Overwrite, Requests, Until, asked
 
+COMMANDS = {"backfill": "Compute a service's features from history"}
+NEEDS = {"backfill": ("spark",)}
+
 
 def command(
     service: Annotated[str, typer.Option(help="A feature service of the definitions")],

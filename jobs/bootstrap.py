@@ -43,6 +43,9 @@ from schemas.parquet import parquet_files
 from schemas.schema import SHIPPED, SchemaSet, parse
 from schemas.times import instant_ms, show_ms
 
+COMMANDS = {"bootstrap": "Load the tiles of history beside the stream's", "correct": "Count late events in the tiles that they belong to"}
+NEEDS = {"bootstrap": ("spark",), "correct": ("spark",)}
+
 _BATCH = 10_000
 
 Views = Annotated[list[str] | None, typer.Argument(help="Feature views; all when none is named")]

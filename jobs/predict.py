@@ -22,6 +22,9 @@ from jobs.report.command import guarded, run
 from jobs.spark.backfill import run_and_tell
 from jobs.spark.options import AsKnown, Events, From, Overwrite, Requests, Until, asked
 
+COMMANDS = {"predict": "Score history with a model"}
+NEEDS = {"predict": ("spark",)}
+
 
 def command(
     service: Annotated[str, typer.Argument(help="A feature service of the definitions")],

@@ -24,6 +24,8 @@ from jobs.training.fit import PARAMETERS, TEST, Examples, Trained, fit
 from jobs.training.shards import Sharding, figure, sharding, train_shards
 from schemas.times import instant_ms
 
+COMMANDS = {"train": "Train a model on a backfill"}
+
 STATIC = "static"
 """Folder of the static model, inside the model's."""
 MOST_STAGES = 64

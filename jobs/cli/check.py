@@ -8,6 +8,8 @@ from features.plan import Plan
 from infra.settings import Settings
 from jobs.report.text_table import aligned
 
+COMMANDS = {"check": "Check all definitions"}
+
 
 def command() -> None:
     """Check the definitions (TIDEMARK_DEFINITIONS) against their schemas (TIDEMARK_SCHEMAS)."""

@@ -15,6 +15,8 @@ from features.plan import ServicePlan, ViewPlan, describe_service, describe_view
 from infra.settings import Settings
 from schemas.errors import SettingError
 
+COMMANDS = {"compile": "Show what definitions compile to"}
+
 
 class Engine(StrEnum):
     """What a plan can be rendered for."""

@@ -16,6 +16,8 @@ from jobs.spark.daily_output import STATE, WHOLE, manifest_of
 from schemas.errors import DataError, SettingError
 from schemas.wording import cause
 
+COMMANDS = {"data": "Say what changed between two training sets or models"}
+
 
 class Action(StrEnum):
     """What to do with data versions."""

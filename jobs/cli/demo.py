@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from jobs.demo.report import Findings
 
+COMMANDS = {"demo": "Run the whole example"}
+NEEDS = {"demo": ("flink", "spark", "embedded", "demo")}
+
 
 def command(
     days: Annotated[int, typer.Option(min=1, max=31, help="How many days of October to replay")] = 11,

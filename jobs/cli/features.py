@@ -19,6 +19,8 @@ from schemas import parquet
 from schemas.errors import SettingError
 from schemas.schema import SHIPPED, SchemaSet
 
+COMMANDS = {"features": "Read a service's features online"}
+
 _ROWS = 4096  # read from the store at a time
 
 

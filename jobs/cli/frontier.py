@@ -20,6 +20,8 @@ from schemas.times import instant_ms, show_ms
 from schemas.wire import now_ms
 from schemas.wording import span
 
+COMMANDS = {"frontier": "Say up to when views are readable"}
+
 
 def command(
     view: Annotated[str | None, typer.Argument(help="Only this feature view")] = None,

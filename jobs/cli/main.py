@@ -1,60 +1,59 @@
-"""The command line `tidemark`: a table of commands, each imported when it is called, and one way to report errors."""
+"""The command line `tidemark`: commands are found where they are written, each imported when it is called, and errors are told in one way."""
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.metadata
-import importlib.util
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 from infra.extras import Extra, require
 from jobs.report.command import guarded, run
 
-COMMANDS = {
-    "up": ("jobs.cli.runtime:up", "Start the embedded runtime, or attach to it"),
-    "down": ("jobs.cli.runtime:down", "End the embedded runtime; its data stays"),
-    "status": ("jobs.cli.runtime:status", "Say what runs"),
-    "check": ("jobs.cli.check:command", "Check all definitions"),
-    "test": ("jobs.cli.test:command", "Judge the declared cases of the definitions, without services"),
-    "plan": ("jobs.cli.plan:command", "Say what changed definitions would do"),
-    "compile": ("jobs.cli.compile:command", "Show what definitions compile to"),
-    "submit": ("jobs.cli.submit:submit", "Run a job on the Flink cluster: features, materialize, score"),
-    "jobs": ("jobs.cli.submit:jobs", "List the jobs of the Flink cluster"),
-    "cancel": ("jobs.cli.submit:cancel", "End a job; it can be resumed"),
-    "publish": ("jobs.cli.publish:command", "Publish a Parquet file to a source's topic"),
-    "read": ("jobs.cli.read:command", "Read a topic as JSON lines"),
-    "frontier": ("jobs.cli.frontier:command", "Say up to when views are readable"),
-    "features": ("jobs.cli.features:command", "Read a service's features online"),
-    "backfill": ("jobs.backfill:command", "Compute a service's features from history"),
-    "package": ("jobs.cli.package:command", "Pack Tidemark's code for spark-submit --py-files"),
-    "parity": ("jobs.cli.parity:command", "Prove that what was served is what history says"),
-    "bootstrap": ("jobs.bootstrap:bootstrap", "Load the tiles of history beside the stream's"),
-    "correct": ("jobs.bootstrap:correct", "Count late events in the tiles that they belong to"),
-    "rebuild": ("jobs.cli.rebuild:command", "Fill the store anew beside the one that is served"),
-    "switch": ("jobs.cli.switch:command", "Serve another generation of the store"),
-    "shadow": ("jobs.cli.shadow:command", "Compare a view with the one that it is to replace"),
-    "retire": ("jobs.cli.retire:command", "Remove what is kept of a view that is no longer computed"),
-    "train": ("jobs.train:command", "Train a model on a backfill"),
-    "predict": ("jobs.predict:command", "Score history with a model"),
-    "data": ("jobs.cli.data:command", "Say what changed between two training sets or models"),
-    "demo": ("jobs.cli.demo:command", "Run the whole example"),
-}
-"""Name → (module:function with typer annotations, one line of help). A command is imported only when it is called: Feast alone costs 10 s."""
+_DECLARED = {name: re.compile(rf"^{name} = (\{{.*?\}})$", re.MULTILINE | re.DOTALL) for name in ("COMMANDS", "NEEDS")}
+"""What a module of commands says of itself, as literals: it is read, and imported only when a command is called; Feast alone costs 10 s."""
 
-_NEEDS: Mapping[str, Sequence[Extra]] = {
-    "up": ["flink", "embedded"],
-    "submit": ["flink"],
-    "backfill": ["spark"],
-    "parity": ["spark"],
-    "bootstrap": ["spark"],
-    "correct": ["spark"],
-    "rebuild": ["flink", "spark"],
-    "predict": ["spark"],
-    "demo": ["flink", "spark", "embedded", "demo"],
-}
-"""Command → what it cannot do without, of what is not part of a plain `pip install`."""
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command, as its module declares it.
+
+    Attributes:
+        module: Where it is.
+        function: Of the module, with typer annotations: the command's name, or `command` where the module has no other.
+        line: One line of help.
+        needs: The extras that it cannot do without.
+    """
+
+    module: str
+    function: str
+    line: str
+    needs: tuple[Extra, ...]
+
+
+@cache
+def commands() -> Mapping[str, Command]:
+    """Every command by its name: those that a module of `jobs.cli`, or a process beside it, declares in `COMMANDS`, and what they need in `NEEDS`."""
+    found: dict[str, Command] = {}
+    for package in ("jobs", "jobs.cli"):
+        for file in files(package).iterdir():
+            if file.name.endswith(".py"):
+                found |= _declared(f"{package}.{file.name.removesuffix('.py')}", file.read_text())
+    return dict(sorted(found.items()))
+
+
+def _declared(module: str, text: str) -> dict[str, Command]:
+    lines, needs = (ast.literal_eval(said[1]) if (said := declared.search(text)) else {} for declared in _DECLARED.values())
+    return {
+        name: Command(module=module, function="command" if len(lines) == 1 else name, line=line, needs=tuple(needs.get(name, ())))
+        for name, line in lines.items()
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,25 +72,20 @@ def _dispatch(name: str, *rest: str) -> int:
     if name == "--version":
         print(f"tidemark {importlib.metadata.version('tidemark')}")
         return 0
-    known = available()
+    known = commands()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else "`tidemark --help` lists them"
         print(f"tidemark: no command is named {name!r}; {hint}", file=sys.stderr)
         return 2
+    command = known[name]
     if not {"-h", "--help"}.intersection(rest):
-        require(*_NEEDS.get(name, ()))
-    module, _, function = COMMANDS[name][0].partition(":")
-    return run(getattr(importlib.import_module(module), function), rest, name=f"tidemark {name}")
-
-
-def available() -> list[str]:
-    """The commands whose modules are installed, in the table's order."""
-    return [name for name, (target, _) in COMMANDS.items() if importlib.util.find_spec(target.partition(":")[0]) is not None]
+        require(*command.needs)
+    return run(getattr(importlib.import_module(command.module), command.function), rest, name=f"tidemark {name}")
 
 
 def _help() -> str:
-    lines = (f"  {name:<12} {COMMANDS[name][1]}" for name in available())
+    lines = (f"  {name:<12} {command.line}" for name, command in commands().items())
     return "\n".join(
         (
             "Usage: tidemark COMMAND [OPTIONS]",

@@ -15,6 +15,8 @@ import typer
 from jobs.control.code_version import PACKAGES
 from schemas.errors import SettingError
 
+COMMANDS = {"package": "Pack Tidemark's code for spark-submit --py-files"}
+
 _ROOT = Path(__file__).parents[2]
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows: the same code makes the same bytes
 _MODE = 0o644 << 16

@@ -24,6 +24,9 @@ from schemas.errors import SettingError
 from schemas.schema import SHIPPED, SchemaSet
 from schemas.times import instant_ms
 
+COMMANDS = {"parity": "Prove that what was served is what history says"}
+NEEDS = {"parity": ("spark",)}
+
 
 def command(
     name: Annotated[str, typer.Argument(help="A feature service; with --tiles a feature view", metavar="SERVICE|VIEW")],

@@ -21,6 +21,8 @@ from jobs.control.missing_history import HistorySize, measure
 from schemas.schema import SHIPPED, SchemaSet
 from schemas.times import show_ms
 
+COMMANDS = {"plan": "Say what changed definitions would do"}
+
 _SIGNS = {Kind.ADDED: "+", Kind.CHANGED: "~", Kind.REMOVED: "−"}
 
 

@@ -30,6 +30,8 @@ from schemas.schema import SHIPPED, Schema, SchemaSet
 from schemas.times import show_ms
 from schemas.wire import now_ms
 
+COMMANDS = {"publish": "Publish a Parquet file to a source's topic"}
+
 
 def command(
     source: Annotated[str, typer.Argument(help="A source or request of the definitions, e.g. departures.")],

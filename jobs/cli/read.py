@@ -19,6 +19,8 @@ from jobs.kafka.records import RecordReader, text
 from schemas.registry import Registry
 from schemas.schema import SHIPPED, SchemaSet
 
+COMMANDS = {"read": "Read a topic as JSON lines"}
+
 
 def command(
     topic: Annotated[str, typer.Argument(help="E.g. departures, departures.dlq, tidemark.tiles.VIEW, SERVICE.predictions.")],

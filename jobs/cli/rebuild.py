@@ -28,6 +28,9 @@ from jobs.kafka.connection import Connection
 from jobs.kafka.lag import Lag
 from schemas.errors import SettingError
 
+COMMANDS = {"rebuild": "Fill the store anew beside the one that is served"}
+NEEDS = {"rebuild": ("flink", "spark")}
+
 
 def command(
     events: Annotated[

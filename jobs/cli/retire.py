@@ -20,6 +20,8 @@ from jobs.kafka import admin
 from jobs.kafka.connection import Connection
 from schemas.errors import SettingError
 
+COMMANDS = {"retire": "Remove what is kept of a view that is no longer computed"}
+
 
 def command(
     view: Annotated[str, typer.Argument(help="A feature view that is gone from the definitions, or changed in a breaking way")],

@@ -16,6 +16,13 @@ from infra.settings import Settings
 from jobs.control import store_state
 from schemas.errors import ServiceError
 
+COMMANDS = {
+    "up": "Start the embedded runtime, or attach to it",
+    "down": "End the embedded runtime; its data stays",
+    "status": "Say what runs",
+}
+NEEDS = {"up": ("flink", "embedded")}
+
 _ANSWER_S = 5.0
 
 

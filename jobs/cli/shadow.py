@@ -19,6 +19,8 @@ from jobs.report.text_table import aligned
 from schemas.errors import DataError
 from schemas.times import show_ms
 
+COMMANDS = {"shadow": "Compare a view with the one that it is to replace"}
+
 
 def command(
     view: Annotated[str, typer.Argument(help="The view that is served")],

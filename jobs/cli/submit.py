@@ -15,6 +15,13 @@ from infra.settings import Settings
 from jobs.flink.job_names import single_view_name
 from schemas.errors import ServiceError, SettingError
 
+COMMANDS = {
+    "submit": "Run a job on the Flink cluster: features, materialize, score",
+    "jobs": "List the jobs of the Flink cluster",
+    "cancel": "End a job; it can be resumed",
+}
+NEEDS = {"submit": ("flink",)}
+
 STREAMING = ("features", "materialize", "score")
 """The modules of this package that are Flink jobs."""
 

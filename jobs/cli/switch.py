@@ -11,6 +11,8 @@ from inference.online.connection import connect
 from infra.settings import Settings
 from jobs.generations.switch import switch
 
+COMMANDS = {"switch": "Serve another generation of the store"}
+
 
 def command(
     generation: Annotated[int | None, typer.Argument(min=1, help="Which; the one after that which is served when not given")] = None,

@@ -14,6 +14,8 @@ from features.testing.cases import read_cases
 from features.testing.verdict import judge
 from infra.settings import Settings
 
+COMMANDS = {"test": "Judge the declared cases of the definitions, without services"}
+
 
 def command(
     folder: Annotated[

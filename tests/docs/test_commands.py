@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.cli.main import COMMANDS
+from jobs.cli.main import commands as known_commands
 from tests.docs.pages import PAGES, ROOT, blocks
 from tests.docs.reference import commands, settings
 
@@ -43,7 +43,7 @@ def wrong(line: str) -> str:
         return ""
     if name in ("--help", "--version", "COMMAND"):
         return ""
-    if name not in COMMANDS:
+    if name not in known_commands():
         return f"{line}: no command {name}"
     unknown = [word for word in given if word.startswith("-") and word.partition("=")[0] not in commands.options(name) | {"--help"}]
     return f"{line}: {name} has no option {', '.join(unknown)}" if unknown else ""

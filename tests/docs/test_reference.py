@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from jobs.cli.main import COMMANDS
+from jobs.cli.main import commands as known_commands
 from tests.docs.reference import commands, errors, metrics
 from tests.docs.reference.pages import FOLDER, PAGES
 
@@ -23,7 +23,7 @@ def test_no_page_is_left_over() -> None:
     assert {path.name for path in FOLDER.iterdir()} == set(PAGES)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", known_commands())
 def test_every_argument_and_option_says_what_it_is(name: str) -> None:
     assert [each.name for each in commands.parameters(name) if not each.help] == []
 

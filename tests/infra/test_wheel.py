@@ -23,8 +23,8 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 UV = ROOT / ".tidemark" / "tools" / "bin" / "uv"
 EVERY_HELP = """
-from jobs.cli.main import COMMANDS, main
-print("", *(name for name in COMMANDS if main([name, "--help"]) != 0), sep="refused: ")
+from jobs.cli.main import commands, main
+print("", *(name for name in commands() if main([name, "--help"]) != 0), sep="refused: ")
 """
 
 

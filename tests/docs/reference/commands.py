@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import typer
 
-from jobs.cli.main import COMMANDS
+from jobs.cli.main import commands
 from jobs.cli.submit import STREAMING
 from tests.docs.reference.table import table
 
@@ -29,8 +29,10 @@ HEAD = """# Commands
 
 def page() -> str:
     """The page."""
-    index = table(("Command", "What it does"), ((f"[`tidemark {name}`](#tidemark-{name})", line) for name, (_, line) in COMMANDS.items()))
-    return HEAD + index + "".join(_section(name) for name in COMMANDS)
+    index = table(
+        ("Command", "What it does"), ((f"[`tidemark {name}`](#tidemark-{name})", command.line) for name, command in commands().items())
+    )
+    return HEAD + index + "".join(_section(name) for name in commands())
 
 
 @cache
@@ -56,8 +58,8 @@ def job_usage(job: str) -> str:
 
 
 def _command(name: str) -> Any:
-    module, _, function = COMMANDS[name][0].partition(":")
-    called = getattr(importlib.import_module(module), function)
+    found = commands()[name]
+    called = getattr(importlib.import_module(found.module), found.function)
     application = typer.Typer(add_completion=False, rich_markup_mode=None)
     application.command(context_settings=getattr(called, "context_settings", {}))(called)
     return typer.main.get_command(application)

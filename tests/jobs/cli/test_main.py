@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli.main import COMMANDS, available, main
+from jobs.cli import main as main_module
+from jobs.cli.main import commands, main
 from jobs.report.command import guarded, run
 from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
 from tests.waiting import PATIENCE_S
@@ -34,18 +36,21 @@ def without_heavy_imports(*arguments: str) -> list[str]:
 
 def test_help_lists_every_command_and_imports_none() -> None:
     shown = without_heavy_imports("--help")
-    assert [line.split()[0] for line in shown if line.startswith("  ")] == available()
+    assert [line.split()[0] for line in shown if line.startswith("  ")] == list(commands())
 
 
 def test_definitions_are_checked_without_heavy_imports() -> None:
     assert without_heavy_imports("check")
 
 
-def test_every_command_of_the_table_is_there() -> None:
-    assert available() == list(COMMANDS)
+def test_every_module_of_commands_declares_what_is_there() -> None:
+    own = {f"jobs.cli.{path.stem}" for path in Path(main_module.__file__).parent.glob("*.py")} - {"jobs.cli.main", "jobs.cli.__init__"}
+    assert {command.module for command in commands().values()} > own
+    for command in commands().values():
+        assert callable(getattr(importlib.import_module(command.module), command.function))
 
 
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("name", commands())
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     assert f"Usage: tidemark {name}" in capsys.readouterr().out
