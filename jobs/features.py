@@ -94,7 +94,7 @@ class Job:
         tables, sizes = self._tables, sorted({view.tile_ms for view in views})
         reading = self._reading(source)
         tables.execute_sql(flink_gate.raw_table(source, reading, options=self._raw_options(source)))
-        tables.execute_sql(flink_gate.ticks_table(source))
+        tables.execute_sql(flink_gate.heartbeats_table(source))
         messages = self._stream(flink_gate.messages_query(source, reading))
         self._relation(flink_gate.messages(source), messages, flink_gate.message_columns(reading))
         least_ms, gates = self._beginnings[source.name].watermark_ms, self._settings.parallelism

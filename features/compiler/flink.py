@@ -1,6 +1,6 @@
 """Plan → Flink SQL: the queries of `jobs/features`, as text. Nothing of Flink is imported.
 
-`raw_<source>`, `ticks_<source>` → `messages_<source>` → gate → `checked_<source>` (all of `flink_gate`) → on time, once → `events_<source>_<tile>` → `tiles_<view>` → closings.
+`raw_<source>`, `heartbeats_<source>` → `messages_<source>` → gate → `checked_<source>` (all of `flink_gate`) → on time, once → `events_<source>_<tile>` → `tiles_<view>` → closings.
 Every relation named here is made a stream of its own by the job, so that nothing is decided or computed twice.
 """
 
@@ -32,7 +32,7 @@ def events(source: SourcePlan, tile_ms: int) -> str:
 
 def progress(source: SourcePlan, tile_ms: int) -> str:
     """The relation of the newest tile that the watermark of each row of `checked` closes."""
-    return f"beats_{source.name}_{tile_ms}"
+    return f"progress_{source.name}_{tile_ms}"
 
 
 def tiles(view: ViewPlan) -> str:

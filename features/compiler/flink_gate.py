@@ -42,7 +42,7 @@ def raw(source: SourcePlan) -> str:
 
 def heartbeats(source: SourcePlan) -> str:
     """The relation of what comes without a message: a row now and then, so that time moves in silence."""
-    return f"ticks_{source.name}"
+    return f"heartbeats_{source.name}"
 
 
 def messages(source: SourcePlan) -> str:
@@ -207,7 +207,7 @@ def raw_table(source: SourcePlan, reading: Reading, *, options: Mapping[str, str
 )"""
 
 
-def ticks_table(source: SourcePlan) -> str:
+def heartbeats_table(source: SourcePlan) -> str:
     """The table of heartbeats."""
     options = {"connector": "datagen", "rows-per-second": str(TICKS_PER_S)}
     return f"CREATE TABLE {quote(heartbeats(source))} (\n  `_heartbeat` BIGINT\n) WITH (\n{with_options(options)}\n)"

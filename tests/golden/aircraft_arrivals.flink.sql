@@ -71,7 +71,7 @@ LEFT JOIN `last_arr_delay` ON `base`.`tailnum` = `last_arr_delay`.`tailnum` AND 
 WITH `signs` AS (
   SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM `tiles_aircraft_arrivals`
   UNION ALL
-  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `beats_arrivals_300000`
+  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `progress_arrivals_300000`
 )
 SELECT
   'aircraft_arrivals' AS `view`,

@@ -56,7 +56,7 @@ FROM `base`;
 WITH `signs` AS (
   SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM `tiles_carrier_origin_departures`
   UNION ALL
-  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `beats_departures_300000`
+  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `progress_departures_300000`
 )
 SELECT
   'carrier_origin_departures' AS `view`,

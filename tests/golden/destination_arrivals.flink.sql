@@ -55,7 +55,7 @@ FROM `base`;
 WITH `signs` AS (
   SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM `tiles_destination_arrivals`
   UNION ALL
-  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `beats_arrivals_300000`
+  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `progress_arrivals_300000`
 )
 SELECT
   'destination_arrivals' AS `view`,

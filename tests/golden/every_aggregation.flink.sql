@@ -452,7 +452,7 @@ LEFT JOIN `buckets_16_items` ON `base`.`user` = `buckets_16_items`.`user` AND `b
 WITH `signs` AS (
   SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM `tiles_every_aggregation`
   UNION ALL
-  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `beats_events_60000`
+  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `progress_events_60000`
 )
 SELECT
   'every_aggregation' AS `view`,

@@ -73,7 +73,7 @@ LEFT JOIN `moments` ON `base`.`origin` = `moments`.`origin` AND `base`.`window_s
 WITH `signs` AS (
   SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM `tiles_origin_departures`
   UNION ALL
-  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `beats_departures_300000`
+  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `progress_departures_300000`
 )
 SELECT
   'origin_departures' AS `view`,

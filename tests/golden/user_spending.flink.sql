@@ -46,7 +46,7 @@ FROM `base`;
 WITH `signs` AS (
   SELECT `_closed` AS `_at`, CAST(1 AS BIGINT) AS `_tiles` FROM `tiles_user_spending`
   UNION ALL
-  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `beats_events_300000`
+  SELECT `_progress` AS `_at`, CAST(0 AS BIGINT) AS `_tiles` FROM `progress_events_300000`
 )
 SELECT
   'user_spending' AS `view`,
