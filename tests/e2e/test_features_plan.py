@@ -23,7 +23,7 @@ def plan() -> str:
     return done.stdout
 
 
-def test_one_gate_sees_messages_and_ticks_and_tells_the_watermark(plan: str) -> None:
+def test_one_gate_sees_messages_and_heartbeats_and_tells_the_watermark(plan: str) -> None:
     assert plan.count("PythonCalc(") == 1, "the planner has made two of them, of which each would keep its own time"
     assert set(re.findall(r"WatermarkAssigner\(rowtime=\[(\w+)\], watermark=\[([^]]*)\]", plan)) == {
         ("_time", "TO_TIMESTAMP_LTZ(_stream_ms, 3)")
