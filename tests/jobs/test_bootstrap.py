@@ -213,7 +213,7 @@ def test_a_view_that_has_closed_no_tile_has_none_to_win_over(
 
 def test_tiles_that_workers_wrote_elsewhere_are_missed(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = Wanted(views=BUY.views[:1], schemas=shop.schemas(), events=history(tmp_path, archived()), as_known=True, late_only=False)
-    monkeypatch.setattr("jobs.bootstrap.parquet_files", lambda folder: ())
+    monkeypatch.setattr("jobs.spark.tiles_of_history.parquet_files", lambda folder: ())
     with pytest.raises(SettingError, match=r"TIDEMARK_HOME: of [\d,]+ tiles that Spark wrote to .*user_clicks 0 are there"):
         list(staged(spark, wanted, tmp_path / "tiles"))
 
