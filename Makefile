@@ -23,8 +23,8 @@ demo: $(READY) ## The whole river on real flights, from Kafka to predictions, wi
 test: $(READY) ## All tests, on the real services
 	@$(PYTEST)
 
-test-fast: $(READY) ## The tests that start no JVM
-	@$(PYTEST) -m "not e2e"
+test-fast: $(READY) ## What a minute allows: the tests that start no JVM, less those that take a second or more each
+	@$(PYTEST) -m "not e2e and not slow"
 
 agreement: $(READY) ## Measure how well all engines agree, and write the table of it in docs/concepts.md
 	@$(BIN)/python -m pytest -n 0 tests/e2e/test_agreement.py --publish

@@ -51,6 +51,7 @@ def is_late(node: ast.AST) -> bool:
     return bool(at) and not (at == [0] and len(node.ops) == 1 and isinstance(node.ops[0], ast.Gt | ast.GtE))
 
 
+@pytest.mark.slow
 def test_none_asserts_that_something_was_fast() -> None:
     found = [place for place, node in places(ast.Assert) if any(map(is_late, ast.walk(node)))]
     assert found == [], "wait for the event (tests.waiting.eventually), or give the code a clock of the test's own"

@@ -129,6 +129,7 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
             yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
 
 
+@pytest.mark.slow
 def test_only_one_function_for_each_service_says_that_it_does_not_run() -> None:
     """A refusal told as "is it running?" sends people to look for what is not broken."""
     blamed = re.compile(r"is it running|running\?|check that it runs|[Ss]tart it with `tidemark up`", re.ASCII)
@@ -141,6 +142,7 @@ def test_only_one_function_for_each_service_says_that_it_does_not_run() -> None:
     assert found - {"jobs/cli/runtime.py"} == ASKS_AFTER  # `tidemark status` knows: it has looked at the process
 
 
+@pytest.mark.slow
 def test_no_message_tells_an_error_of_kafka_by_itself() -> None:
     """`KafkaError.str()` alone says neither whether the broker answered nor whose the fault is."""
     found = {
@@ -172,6 +174,7 @@ def test_no_message_cuts_a_text_or_shows_a_reason_that_may_be_none() -> None:
     assert found == []
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_is_told_by_the_path_that_was_given(tmp_path: Path) -> None:
     for arguments in (["--model", "models/none"], ["--model=models/none"]):
         done = subprocess.run(

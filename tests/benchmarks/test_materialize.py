@@ -20,6 +20,7 @@ from inference.online.redis.connection import connect
 from inference.online.redis.store import RedisStore
 
 
+@pytest.mark.slow
 def test_tiles_are_counted_as_they_are_stored_in_any_order(tmp_path: Path) -> None:
     given, out = tmp_path / "inputs", tmp_path / "out"
     out.mkdir()

@@ -122,6 +122,7 @@ def test_one_wrong_tile_fails(tmp_path: Path, change: object, why: str) -> None:
         check.right(iter([change(first), *rest]), truth(tmp_path, above=200))
 
 
+@pytest.mark.slow
 def test_every_number_of_keys_has_as_many_tiles_for_an_event() -> None:
     tiles = [len(tiles_of(events(features_keys.payments(size, 1_000_000)))) for size in features_keys.KEYS]
     assert max(tiles) / min(tiles) < 1.01

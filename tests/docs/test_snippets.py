@@ -92,6 +92,7 @@ def run_snippet(name: str, home: Path, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_model_that_one_trains_oneself_serves(tmp_path: Path) -> None:
     service, random = load(None, None).services["flight_delay"], np.random.default_rng(3)
     columns = {

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from inference.online.redis.connection import Client
 from tests import shop
 from tests.inference.test_scorer import fill
@@ -49,6 +51,7 @@ def alone(folder: Path, store: str, stages: int) -> float:
     return float(done.stdout)
 
 
+@pytest.mark.slow
 def test_without_flink_a_model_answers_whole_or_in_stages(client: Client, valkey: str, tmp_path: Path) -> None:
     fill(client)
     whole, cut = shop.train(tmp_path / "whole"), shop.train(tmp_path / "cut", stages=2)

@@ -79,6 +79,7 @@ def offers() -> list[bytes]:
     return [shop.offer(f"r{number}", AS_OF, user=USERS[number % len(USERS)], price=number / 7) for number in range(40)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "stages"), [(2, 2), (2, 4), (2, 30), (3, 4)])
 @pytest.mark.parametrize("map_", MAPS)
 def test_every_request_is_answered_as_by_the_whole(client: Client, tmp_path: Path, map_: str, classes: int, stages: int) -> None:

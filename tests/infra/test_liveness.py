@@ -69,6 +69,7 @@ def looked(service: Service) -> Service:
     return service
 
 
+@pytest.mark.slow
 def test_one_that_does_not_answer_is_told_of_then_killed_and_replaced(answering: Service) -> None:
     hanging = answering.process
     os.kill(hanging.pid, signal.SIGSTOP)
@@ -148,6 +149,7 @@ def test_one_that_does_nothing_but_collect_garbage_is_in_trouble_though_it_answe
             drowning.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_neither_an_idle_process_nor_one_that_works_drowns_in_garbage() -> None:
     for script in ("import time; time.sleep(600)", "while True: pass"):

@@ -67,6 +67,7 @@ def test_a_service_that_was_killed_says_by_what(tmp_path: Path) -> None:
         service.check()
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_is_started_again(tmp_path: Path) -> None:
     service = Service(spec=spec(tmp_path, "import time; time.sleep(3600)"))
     service.start()
@@ -105,6 +106,7 @@ def test_a_service_dies_with_its_supervisor(tmp_path: Path) -> None:
     eventually("it has ended", lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
+@pytest.mark.slow
 def test_a_sweep_kills_what_carries_the_mark_and_nothing_else(tmp_path: Path) -> None:
     forking = "import subprocess, sys; print('up', flush=True); subprocess.run([sys.executable, '-c', 'import time; time.sleep(3600)'])"
     mine, theirs = uuid.uuid4().hex, uuid.uuid4().hex

@@ -9,6 +9,8 @@ from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 from jobs.control.code_version import PACKAGES
 from tests.waiting import PATIENCE_S
 
@@ -24,6 +26,7 @@ def others(name: str, path: Iterable[str], providers: Iterable[str]) -> list[str
     return [str(folder) for folder in folders if folder] + [provider for provider in providers if provider != "tidemark"]
 
 
+@pytest.mark.slow
 def test_nobody_else_in_the_environment_has_them() -> None:
     providers = packages_distributions()
     assert {name: others(name, ELSEWHERE, providers.get(name, ())) for name in PACKAGES} == {name: [] for name in PACKAGES}

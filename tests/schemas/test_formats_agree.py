@@ -96,6 +96,7 @@ def written_as_json(event: dict[str, Any], quoted: bool) -> bytes:
     return json.dumps(values).encode()
 
 
+@pytest.mark.slow
 @given(st.lists(EVENTS, min_size=1, max_size=8), st.booleans())
 def test_the_same_event_has_the_same_bits_in_all_three_formats(
     decoder: Decoder, schema: Schema, events: list[dict[str, Any]], quoted: bool

@@ -43,6 +43,7 @@ def bits(value: Any) -> Any:
     return struct.pack("<d", value + 0.0) if isinstance(value, float) else value
 
 
+@pytest.mark.slow
 @laws
 @given(anything, st.lists(rows, min_size=1, max_size=5))
 def test_arrow_computes_what_plain_python_does(naive: Naive, data: list[Row]) -> None:

@@ -124,6 +124,7 @@ def event(t: int, **fields: Any) -> dict[str, Any]:
     return {"key": "a", "t": t, "x": None, "i": None, "word": None, "flag": None, "at": None, "seq": None} | fields
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(histories())
 @example(([event(TILE_MS, x=1.0), event(TILE_MS, x=-0.0)], [("a", 2 * TILE_MS + DELAY_MS), ("silent", 0)]))
@@ -131,6 +132,7 @@ def test_every_feature_equals_the_oracle(history: tuple[list[dict[str, Any]], li
     check(*history)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(histories(huge_doubles))
 def test_huge_numbers_equal_the_oracle_where_a_double_can_hold_them(history: tuple[list[dict[str, Any]], list[tuple[str, int]]]) -> None:

@@ -23,6 +23,7 @@ def bits(columns: dict[str, Any]) -> dict[str, list[str]]:
     return {name: [v.hex() if isinstance(v, float) else repr(v) for v in column.to_pylist()] for name, column in columns.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(histories(), st.data())
 def test_any_split_of_the_events_into_tiles_merges_to_the_same(history: History, data: st.DataObject) -> None:
@@ -39,6 +40,7 @@ def test_any_split_of_the_events_into_tiles_merges_to_the_same(history: History,
             assert_same(question, columns[question.name][number], expected[question.name], inputs)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(histories(), st.randoms(use_true_random=False))
 def test_a_row_depends_only_on_its_own_tiles_to_the_bit(history: History, random: Any) -> None:
@@ -53,6 +55,7 @@ def test_a_row_depends_only_on_its_own_tiles_to_the_bit(history: History, random
         assert {name: column[number] for name, column in together.items()} == {name: column[0] for name, column in alone.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(histories())
 def test_rows_in_several_batches_are_the_same_to_the_bit(history: History) -> None:
@@ -68,6 +71,7 @@ def test_rows_in_several_batches_are_the_same_to_the_bit(history: History) -> No
         assert bits(fold(VIEW, tiles, owner=owner, boundary_ms=boundary)) == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(histories())
 def test_very_many_owners_and_distant_tiles_are_searched_alike(history: History) -> None:

@@ -80,6 +80,7 @@ def check(tiles: Tiles, events: Sequence[Row], rows: Sequence[tuple[str, int]]) 
             assert_same(question, columns[question.name][number], said[question.name], inputs_of(question, events, key, as_of))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(histories())
 def test_all_tiles_since_ever_equal_the_oracle(history: History) -> None:
@@ -87,6 +88,7 @@ def test_all_tiles_since_ever_equal_the_oracle(history: History) -> None:
     check(as_tiles(EVER_VIEW, build_tiles(EVER_VIEW, events), OWNERS), events, rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(histories(), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_any_tiles_merged_into_a_base_in_any_steps_equal_the_oracle(history: History, steps: int, random: random.Random) -> None:
@@ -134,6 +136,7 @@ def test_a_map_that_outgrows_a_tile_is_null_whether_or_not_a_base_was_made_of_it
         assert found["topk_word_ever_0"].to_pylist() == [value for value, wanted in zip(plain, later, strict=True) if wanted]
 
 
+@pytest.mark.slow
 def test_a_variance_stays_exact_while_the_mean_drifts_away_from_the_first_values() -> None:
     """One value at 0, then a million in each tile near a million: about the first pivot, eight digits would be lost."""
     many = 10**6

@@ -39,6 +39,7 @@ def batches(rows: list[dict[str, Any]], cuts: list[int]) -> list[pa.RecordBatch]
 places = st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 12), st.booleans())
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(places, unique=True, max_size=20), st.lists(st.integers(0, 30), max_size=6))
 def test_a_mark_gets_all_tiles_of_its_key_before_it(given: list[tuple[str, int, bool]], cuts: list[int]) -> None:
@@ -60,6 +61,7 @@ def _read(name: str, value: Any) -> Any:
     return sorted(value.split(",")) if name.startswith(("tally", "registers")) else value
 
 
+@pytest.mark.slow
 def test_a_variance_of_many_pieces_is_that_of_all_values() -> None:
     rows = rows_of([("a", number, False) for number in range(600)] + [("a", 600, True)])
     (base,) = [row for batch in MAKER(batches(rows, list(range(0, 600, 7)))) for row in batch.to_pylist()]

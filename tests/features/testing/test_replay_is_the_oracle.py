@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +77,7 @@ def _type(view: ViewPlan, name: str) -> pa.DataType:
     return next(feature.type.arrow for feature in view.features if feature.name == name)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(arrivals, times)
 def test_every_aggregation_equals_the_oracle(events: list[dict[str, Any]], as_of: int) -> None:
@@ -88,6 +90,7 @@ def test_all_of_time_equals_the_oracle(events: list[dict[str, Any]], as_of: int)
     check(EVER_VIEW, EVER_QUESTIONS, events, as_of)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.lists(event_at(edges, doubles), max_size=14), times)
 @example([{"key": "a", "t": 0, "x": None, "i": 1, "word": None, "flag": None, "at": None, "seq": None}] * 2, 2 * TILE_MS)
@@ -95,6 +98,7 @@ def test_repeats_count_once_as_in_the_oracle(events: list[dict[str, Any]], as_of
     check(replace(VIEW, source=ONCE), QUESTIONS, events, as_of)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(arrivals, times)
 def test_what_is_served_is_the_exact_answer_as_of_the_frontier(events: list[dict[str, Any]], as_of: int) -> None:

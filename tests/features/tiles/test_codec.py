@@ -46,6 +46,7 @@ def content(view: ViewPlan, tiles: Tiles) -> list[dict[str, Any]]:
     return [dict(zip([*own, *columns], row, strict=True)) for row in zip(*own.values(), *columns.values(), strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", [VIEW, NUMBERS], ids=["with strings", "fixed width"])
 @settings(max_examples=40, deadline=None)
 @given(histories())

@@ -51,6 +51,7 @@ def connection(client: Client) -> Any:
     return client.connection_pool.make_connection()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)  # the first imports Feast
 @given(
     st.sampled_from(sorted(KINDS)),
@@ -163,6 +164,7 @@ def url_of(kind: str, valkey: str, client: Client, secure: str) -> str:
     }[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["the database in the path", "the database as an option", "a user and a password", "a socket", "TLS"])
 def test_feast_and_we_read_the_same_values_through_one_url(kind: str, valkey: str, client: Client, tmp_path: Path) -> None:
     client.acl_setuser("the:user", enabled=True, reset=True, passwords=[f"+{UGLY}"], keys=["*"], channels=["*"], commands=["+@all"])

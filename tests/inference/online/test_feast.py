@@ -126,6 +126,7 @@ def test_full_feature_names_work_too(store: Any, client: Client) -> None:
     assert feast["scoring__request__twice"] == [2.0, 2.0]
 
 
+@pytest.mark.slow
 def test_another_process_reads_through_the_registry_file_alone(store: Any, client: Client, valkey: str) -> None:
     load(client)
     folder = Path(store.config.registry.path).parent
@@ -147,6 +148,7 @@ print(store.get_online_features(features=["words:words_last_word_3h"], entity_ro
     assert run.stdout.strip() == "['z']", run.stderr
 
 
+@pytest.mark.slow
 def test_the_snippet_of_the_docs_reads_through_feast(valkey: str, tmp_path: Path, client: Client) -> None:
     url = f"redis://{valkey}/0"
     registry(load_definitions(None, None), redis=url, folder=tmp_path / ".tidemark" / "feast")

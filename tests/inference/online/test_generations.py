@@ -71,6 +71,7 @@ def test_a_generation_is_a_feast_project() -> None:
     assert [project_of(number) for number in (1, 2, 10)] == ["tidemark", "tidemark_g2", "tidemark_g10"]
 
 
+@pytest.mark.slow
 def test_a_batch_is_of_one_generation_while_they_are_switched_and_removed(client: Client, valkey: str) -> None:
     """Generation 1 says one, 2 says two; each is removed as soon as the other is served, and filled again once a batch of the other was read."""
     fill(client, ONE, events=of_all(1))
@@ -239,6 +240,7 @@ def test_a_generation_that_claims_to_reach_further_back_is_found(client: Client)
     assert [(each.what, each.start_ms) for each in found.examples] == [("reach", None)]
 
 
+@pytest.mark.slow
 def test_a_generation_that_reaches_further_back_is_no_difference_where_it_has_what_the_other_dropped(client: Client) -> None:
     """A window became longer: the second was filled anew, and keeps more."""
     longer = replace(BY_KEY, features=tuple(replace(each, window=Sliding(size_ms=500 * TILE_MS)) for each in BY_KEY.features))

@@ -107,6 +107,7 @@ def writer_of(client: Client, view: ViewPlan = NUMBERS, *, frontier: int | None 
     return writer
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(histories(), st.integers(1, 5), st.sampled_from([1, 3, 32]), st.randoms(use_true_random=False))
 def test_whatever_left_the_kept_tiles_still_counts_once_in_any_order(
@@ -141,6 +142,7 @@ def test_whatever_left_the_kept_tiles_still_counts_once_in_any_order(
                     assert_same(question, columns[f"{view.name}_{question.name}"][number], said[question.name], inputs)
 
 
+@pytest.mark.slow
 def test_a_key_keeps_its_latest_tiles_one_base_and_a_few_bytes_however_long_it_lives(client: Client) -> None:
     writer = writer_of(client)
     sizes = []
@@ -232,6 +234,7 @@ def test_a_correction_of_a_merged_tile_is_stale_until_all_of_them_came_again(cli
     assert total(client, 260) == (270, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corrected", [False, True])
 def test_one_replacement_brings_a_base_right_though_what_it_never_had_comes_first(client: Client, corrected: bool) -> None:
     writer = writer_of(client)
@@ -276,6 +279,7 @@ def test_a_correction_that_brings_a_tile_the_base_never_had_makes_nothing_stale(
     assert BaseBlock.of(value.block).next is None  # nothing is kept for a replacement that did not come
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("age_ms", [0, 25 * 3_600_000])
 def test_a_correction_does_not_let_every_write_read_the_key_back(client: Client, monkeypatch: pytest.MonkeyPatch, age_ms: int) -> None:
     writer = writer_of(client)
@@ -333,6 +337,7 @@ for first in range(0, len(numbers), 5):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_merge_the_same_keys_lose_and_double_nothing(client: Client, valkey: str) -> None:
     root = Path(__file__).parents[3]
     racers = [subprocess.Popen([sys.executable, "-c", WRITER, valkey, str(seed)], cwd=root) for seed in (0, 1)]

@@ -214,6 +214,7 @@ def elsewhere(server: Server, run: Run, cut: int, earlier: int) -> Strike:
 KINDS = [copied, restarted_empty, promoted, elsewhere]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", [False, True], ids=["between-batches", "within-a-batch"])
 @pytest.mark.parametrize(("cut", "earlier"), [(8, 2), (21, 20)])
 @pytest.mark.parametrize("kind", KINDS)

@@ -48,6 +48,7 @@ def check(served: Served, events: Sequence[dict[str, Any]], rows: Sequence[tuple
                     assert_same(question, columns[f"{view.name}_{question.name}"][number], expected[question.name], inputs)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(histories())
 def test_requests_at_many_times_are_each_served_as_of_their_own(
@@ -172,6 +173,7 @@ def test_no_requests_are_fine(client: Client) -> None:
     assert len(served.stale_age_ms) == 0
 
 
+@pytest.mark.slow
 def test_a_row_does_not_depend_on_the_other_requests_to_the_bit(client: Client) -> None:
     random = np.random.default_rng(7)
     events = [

@@ -59,6 +59,7 @@ def revised(view: Any, versions: list[tuple[int, int, int]]) -> list[pa.Table]:
 writes = st.lists(st.tuples(st.integers(-200, 400), st.integers(0, 3)), min_size=1, max_size=12, unique=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slack_hours", [1, 24], ids=["in one value", "older ones apart"])
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -224,6 +225,7 @@ for first in range(0, len(numbers), 5):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_the_same_keys_lose_nothing(client: Client, valkey: str) -> None:
     root = Path(__file__).parents[3]
     racers = [subprocess.Popen([sys.executable, "-c", WRITER, valkey, str(seed)], cwd=root) for seed in (0, 1)]

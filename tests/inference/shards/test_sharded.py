@@ -65,6 +65,7 @@ def boosters_of(loaded: LoadedModel) -> Boosters:
     return loaded.shards.boosters
 
 
+@pytest.mark.slow
 def test_with_room_for_a_quarter_of_its_shards_every_request_is_answered_as_with_room_for_all(model: Path) -> None:
     narrow, wide = load(model, shard_memory_bytes=room_for(model, 16)), load(model)
     boosters = boosters_of(narrow)
@@ -104,6 +105,7 @@ def test_a_shard_that_alone_has_no_room_is_told_when_the_model_is_loaded(model: 
         load(model, shard_memory_bytes=1_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("leaves", "trees"), [(8, 100), (31, 100), (255, 20)])
 def test_a_shard_counts_no_less_than_lightgbm_holds(tmp_path: Path, leaves: int, trees: int) -> None:
     random = np.random.default_rng(1)

@@ -39,6 +39,7 @@ def test_help_lists_every_command_and_imports_none() -> None:
     assert [line.split()[0] for line in shown if line.startswith("  ")] == list(commands())
 
 
+@pytest.mark.slow
 def test_definitions_are_checked_without_heavy_imports() -> None:
     assert without_heavy_imports("check")
 
@@ -91,6 +92,7 @@ def test_a_command_chooses_its_exit_code() -> None:
     assert run(lambda: 1, [], name="differs") == 1
 
 
+@pytest.mark.slow
 def test_a_setting_that_is_wrong_stops_any_command(tmp_path: Path) -> None:
     done = tidemark("status", home=tmp_path, TIDEMARK_PARTITIONS="none")
     assert (done.returncode, done.stdout) == (2, "")

@@ -83,6 +83,7 @@ def test_a_speed_that_is_none(capsys: pytest.CaptureFixture[str], departures: Pa
     assert code == 2 and "--speed" in line and "allowed: above 0" in line
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_not_there(
     capsys: pytest.CaptureFixture[str], departures: Path, closed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_time_that_is_none(capsys: pytest.CaptureFixture[str], closed: str, mo
     assert code == 2 and "'yesterday' is not a time; allowed:" in line
 
 
+@pytest.mark.slow
 def test_records_that_nobody_takes_are_reported(closed: str) -> None:
     schema = SchemaSet.load().current("closing")
     row = {"view": "v", "tile_end": 1, "tiles": 1}

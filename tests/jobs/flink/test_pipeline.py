@@ -27,6 +27,7 @@ def taking(outcomes: list[Exception | str]) -> str:
     return outcome
 
 
+@pytest.mark.slow
 def test_it_tries_until_the_service_answers_and_logs_one_line(caplog: pytest.LogCaptureFixture) -> None:
     outcomes = answers_after(3)
     assert retry_until_available(lambda: taking(outcomes), log=LOG, patience_ms=900_000) == "done"

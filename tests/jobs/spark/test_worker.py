@@ -22,6 +22,7 @@ assert pa.table({{"x": [1]}}).to_pandas()["x"].sum() == 1
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("worker", "loaded"), [('sys.modules["pyspark.worker"] = types.ModuleType("worker")', False), ("", True)])
 def test_pandas_is_loaded_where_it_is_wanted_only(worker: str, loaded: bool) -> None:
     subprocess.run([sys.executable, "-c", _SCRIPT.format(worker=worker, loaded=loaded)], check=True)
