@@ -57,6 +57,7 @@ def test_none_asserts_that_something_was_fast() -> None:
     assert found == [], "wait for the event (tests.waiting.eventually), or give the code a clock of the test's own"
 
 
+@pytest.mark.slow
 def test_none_sleeps_for_a_time() -> None:
     found = [place for place, node in places(ast.Call) if called(node) == "sleep"]
     assert found == [], "wait for the event: tests.waiting.eventually"

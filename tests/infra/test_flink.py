@@ -44,7 +44,7 @@ class Endpoint(BaseHTTPRequestHandler):
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     server = HTTPServer(("127.0.0.1", 0), Endpoint)
-    serving = threading.Thread(target=server.serve_forever)
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     serving.start()
     yield Cluster(f"http://127.0.0.1:{server.server_port}")
     server.shutdown()

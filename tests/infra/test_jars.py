@@ -42,7 +42,7 @@ def mirror(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     (folder / _PATH).parent.mkdir(parents=True)
     handler = functools.partial(_Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield folder, f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -50,6 +50,7 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_its_tests_pass(team: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "team/definitions/tests"]
     done = subprocess.run(command, cwd=team, capture_output=True, text=True, check=False)

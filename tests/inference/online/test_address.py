@@ -81,6 +81,7 @@ def test_feasts_client_has_all_that_ours_has(
     assert feasts.socket_timeout == others.get("socket_timeout")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["none", "optional", "required"])
 def test_feasts_client_has_the_tls_options_too(value: str) -> None:
     said = {

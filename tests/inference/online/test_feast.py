@@ -31,7 +31,7 @@ from tests.features.kernel.test_kernel_is_the_oracle import event, values
 from tests.inference.example import BY_KEY, BY_ZONE, PLAN, SERVICE, VIEWS, ZONES, one_tile_of_each, requests_of, tiles_of
 from tests.waiting import PATIENCE_S
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Feast's own
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Feast's own
 
 EVENTS = [
     event(0, x=1.5, i=3, word="é", flag=True, at=1_234_567, seq=1),
@@ -126,7 +126,6 @@ def test_full_feature_names_work_too(store: Any, client: Client) -> None:
     assert feast["scoring__request__twice"] == [2.0, 2.0]
 
 
-@pytest.mark.slow
 def test_another_process_reads_through_the_registry_file_alone(store: Any, client: Client, valkey: str) -> None:
     load(client)
     folder = Path(store.config.registry.path).parent
@@ -148,7 +147,6 @@ print(store.get_online_features(features=["words:words_last_word_3h"], entity_ro
     assert run.stdout.strip() == "['z']", run.stderr
 
 
-@pytest.mark.slow
 def test_the_snippet_of_the_docs_reads_through_feast(valkey: str, tmp_path: Path, client: Client) -> None:
     url = f"redis://{valkey}/0"
     registry(load_definitions(None, None), redis=url, folder=tmp_path / ".tidemark" / "feast")

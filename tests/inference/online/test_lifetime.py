@@ -346,6 +346,7 @@ def test_two_processes_that_merge_the_same_keys_lose_and_double_nothing(client: 
     assert [total(client, 301, key) for key in "ab"] == [(301, False)] * 2
 
 
+@pytest.mark.slow
 def test_feast_reads_the_same_numbers(client: Client, valkey: str, tmp_path: Path) -> None:
     for view in VIEWS:
         writer_of(client, view).write(tiles_of(view, [*numbered(range(100)), event(150 * TILE_MS, x=2.5, word="z")]))

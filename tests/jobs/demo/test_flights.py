@@ -18,6 +18,8 @@ from schemas.conform import conform
 from schemas.errors import SettingError
 from schemas.schema import SHIPPED, SchemaSet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def known() -> pd.DataFrame:

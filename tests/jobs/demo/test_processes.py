@@ -40,6 +40,7 @@ def test_tasks_of_a_lane_run_in_order(tmp_path: Path) -> None:
     assert "tidemark 0." in (tmp_path / "logs/one.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_failure_names_the_task_its_reason_and_its_log_and_ends_the_others(tmp_path: Path) -> None:
     before = _children()
     wrong = _task(tmp_path, "wrong", "read", "no-such-topic")
