@@ -17,7 +17,7 @@ from benchmarks.trees import LEAVES, TREES
 from benchmarks.works.predict import check, inputs
 
 ROOT = Path(__file__).parents[3]
-ASK = ROOT / "tests" / "benchmarks" / "predicting" / "ask.py"
+ASK = ROOT / "benchmarks" / "predicting" / "ask.py"
 
 
 @dataclass(frozen=True, kw_only=True)
