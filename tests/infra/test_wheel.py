@@ -90,7 +90,7 @@ def test_it_checks_and_compiles_definitions_of_ones_own(environment: Environment
 def test_all_commands_but_those_on_spark_can_be_asked_for_help(environment: Environment) -> None:
     said = environment.run(environment.bin / "python", "-c", EVERY_HELP)
     (refused,) = [line for line in said.splitlines() if line.startswith("refused: ")]
-    assert refused.split("refused: ")[1:] == ["backfill", "parity", "bootstrap", "correct", "rebuild", "predict"]
+    assert refused.split("refused: ")[1:] == ["backfill", "bootstrap", "correct", "parity", "predict", "rebuild"]
 
 
 @pytest.mark.parametrize(
