@@ -6,7 +6,7 @@ clock later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -51,20 +51,21 @@ class Rule:
     sql: str
 
 
-def rules(fields: Iterable[Field], *, event_time: str, earliest_ms: int | None) -> tuple[Rule, ...]:
+def rules(fields: Iterable[Field], *, event_time: str, earliest_ms: int | None, required: Collection[str] = ()) -> tuple[Rule, ...]:
     """All rules of a schema, in the order of its fields.
 
     Args:
         fields: Of the schema.
         event_time: The source's field of event time.
         earliest_ms: No event is earlier; None: the year 1.
+        required: Fields that may not be null whatever the schema says.
     """
-    return tuple(rule for field in fields for rule in _of(field, earliest_ms if field.name == event_time else None))
+    return tuple(rule for field in fields for rule in _of(field, earliest_ms if field.name == event_time else None, field.name in required))
 
 
-def _of(field: Field, earliest_ms: int | None) -> Iterable[Rule]:
+def _of(field: Field, earliest_ms: int | None, required: bool) -> Iterable[Rule]:
     name = field.name
-    if not field.nullable:
+    if required or not field.nullable:
         yield Rule(field=name, code=Code.MISSING, reason=f"{name} is null", breaks=lambda _, present: ~present, sql="{value} IS NULL")
     if field.type is DataType.FLOAT64 and not field.non_finite_allowed:
         yield Rule(

@@ -24,7 +24,8 @@ def read_table(table: pa.Table, schema: Schema) -> tuple[dict[str, Column], list
         schema: Of the records.
 
     Returns:
-        Field name → column of n values, and for each row why it is refused, or None.
+        Field name → column of n values, nulls among them also where a field allows none (`schemas.acceptance`), and for each row why it is
+        refused, or None.
 
     Raises:
         DataError: A column is missing, of another type, or has a value that its type cannot hold.
@@ -36,9 +37,6 @@ def read_table(table: pa.Table, schema: Schema) -> tuple[dict[str, Column], list
     columns = {}
     for field in schema.fields:
         column = _column(held.column(field.name), field.type)
-        if not field.nullable:
-            for row in np.flatnonzero(column.nulls).tolist():
-                faults[row] = faults[row] or f'missing: field "{field.name}" is null'
         columns[field.name] = _known(column, field, faults) if field.symbols else column
     return columns, faults
 

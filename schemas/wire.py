@@ -105,11 +105,10 @@ class Decoder:
         self._schemas = schema_set
         self._registry = registry
         self._event_time = event_time
-        self._required = dict.fromkeys((event_time, *required))
         self._envelope = envelope
         self._theirs = within(self.schema, envelope)
         self._earliest_ms = earliest_ms
-        found = rules(self.schema.fields, event_time=event_time, earliest_ms=earliest_ms)
+        found = rules(self.schema.fields, event_time=event_time, earliest_ms=earliest_ms, required={event_time, *required})
         self._rules = {field.name: [rule for rule in found if rule.field == field.name] for field in self.schema.fields}
         self._max_ahead_ms = max_ahead_ms
         self._max_bytes = max_bytes
@@ -196,8 +195,6 @@ class Decoder:
         good = np.array([fault is None for fault in faults], dtype=bool)
         for field in self.schema.fields:
             values, present = columns[field.name].values, good & ~columns[field.name].nulls
-            if field.name in self._required:
-                _fault(faults, good & ~present, f'missing: field "{field.name}" is null', values)
             if field.name == self._event_time:
                 self._too_far_ahead(faults, present, values)
             for rule in self._rules[field.name]:

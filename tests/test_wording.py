@@ -151,8 +151,7 @@ def test_no_message_tells_an_error_of_kafka_by_itself() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "str" and not node.args
     }
-    made_no_client = "jobs/kafka/connection.py"  # of a certificate that is none: no broker was asked
-    assert found == {"jobs/kafka/broker_fault.py", made_no_client}
+    assert found == {"jobs/kafka/error_text.py"}
 
 
 def test_no_message_cuts_a_text_or_shows_a_reason_that_may_be_none() -> None:

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from confluent_kafka import KafkaError, KafkaException
 
 from jobs.kafka.connection import Connection
+from jobs.kafka.error_text import error_text
 from schemas.errors import DataError, ServiceError
 from schemas.times import show_ms
-from schemas.wording import sentence, span
+from schemas.wording import span
 
 _ASK_S = 1.0
-_WHO = re.compile(r"\b(?:Broker|Local): ")  # of librdkafka's, before what is told
 
 _HOW = re.compile(r"^\w+://\S+: | \(after \d+ms in state \w+\)")  # of a connection, around why it was refused
 
@@ -150,7 +150,7 @@ def record_fault(fault: KafkaException | KafkaError, kafka: Connection, topic: s
     if error.code() not in _OF_A_RECORD:
         return broker_fault(error, kafka, what)
     decided = _OF_A_RECORD[error.code()]
-    return DataError(f"topic {topic}: the broker does not take {record}: {_said(error)}{f' ({decided})' if decided else ''}")
+    return DataError(f"topic {topic}: the broker does not take {record}: {error_text(error)}{f' ({decided})' if decided else ''}")
 
 
 def described(*, key: str | bytes | None, timestamp_ms: int, size: int) -> str:
@@ -164,12 +164,8 @@ def _error(fault: KafkaException | KafkaError) -> KafkaError:
     return found
 
 
-def _said(error: KafkaError) -> str:
-    return _WHO.sub("", sentence(error.str() or error.name()))
-
-
 def _reason(error: KafkaError, kafka: Connection) -> str:
-    code, said = error.code(), _said(error)
+    code, said = error.code(), error_text(error)
     if code in UNREACHABLE:
         return _unreachable(kafka, said)
     if code in _FORBIDDEN:
@@ -195,7 +191,7 @@ def _unreachable(kafka: Connection, said: str) -> str:
     if takes_connections(kafka.servers):
         # A request tells only that it was waited for: why a connection was refused is told apart from it.
         if (refused := kafka.refusal(_UNTRUSTED)) is not None:
-            return _untrusted(_HOW.sub("", _said(refused)))
+            return _untrusted(_HOW.sub("", error_text(refused)))
         return f"{said}; it takes connections, so it is busy, hangs, or wants TLS or SASL (TIDEMARK_KAFKA_SECURITY_PROTOCOL): see its log"
     return f"{said}; is it running? See `tidemark status`, or set TIDEMARK_KAFKA"
 

@@ -17,9 +17,9 @@ from confluent_kafka.admin import AdminClient
 
 from infra import secrets
 from infra.settings import Settings
+from jobs.kafka.error_text import error_text
 from schemas.errors import SettingError
 from schemas.masking import Secret
-from schemas.wording import sentence
 
 Properties = Mapping[str, str | int | bool]
 Client = TypeVar("Client")
@@ -173,7 +173,7 @@ class Connection:
         try:
             return kind(properties)
         except KafkaException as fault:  # of a certificate or key that is none: nothing was sent yet
-            raise SettingError(f"kafka {self.servers}: the client cannot be made: {sentence(fault.args[0].str())}") from None
+            raise SettingError(f"kafka {self.servers}: the client cannot be made: {error_text(fault.args[0])}") from None
 
     def _security(self) -> dict[str, str]:
         """As librdkafka is told."""

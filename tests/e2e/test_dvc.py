@@ -20,7 +20,21 @@ from tests.waiting import PATIENCE_S
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parent.parent.parent
-BESIDES = {Path("inference/gc_paused"), Path("jobs/control/code_version"), Path("jobs/kafka"), Path("jobs/report")}
+BESIDES = {Path("inference/gc_paused")} | {
+    Path("jobs", *name.split("."))
+    for name in (
+        "control.code_version",
+        "kafka.admin",
+        "kafka.broker_fault",
+        "kafka.committed",
+        "kafka.connection",
+        "kafka.decoding",
+        "kafka.error_text",
+        "kafka.reader",
+        "kafka.slices",
+        "report.command",
+    )
+}
 """Of no value: when memory is looked through for garbage, what a run says, and Kafka, from which these stages do not read; nor do they from the
 online store."""
 PARAMETERS = 'service: flight_delay\nfrom: "2013-01-01"\nuntil: "2013-01-11"\n'

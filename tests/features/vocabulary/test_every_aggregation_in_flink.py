@@ -38,4 +38,4 @@ def test_every_aggregation_found_is_in_flink_what_prepared_events_make(tmp_path:
     rules = view_rules(view)
     for feature in view.features:
         apart = differences(*(pa.chunked_array([side[feature.name]]) for side in sides))
-        assert apart.max() <= 1e3 * rules[feature.name].allowed, feature.name
+        assert apart.max() <= rules[feature.name].allowed, feature.name

@@ -142,7 +142,7 @@ def test_every_aggregation_found_is_in_spark_what_prepared_events_make(spark: Sp
     rules = view_rules(view)
     for feature in view.features:
         apart = differences(got.column(feature.name), pa.chunked_array([expected[feature.name]]))
-        assert apart.max() <= 1e3 * rules[feature.name].allowed, feature.name
+        assert apart.max() <= rules[feature.name].allowed, feature.name
 
 
 def test_the_maps_of_tiles_are_the_loops_to_the_byte(spark: SparkSession) -> None:
