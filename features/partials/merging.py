@@ -12,7 +12,7 @@ from features.partials.partial import Partial
 from features.window import Window
 
 
-class Merged(Finished, Protocol):
+class MergedFeature(Finished, Protocol):
     """A feature, as far as what is merged for it goes."""
 
     @property
@@ -52,7 +52,7 @@ class Merging:
     groups: tuple[FeatureGroup, ...]
 
     @classmethod
-    def of(cls, features: Sequence[Merged], windows: Sequence[Window]) -> Merging:
+    def of(cls, features: Sequence[MergedFeature], windows: Sequence[Window]) -> Merging:
         """For features over these windows."""
         numbers = {window: number for number, window in enumerate(windows)}
         merges = {
@@ -61,7 +61,7 @@ class Merging:
             for partial in feature.partials
         }
         places = {key: place for place, key in enumerate(merges)}
-        alike: dict[tuple[int, ...], list[Merged]] = defaultdict(list)
+        alike: dict[tuple[int, ...], list[MergedFeature]] = defaultdict(list)
         for feature in features:
             alike[tuple(places[partial.name, numbers[feature.window]] for partial in feature.partials)].append(feature)
         groups = (FeatureGroup(partials=group[0].partials, places=place, features=tuple(group)) for place, group in alike.items())
