@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from features import Count, Entity, FeatureService, FeatureView, Lifetime, Source, Sum
 from features.testing import heartbeat, load, replay
+from features.testing.gate import FUTURE_SKEW_MS
+from infra.settings import Settings
 from schemas.errors import DataError, DefinitionError, SettingError
 
 EVERY = Path(__file__).parents[1] / "every"
@@ -259,3 +261,7 @@ def test_every_aggregation_of_the_vocabulary_has_an_answer() -> None:
         "ids_1h": 1,
     }
     assert (answer["paid_share_1h"], answer["amounts_1h_1"], answer["amount_var_1h"], answer["paid_ratio"]) == (1.0, 4.0, None, 0.0)
+
+
+def test_a_clock_allows_what_the_jobs_allow() -> None:
+    assert Settings.future_skew_ms == FUTURE_SKEW_MS
