@@ -37,7 +37,9 @@ class Environment:
         self.bin = folder / "venv" / "bin"
         self.run(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv")
         site = folder / "venv" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-        self.run(UV, "build", "--quiet", "--wheel", "--out-dir", folder, ROOT)
+        self.run(
+            UV, "build", "--quiet", "--offline", "--no-build-isolation", "--python", sys.executable, "--wheel", "--out-dir", folder, ROOT
+        )
         (self.wheel,) = folder.glob("tidemark-*.whl")
         (metadata,) = (entry for entry in zipfile.Path(self.wheel).iterdir() if entry.name.endswith(".dist-info"))
         self.asked = demands("", PathDistribution(metadata))
