@@ -21,10 +21,24 @@ from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError, TidemarkError
 
 _TROUBLED = frozenset({"FAILING", "RESTARTING"})
+_SLOW_MS = 30_000  # a checkpoint waits for no more than the batch in hand: a second, under a replay some; one that has none to wait for takes tenths
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _SUBMITTED = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """A checkpoint that has not ended.
+
+    Attributes:
+        since_ms: When it began, since the epoch.
+        left: How many subtasks have not done their part, and of how many.
+    """
+
+    since_ms: int
+    left: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +52,7 @@ class Job:
         tasks: How many subtasks run, and of how many.
         restarts: How often it was restored after a failure.
         checkpoint: The newest completed one, as a path or URL.
+        pending: The oldest one that has begun and not ended.
     """
 
     id: str
@@ -46,6 +61,7 @@ class Job:
     tasks: tuple[int, int]
     restarts: int
     checkpoint: str | None
+    pending: Pending | None
 
     @property
     def is_troubled(self) -> bool:
@@ -98,14 +114,20 @@ class Cluster:
         return [line for job in listed if (line := self.trouble(job, now_ms=now_ms)) is not None]
 
     def trouble(self, job: Job, *, now_ms: int) -> str | None:
-        """What is to be told of a job that does not run, or has failed meanwhile, in one line; None of one that is well."""
-        if job.state in ENDED or not (job.is_troubled or job.restarts or job.tasks[0] < job.tasks[1]):
+        """What is to be told of a job that does not run, does not get on, or has failed meanwhile, in one line; None of one that is well."""
+        pending_ms = 0 if job.pending is None or job.is_troubled else now_ms - job.pending.since_ms
+        if job.state in ENDED or not (job.is_troubled or job.restarts or job.tasks[0] < job.tasks[1] or pending_ms >= _SLOW_MS):
             return None
         running, tasks = job.tasks
         since_ms = int(self._ask(f"/jobs/{job.id}")["timestamps"][job.state])
         told = [f"{job.state} since {_clock(since_ms)} ({max(0, now_ms - since_ms) // 1000} s)"]
         if running < tasks:
             told.append(f"{running} of {tasks} tasks run")
+        if job.pending is not None and pending_ms >= _SLOW_MS:
+            left, parts = job.pending.left
+            told.append(
+                f"a checkpoint has not ended after {pending_ms // 1000} s: {left} of {parts} tasks hang, wait for a service, or have much to do"
+            )
         failures = self._failures(job.id)
         if job.restarts or failures:
             told.append(f"restarted {job.restarts}×")
@@ -113,6 +135,12 @@ class Cluster:
             cause = root_cause(str(failures[0]["stacktrace"]).splitlines()) or str(failures[0]["exceptionName"])
             told.append(f"failed last {_clock(int(failures[0]['timestamp']))}: {cause}")
         return f"{job.name}: {', '.join(told)}"
+
+    def parameters(self, job_id: str) -> Mapping[str, str]:
+        """What a job was submitted with for others to read (Flink's global job parameters). Raises ServiceError when the cluster does not answer."""
+        configuration = self._ask(f"/jobs/{job_id}/config").get("execution-config") or {}  # there is none while a job begins
+        found: Mapping[str, str] = configuration.get("user-config") or {}
+        return found
 
     def room(self) -> Room:
         """What there is for a job. Raises ServiceError when the cluster does not answer."""
@@ -136,26 +164,26 @@ class Cluster:
         return sorted(listed, key=lambda entry: -int(entry["start-time"]))
 
     def _job(self, entry: Mapping[str, Any]) -> Job:
-        metrics = self._ask(f"/jobs/{entry['jid']}/metrics?get=numRestarts")
+        metrics, checkpoints = self._ask(f"/jobs/{entry['jid']}/metrics?get=numRestarts"), self._checkpoints(entry["jid"])
         return Job(
             id=str(entry["jid"]),
             name=str(entry["name"]),
             state=str(entry["state"]),
             tasks=(int(entry["tasks"]["running"]), int(entry["tasks"]["total"])),
             restarts=int(metrics[0]["value"]) if metrics else 0,
-            checkpoint=self._checkpoint(entry["jid"]),
+            checkpoint=_newest(checkpoints),
+            pending=_pending(checkpoints),
         )
 
-    def _checkpoint(self, job_id: str) -> str | None:
-        """The newest one; None also where Flink fails to tell: of a job whose worker was killed soon after its start it was seen to answer 500 ever after."""
+    def _checkpoints(self, job_id: str) -> Mapping[str, Any]:
+        """What Flink tells of them; nothing where it fails to: of a job whose worker was killed soon after its start it was seen to answer 500 ever after."""
         try:
-            latest = self._ask(f"/jobs/{job_id}/checkpoints").get("latest") or {}
+            told: Mapping[str, Any] = self._ask(f"/jobs/{job_id}/checkpoints")
         except RefusedError as refused:
             if refused.code != HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
-            return None
-        found: str | None = (latest.get("completed") or latest.get("restored") or {}).get("external_path")
-        return found
+            return {}
+        return told
 
     def _ask(self, path: str, *, method: str = "GET") -> Any:
         try:
@@ -234,6 +262,21 @@ def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Sett
                 f"job {name}: only {running} of {tasks} tasks ran within {limit}; it was cancelled; are there enough free slots?"
             )
         time.sleep(0.2)
+
+
+def _newest(checkpoints: Mapping[str, Any]) -> str | None:
+    latest = checkpoints.get("latest") or {}
+    found: str | None = (latest.get("completed") or latest.get("restored") or {}).get("external_path")
+    return found
+
+
+def _pending(checkpoints: Mapping[str, Any]) -> Pending | None:
+    begun = [each for each in checkpoints.get("history", []) if each["status"] == "IN_PROGRESS"]
+    if not begun:
+        return None
+    oldest = min(begun, key=lambda each: int(each["trigger_timestamp"]))
+    tasks = int(oldest["num_subtasks"])
+    return Pending(since_ms=int(oldest["trigger_timestamp"]), left=(tasks - int(oldest["num_acknowledged_subtasks"]), tasks))
 
 
 def _clock(time_ms: int) -> str:

@@ -175,6 +175,7 @@ def _service(name: str, main: str, options: tuple[str, ...], member: Member, run
         log=logs / f"{name}.log",
         ready=member.ready,
         alive=member.alive,
+        has_workers=member.name is not None,
     )
 
 

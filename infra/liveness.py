@@ -30,11 +30,13 @@ class Trouble:
         what: E.g. `does not answer`.
         since: When it was last seen well, in seconds since the epoch.
         counted_s: How much of that counts against it.
+        worker: Of those that work for it, the one with which it is wrong; None where it is the process itself.
     """
 
     what: str
     since: float
     counted_s: float
+    worker: psutil.Process | None = None
 
 
 @dataclass(kw_only=True)
@@ -44,13 +46,16 @@ class Liveness:
     Attributes:
         process: Which.
         alive: Whether it answers; None when that cannot be asked now.
+        has_workers: Whether it starts processes that work for it, and which it waits for: a TaskManager its Python workers.
     """
 
     process: psutil.Process
     alive: Callable[[], bool | None]
+    has_workers: bool = False
     answered: bool = field(default=False, init=False)
     _silent: Span = field(init=False)
     _collecting: Span = field(init=False)
+    _waiting: dict[psutil.Process, Span] = field(default_factory=dict, init=False)  # for a worker that is stopped
     _garbage: Garbage = field(init=False)
     _asked_at: float = field(init=False)  # of time.monotonic
     _turns: tuple[int, int] | None = field(default=None, init=False)
@@ -78,15 +83,26 @@ class Liveness:
             return Trouble(what=self._silence(), since=self._silent.since, counted_s=self._silent.counted_s)
         if self._collecting.counted_s >= TOLD_S:
             return Trouble(what="does little but collect garbage", since=self._collecting.since, counted_s=self._collecting.counted_s)
-        return None
+        return self._worker(gap_s) if self.has_workers else None
 
     @property
     def stopped(self) -> bool:
         """Whether somebody has stopped the process (SIGSTOP): it has no turn to wait for."""
+        return _stopped(self.process)
+
+    def _worker(self, gap_s: float) -> Trouble | None:
+        """What is wrong with the worker that has been stopped for longest. Heartbeats come all the same, and a job whose worker says nothing RUNS."""
         try:
-            return self.process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+            stopped = [worker for worker in self.process.children(recursive=True) if _stopped(worker)]
         except psutil.Error:
-            return False
+            stopped = []
+        self._waiting = {worker: self._waiting.get(worker) or Span() for worker in stopped}
+        for span in self._waiting.values():
+            span.add(gap_s)
+        worker = max(self._waiting, key=lambda each: self._waiting[each].counted_s, default=None)
+        if worker is None or (waited := self._waiting[worker]).counted_s < TOLD_S:
+            return None
+        return Trouble(what=f"its worker {worker.pid} is stopped", since=waited.since, counted_s=waited.counted_s, worker=worker)
 
     def _silence(self) -> str:
         if self.stopped:
@@ -154,6 +170,13 @@ class Garbage:
                 self._collects[thread] = (_read(self._tasks / thread / "comm") or "").startswith(COLLECTORS)
         collector = sum(_cpu_s(self._tasks / thread / "stat") for thread in threads if self._collects[thread])
         return collector, _cpu_s(self._tasks.parent / "stat")
+
+
+def _stopped(process: psutil.Process) -> bool:
+    try:
+        return process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        return False
 
 
 def _cpu_s(stat: Path) -> float:

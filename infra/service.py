@@ -49,6 +49,7 @@ class ServiceSpec:
         log: The file that the program itself writes; the same as `output` when it has none.
         ready: Whether it serves by now; called again until true.
         alive: Whether it answers at all; None when that cannot be asked now. Called again and again while it runs.
+        has_workers: Whether it starts processes that work for it, each of which may hang as it may.
         prepare: What has to be done ahead of the first start.
         grace_s: How long an orderly end may take.
     """
@@ -63,6 +64,7 @@ class ServiceSpec:
     log: Path
     ready: Callable[[], bool]
     alive: Callable[[], bool | None]
+    has_workers: bool = False
     prepare: Callable[[], None] = lambda: None
     grace_s: float = 20.0
 
@@ -120,15 +122,23 @@ class Service:
 
     def excuse(self) -> None:
         """Take its silence for that of one that starts, until it answers."""
-        self._liveness = Liveness(process=psutil.Process(self.process.pid), alive=self.spec.alive)
+        self._liveness = Liveness(process=psutil.Process(self.process.pid), alive=self.spec.alive, has_workers=self.spec.has_workers)
         self.trouble = None
 
     def look(self) -> None:
-        """Ask it whether it works; one that has not for too long is killed, with all of its process group, for `revive` to replace."""
+        """Ask it whether it works; one that has not for too long is killed, with all of its process group, for `revive` to replace.
+
+        A worker of it that has not is killed alone: the service sees that at once, and replaces it by itself.
+        """
         if self._killed or self.process.poll() is not None:
             return
         self.trouble = self._liveness.ask()
         if self.trouble is None or self.trouble.counted_s < self.hang_s or not (self._liveness.answered or self._liveness.stopped):
+            return
+        if self.trouble.worker is not None:
+            print(f"{self.spec.name}: {self.trouble.what} for {self.trouble.counted_s:.0f} s; it is killed", flush=True)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.trouble.worker.kill()
             return
         self.replaced_for = f"{self.trouble.what} for {self.trouble.counted_s:.0f} s"
         print(f"{self.spec.name}: {self.replaced_for}; it is killed", flush=True)

@@ -42,7 +42,9 @@ class Settings:
     """
 
     home: Path = _setting(
-        kinds.path, default=Path(".tidemark"), doc="folder of all state: endpoints, logs, Kafka and Valkey data, checkpoints, archive"
+        kinds.path,
+        default=Path(".tidemark"),
+        doc="folder of all state: endpoints, logs, Kafka and Valkey data, checkpoints, archive, compiled code",
     )
     definitions: Path | None = _setting(kinds.path, default=None, doc="folder of your definitions; the shipped example when not set")
     schemas: Path | None = _setting(kinds.path, default=None, doc="folder of your .avsc files; the shipped example's when not set")
@@ -213,6 +215,11 @@ class Settings:
     def endpoints_file(self) -> Path:
         """Where a running embedded runtime says how it is reached."""
         return self.home / "endpoints.json"
+
+    @property
+    def machine_code(self) -> Path:
+        """Where workers keep what they compile, for the next ones."""
+        return self.home / "machine-code"
 
     @property
     def runtime_lock(self) -> Path:

@@ -73,7 +73,7 @@ class Job:
     def submit(self) -> None:
         """Start the job on the cluster that runs this driver."""
         statements = self.statements()
-        graph.submit(statements, self._environment, self._settings)
+        graph.submit(statements, self._environment, self._settings, reads=[source.topic for source in self._sources])
 
     def statements(self) -> StatementSet:
         """Everything that the job writes, as one graph."""

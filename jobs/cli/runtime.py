@@ -14,6 +14,7 @@ from infra.flink import Cluster
 from infra.runtime import RuntimeState
 from infra.settings import Settings
 from jobs.control import store_state
+from jobs.control.held_jobs import held_jobs
 from schemas.errors import ServiceError
 
 COMMANDS = {
@@ -52,7 +53,11 @@ def down() -> None:
 
 
 def status() -> int:
-    """Say what runs, and what does not: exit code 3 when the runtime, one of its services or a job that has failed does not."""
+    """Say what runs, and what does not: exit code 3 when the runtime, one of its services or a job that has failed does not.
+
+    And which jobs do not get on: a checkpoint has not ended after half a minute, or they wait for a Kafka transaction that has been open for as long; they run,
+    so that alone is no failure.
+    """
     settings = Settings.load()
     state = runtime.running(settings)
     if state is None:
@@ -63,18 +68,18 @@ def status() -> int:
     for line in lacks:
         print(f"online store: {line}")
     hangs = any(service.trouble for service in state.services)
-    return ServiceError.exit_code if _jobs(state) or hangs or lacks else 0
+    return ServiceError.exit_code if _jobs(settings, state) or hangs or lacks else 0
 
 
-def _jobs(state: RuntimeState) -> bool:
-    """Tell the jobs of the embedded cluster that have failed; returns whether one is not restored yet, or nobody tells."""
+def _jobs(settings: Settings, state: RuntimeState) -> bool:
+    """Tell the jobs of the embedded cluster that have failed, or wait for a transaction; returns whether one is not restored yet, or nobody tells."""
     jobmanager = next((service for service in state.services if service.name == "flink-jobmanager"), None)
     if jobmanager is None or jobmanager.trouble:
         return True  # told above
     cluster = Cluster(state.endpoints["flink"], timeout_s=_ANSWER_S)
     try:
         listed = cluster.jobs()
-        for line in cluster.troubles(listed):
+        for line in [*cluster.troubles(listed), *held_jobs(settings, cluster, listed)]:
             print(f"job {line}")
     except ServiceError as silent:
         print(silent)

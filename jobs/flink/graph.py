@@ -6,7 +6,7 @@ Flink itself would take the graph, wait for slots that never come, or fail at th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pyflink.datastream import StreamExecutionEnvironment
@@ -16,16 +16,24 @@ from pyflink.table import StatementSet
 from infra.flink import Cluster
 from infra.flink_needs import Needs, buffer_bytes, misfit
 from infra.settings import Settings
+from jobs.flink import topics_read
 from schemas.errors import ServiceError
 
 
-def submit(statements: StatementSet, environment: StreamExecutionEnvironment, settings: Settings) -> None:
+def submit(statements: StatementSet, environment: StreamExecutionEnvironment, settings: Settings, *, reads: Iterable[str]) -> None:
     """Submit all statements as one job, named as the configuration of the client says.
+
+    Args:
+        statements: What it writes.
+        environment: Of its tables.
+        settings: Say where the cluster is.
+        reads: The topics that it reads.
 
     Raises:
         ServiceError: The cluster has no room for it; says what would do.
     """
     statements.attach_as_datastream()
+    environment.get_config().set_global_job_parameters(topics_read.parameters(reads))
     graph = environment._generate_stream_graph(clear_transformations=True)
     needed = needs(graph, settings)
     print(f"needs of the graph: {needed}")  # in the log of the submission

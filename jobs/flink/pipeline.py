@@ -87,16 +87,16 @@ class PatientFunction(ScalarFunction):  # type: ignore[misc]  # pyflink is untyp
 class BatchFunction(PatientFunction):
     """Raw records → answers, or reasons to refuse them."""
 
-    columns = ("_topic", "_body")
+    columns = ("_body",)
 
     @abstractmethod
-    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> BatchResult:
+    def process(self, bodies: Sequence[bytes | None]) -> BatchResult:
         """Answer a batch; called again with the same batch after a ServiceError, so it must be idempotent until it returns."""
 
-    def eval(self, topic: pd.Series[str], body: pd.Series[Any]) -> pd.DataFrame:
+    def eval(self, body: pd.Series[Any]) -> pd.DataFrame:
         """Called by Flink with each Arrow batch."""
-        topics, bodies = topic.tolist(), body.tolist()
-        return self.retry_until_available(lambda: self.process(topics, bodies))
+        bodies = body.tolist()
+        return self.retry_until_available(lambda: self.process(bodies))
 
 
 class PlacedFunction(PatientFunction):
@@ -277,7 +277,7 @@ FROM ({results})"""
             results = self.stage(number)
         written = tables.create_statement_set()
         written.add_insert_sql(self.insert(results))
-        graph.submit(written, environment, settings)
+        graph.submit(written, environment, settings, reads=self.topics)
 
 
 def _function(function: PatientFunction) -> Any:

@@ -30,6 +30,7 @@ LARGEST_RECORD_BYTES = 64 << 20
 """Of ours: what is too large is the broker's to say."""
 
 _COMMITTED = {"isolation.level": "read_committed"}
+_UNDECIDED = {"isolation.level": "read_uncommitted"}
 _SHADED = "org.apache.flink.kafka.shaded.org.apache.kafka.common"  # Flink's connector brings its Kafka client under this name
 _LOGIN = {"PLAIN": "plain.Plain", "SCRAM-SHA-256": "scram.Scram", "SCRAM-SHA-512": "scram.Scram"}
 _JAAS = "sasl.jaas.config"
@@ -94,7 +95,9 @@ class Connection:
         """A client that asks, and waits so long for an answer. Faults are raised, never printed. Raises SettingError as all clients do."""
         return self._made(AdminClient, {"socket.timeout.ms": int(answer_s * 1000)})
 
-    def consumer(self, group: str, *, lost: str = "earliest", tells_ends: bool = False, fetch: Properties = FETCH_MANY) -> Consumer:
+    def consumer(
+        self, group: str, *, lost: str = "earliest", tells_ends: bool = False, fetch: Properties = FETCH_MANY, undecided: bool = False
+    ) -> Consumer:
         """A consumer of what is committed that commits nothing by itself. Records of aborted transactions do not exist for it.
 
         Args:
@@ -102,12 +105,13 @@ class Connection:
             lost: What is done about an offset that is no longer there: `earliest`, or `error`.
             tells_ends: Whether it is told when the end of a partition is reached.
             fetch: How much, and how soon: one of those above.
+            undecided: Whether it is given what lies behind an open transaction, and what was aborted: for whoever asks about transactions, never for what the records say.
 
         Raises:
             SettingError: A file of a password, certificate or key cannot be read or used.
         """
         own = {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": lost, "enable.partition.eof": tells_ends}
-        return self._made(Consumer, {**own, **fetch, **_COMMITTED})
+        return self._made(Consumer, {**own, **fetch, **(_UNDECIDED if undecided else _COMMITTED)})
 
     def producer(self, *, linger_ms: int = 5, deliver_within_s: float | None = None, tells_delivered: bool = True) -> Producer:
         """An idempotent producer; places records as Java's do. Faults are told to what is called on delivery. Raises SettingError as `consumer`.

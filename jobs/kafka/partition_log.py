@@ -11,14 +11,13 @@ from confluent_kafka import KafkaException, TopicPartition
 from features.watermarks import Extent
 from jobs.kafka import committed
 from jobs.kafka.broker_fault import broker_fault
-from jobs.kafka.committed import End
 from jobs.kafka.connection import Connection
+from jobs.kafka.open_transactions import OpenTransactions
 from jobs.kafka.record_search import RecordSearch
 from schemas.errors import ServiceError
 
 _ANSWER_S = 5.0
 _METADATA_S = 30.0  # how soon new partitions are found; Flink's own source looks every five minutes
-_LONG_S, _TELL_S = 30.0, 300.0  # after how long an open transaction is told in the log, and how often
 
 
 class PartitionLog:
@@ -81,37 +80,3 @@ class PartitionLog:
 
     def _fault(self, fault: KafkaException) -> ServiceError:
         return broker_fault(fault, self._kafka, f"does not tell what topic {self._topic} holds")
-
-
-class OpenTransactions:
-    """Which partitions of a topic they hold back, and since when."""
-
-    def __init__(self, topic: str) -> None:
-        """Of a topic; nothing is known yet."""
-        self._topic = topic
-        self._since: dict[int, tuple[int, float]] = {}  # partition → up to which offset all is decided, and since when
-        self._told_s: dict[int, float] = {}
-
-    def __len__(self) -> int:
-        """How many partitions, when last seen."""
-        return len(self._since)
-
-    def see(self, ends: Mapping[int, End], now_s: float) -> list[str]:
-        """Take in where partitions end; what to say of transactions that have been open for long, each now and then."""
-        lines = []
-        for partition, end in ends.items():
-            if not end.undecided:
-                self._since.pop(partition, None)
-                continue
-            decided, since_s = self._since.get(partition, (-1, now_s))
-            if decided != end.decided:  # one is over, and another one is open
-                since_s = now_s
-                self._told_s.pop(partition, None)
-            self._since[partition] = (end.decided, since_s)
-            if now_s - since_s >= _LONG_S and now_s - self._told_s.get(partition, float("-inf")) >= _TELL_S:
-                self._told_s[partition] = now_s
-                lines.append(
-                    f"topic {self._topic}, partition {partition}: a transaction has been open for {now_s - since_s:.0f} s; "
-                    f"{end.undecided:,} records from offset {end.decided} on wait for it, and event time with them"
-                )
-        return lines

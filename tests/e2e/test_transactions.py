@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +17,16 @@ from features.catalog import load
 from infra import flink
 from infra.settings import Settings
 from jobs.control import frontiers
-from jobs.kafka import admin
+from jobs.kafka import admin, open_transactions
 from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages as read
 from jobs.kafka.end_marker import EndMarker
 from jobs.kafka.producer import Publisher
 from jobs.kafka.slices import Slice, bodies_of
 from schemas.parquet import parquet_files
-from schemas.wire import encode
+from schemas.times import show_ms
+from schemas.wire import encode, now_ms
+from schemas.wording import span
 from tests import shop
 from tests.e2e.command_line import tidemark
 from tests.e2e.readings.run import Run, tile_records
@@ -50,6 +52,59 @@ def transaction(kafka: Connection, name: str) -> Iterator[Producer]:
     yield producer
 
 
+def waiting(settings: Settings, command: str) -> list[str]:
+    """What a command says of jobs that wait for a transaction."""
+    return [line for line in tidemark(settings, command, code=None).splitlines() if "transaction" in line]
+
+
+def test_a_transaction_is_told_when_it_has_lasted(settings: Settings) -> None:
+    """By its first record, where that bears the clock's time; else when it stays for two looks."""
+    kafka, topic, now = Connection.of(settings), "lasting_transactions", now_ms()
+    admin.create(kafka, [topic], partitions=4, replication=1, config={"retention.ms": "-1"})
+    times = [now, NOON, now + 30 * MINUTE, NOON]
+    with ExitStack() as stack:
+        producers = [stack.enter_context(transaction(kafka, f"lasting-{partition}")) for partition in range(len(times))]
+
+        def produce(partition: int) -> None:
+            producers[partition].produce(topic, b"", partition=partition, timestamp=times[partition])
+            assert producers[partition].flush(PATIENCE_S) == 0
+
+        def told(at_ms: int, pause: Callable[[float], None] = lambda _: None) -> list[str]:
+            found = open_transactions.lasting(kafka, [topic, "no_such_topic"], now_ms=at_ms, pause=pause)
+            return [one.told(servers="S", longest_ms=15 * MINUTE, now_ms=at_ms) for one in found]
+
+        def another(_: float) -> None:
+            producers[3].commit_transaction()
+            producers[3].begin_transaction()
+            produce(3)
+
+        for partition in range(len(times)):
+            produce(partition)
+        holds = f"topic {topic}, partition {{}}: an open transaction holds back 1 records from offset 0 on; its first record is of {{}}, {{}}; {{}}"
+        lost = (
+            "a transaction that the broker has not ended after its transaction.timeout.ms, at most 15 min, is one that it has lost track of: "
+            f"`kafka-transactions.sh --bootstrap-server S abort --start-offset 0 --topic {topic} --partition {{}}` ends it"
+        )
+        days = span(now + 29_999 - NOON)
+        unknown = [
+            holds.format(1, show_ms(NOON), f"{days} behind now", lost.format(1)),
+            holds.format(2, show_ms(times[2]), "29 min 30 s ahead of now", lost.format(2)),
+        ]
+        assert told(now + 29_999, another) == unknown, "one is young, and of one partition the second look sees another"
+        first = told(now + 30_000)[0]
+        assert first == holds.format(
+            0,
+            show_ms(now),
+            "30 s behind now",
+            "its producer ends it, or one that starts with the same transactional.id, or the broker after its transaction.timeout.ms, at most 15 min: "
+            f"`kafka-transactions.sh --bootstrap-server S describe-producers --topic {topic} --partition 0` names the producer",
+        )
+        assert lost.format(0) in told(now + 15 * MINUTE + 1)[0]
+        for producer in producers:
+            producer.commit_transaction()
+        assert told(now + 60 * MINUTE) == []
+
+
 def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Settings, tmp_path: Path) -> None:
     definitions = tmp_path / "definitions"
     shutil.copytree(shop.DEFINITIONS, definitions, ignore=shutil.ignore_patterns("__pycache__"))
@@ -58,7 +113,8 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
     own = replace(settings, definitions=definitions, schemas=shop.SCHEMAS, partitions=2, idle_timeout_ms=500, checkpoint_interval_ms=1_000)
     plan, kafka = load(definitions, shop.SCHEMAS), Connection.of(own)
     source, view = plan.sources["open_clicks"], plan.views["open_user_clicks"]
-    admin.create(kafka, [source.topic], partitions=2, replication=1, config={"retention.ms": "-1"})
+    elsewhere = plan.sources["open_offers"].topic
+    admin.create(kafka, [source.topic, elsewhere], partitions=2, replication=1, config={"retention.ms": "-1"})
     run = Run(settings=own, plan=plan, streams={}, end_ms=0)
 
     def archived() -> int:
@@ -77,8 +133,10 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
                 assert producer.flush(PATIENCE_S) == 0  # also what is aborted has been written
                 finish(producer)
         with transaction(kafka, "undecided") as undecided:
+            began_ms = now_ms() - 45_000
             for at in range(3):
-                undecided.produce(source.topic, click("bob", NOON + at), partition=1)
+                undecided.produce(source.topic, click("bob", NOON + at), partition=1, timestamp=began_ms)
+            undecided.produce(elsewhere, b"", partition=0, timestamp=began_ms)
             assert undecided.flush(PATIENCE_S) == 0
             with transaction(kafka, "later") as producer:
                 producer.produce(source.topic, click("eve", NOON + LATER), partition=0)
@@ -91,9 +149,13 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
             said = tidemark(own, "frontier", view.name, "--wait", "2013-10-01T12:01Z", "--timeout", "1", code=3)
             assert held[0] in said
             assert held[0] in tidemark(own, "frontier", view.name)
+            told = f"features-open: topic {source.topic}, partition 1: an open transaction holds back 3 records from offset 0 on; its first record is of {show_ms(began_ms)}, "
+            assert [line.startswith(told) for line in waiting(own, "jobs")] == [True], "no job reads the other topic"
+            assert [line.startswith(f"job {told}") for line in waiting(own, "status")] == [True]
             assert admin.extents(kafka, [source.topic])[source.topic][1] == (0, 0), "readers get no further"
             assert counts() == {}, "the undecided events would be late"
             undecided.commit_transaction()
+            assert waiting(own, "jobs") == waiting(own, "status") == []
         with transaction(kafka, "decided") as producer:
             producer.produce(source.topic, click("ann", NOON), partition=1)
             assert producer.flush(PATIENCE_S) == 0

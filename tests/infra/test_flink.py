@@ -69,6 +69,30 @@ def test_a_job_s_newest_checkpoint_is_what_flink_can_tell(
     assert (job.name, job.tasks, job.checkpoint) == ("features", (2, 3), checkpoint)
 
 
+def test_a_checkpoint_that_does_not_end_is_told_with_how_much_of_it_is_left(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is of a worker that hangs: the job RUNS, and its tasks do."""
+    ended = {"status": "COMPLETED", "trigger_timestamp": 10_000, "num_subtasks": 3, "num_acknowledged_subtasks": 3}
+    begun = [
+        {"status": "IN_PROGRESS", "trigger_timestamp": at, "num_subtasks": 3, "num_acknowledged_subtasks": 2} for at in (95_000, 90_000)
+    ]
+    monkeypatch.setattr(Endpoint, "checkpoints", COMPLETED | {"history": [*begun, ended]})
+    others = {
+        "/jobs/overview": {"jobs": [LISTED | {"tasks": {"running": 3, "total": 3}}]},
+        "/jobs/a": {"timestamps": {"RUNNING": 30_000}},
+        "/jobs/a/exceptions?maxExceptions=1": {"exceptionHistory": {"entries": []}},
+    }
+    monkeypatch.setattr(Endpoint, "others", others)
+    (job,) = cluster.jobs()
+    assert cluster.trouble(job, now_ms=119_999) is None
+    assert cluster.trouble(job, now_ms=120_000) == (
+        "features: RUNNING since 00:00:30Z (90 s), a checkpoint has not ended after 30 s: 1 of 3 tasks hang, wait for a service, or have much to do"
+    )
+    assert not job.is_troubled
+    monkeypatch.setattr(Endpoint, "checkpoints", COMPLETED | {"history": [ended]})
+    (job,) = cluster.jobs()
+    assert cluster.trouble(job, now_ms=120_000) is None
+
+
 def test_any_other_refusal_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Endpoint, "checkpoints", 404)
     with pytest.raises(RefusedError, match=r"refused /jobs/a/checkpoints: HTTP 404: it has no such thing, or is not Flink$"):

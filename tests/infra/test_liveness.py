@@ -29,6 +29,10 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
             connection.recv(1)
             connection.sendall(b"!")
 """
+_WORKING = f"""
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+{_ANSWERING}"""
 _COLLECTING = """
 import ctypes, threading, time
 def collect():
@@ -48,9 +52,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def answering(tmp_path: Path) -> Iterator[Service]:
-    """A service that answers whoever asks, looked at once."""
+    """A service that answers whoever asks, and has a process that works for it; looked at once."""
     port = Ports().claim("thing")
-    plain = spec(tmp_path, _ANSWERING)
+    plain = replace(spec(tmp_path, _WORKING), has_workers=True)
     given = replace(plain, command=(*plain.command, str(port)), alive=lambda: exchange(port, b"?", 1, timeout_s=0.2) != b"")
     service = Service(spec=given, hang_s=1.0)
     service.start()
@@ -60,7 +64,7 @@ def answering(tmp_path: Path) -> Iterator[Service]:
         assert service.trouble is None
         yield service
     finally:
-        service.process.kill()
+        os.killpg(service.process.pid, signal.SIGKILL)
         service.process.wait()
 
 
@@ -93,6 +97,28 @@ def test_one_that_goes_on_in_time_is_left_alone(answering: Service) -> None:
     os.kill(process.pid, signal.SIGCONT)
     assert eventually("it is well", lambda: looked(answering).trouble is None)
     assert process.poll() is None
+
+
+def test_a_worker_that_is_stopped_is_told_of_then_killed_alone(answering: Service) -> None:
+    (worker,) = psutil.Process(answering.process.pid).children(recursive=True)
+    worker.suspend()
+    assert eventually("it is told", lambda: looked(answering).trouble is not None)
+    assert answering.trouble is not None
+    assert answering.trouble.what == f"its worker {worker.pid} is stopped"
+    assert worker.status() == psutil.STATUS_STOPPED, "it is told of before it is killed"
+    assert eventually("it is killed", lambda: looked(answering) and worker.status() == psutil.STATUS_ZOMBIE)
+    assert eventually("all is well", lambda: looked(answering).trouble is None)
+    assert answering.process.poll() is None
+    assert answering.restarts == 0
+
+
+def test_a_worker_that_goes_on_in_time_is_left_alone(answering: Service) -> None:
+    (worker,) = psutil.Process(answering.process.pid).children(recursive=True)
+    worker.suspend()
+    assert eventually("it is told", lambda: looked(answering).trouble is not None)
+    worker.resume()
+    assert eventually("it is well", lambda: looked(answering).trouble is None)
+    assert worker.status() == psutil.STATUS_SLEEPING
 
 
 def test_one_that_starts_may_take_its_time(tmp_path: Path) -> None:

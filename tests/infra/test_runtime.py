@@ -187,6 +187,51 @@ def test_all_services_that_hang_at_once_are_told_then_killed_and_replaced(hasty_
 
 
 @pytest.mark.large
+def test_a_worker_that_is_stopped_is_killed_alone_and_its_job_goes_on(hasty_home: Path) -> None:
+    cluster, before = flink.Cluster(endpoints_of(hasty_home)["flink"]), state_of(hasty_home).services
+    assert eventually("there is room", lambda: cluster.room().slots == 12)
+    job = flink.submit(_JOB, [], name="stopped", settings=settings_of(hasty_home))
+    try:
+        assert eventually("a checkpoint", lambda: cluster.job(job).checkpoint)
+        (worker,) = python_workers(hasty_home)
+        os.kill(worker, signal.SIGSTOP)
+        killed = rf"flink-taskmanager(-2)?: its worker {worker} is stopped for \d+ s; it is killed\n"
+        assert eventually("it is killed", lambda: re.search(killed, (hasty_home / "logs" / "supervisor.log").read_text()))
+        assert eventually("the job is restored", lambda: (found := cluster.job(job)).restarts == 1 and found.state == "RUNNING")
+        done = _completed(cluster, job)
+        assert eventually("it gets on", lambda: _completed(cluster, job) > done)
+        assert worker not in python_workers(hasty_home)
+        assert [service.pid for service in state_of(hasty_home).services] == [service.pid for service in before], "no service was replaced"
+        assert tidemark("status", home=hasty_home).returncode == 0
+    finally:
+        cluster.cancel(job, timeout_s=PATIENCE_S)
+
+
+@pytest.mark.large
+def test_a_worker_that_does_not_answer_is_told_by_the_checkpoint_that_waits_for_it(hasty_home: Path, tmp_path: Path) -> None:
+    cluster = flink.Cluster(endpoints_of(hasty_home)["flink"])
+    assert eventually("there is room", lambda: cluster.room().slots == 12)
+    file = tmp_path / "hangs"
+    file.touch()
+    job = flink.submit(_JOB, ["hang", str(file)], name="hanging", settings=settings_of(hasty_home))
+    told = (
+        r"hanging: RUNNING since .*, a checkpoint has not ended after \d+ s: \d of \d tasks hang, wait for a service, or have much to do\n"
+    )
+    try:
+        assert eventually("it is told", lambda: re.search(told, tidemark("jobs", home=hasty_home).stdout))
+        assert re.search(f"job {told}", tidemark("status", home=hasty_home).stdout)
+        file.unlink()
+        assert eventually("it gets on", lambda: "a checkpoint has not ended" not in tidemark("jobs", home=hasty_home).stdout)
+    finally:
+        file.unlink(missing_ok=True)
+        cluster.cancel(job, timeout_s=PATIENCE_S)
+
+
+def python_workers(home: Path) -> set[int]:
+    return {process.pid for process in marked(state_of(home).mark) if "pyflink.fn_execution.beam.beam_boot" in process.cmdline()}
+
+
+@pytest.mark.large
 def test_a_job_that_does_not_fit_is_refused_with_the_number_with_which_it_runs(hasty_home: Path) -> None:
     of_the_shop = {"TIDEMARK_DEFINITIONS": str(shop.DEFINITIONS), "TIDEMARK_SCHEMAS": str(shop.SCHEMAS), "TIDEMARK_START_TIMEOUT": "300s"}
     cluster = flink.Cluster(endpoints_of(hasty_home)["flink"])

@@ -1,9 +1,10 @@
-"""Nothing of ours reads what is not committed, and nothing reaches Kafka but through `jobs.kafka.connection`."""
+"""Nothing of ours reads what is not committed, but for the time of it, and nothing reaches Kafka but through `jobs.kafka.connection`."""
 
 from __future__ import annotations
 
 import ast
 import pickle
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,13 @@ def test_a_consumer_reads_what_is_committed_and_commits_nothing_by_itself(monkey
     Connection(servers="127.0.0.1:1").consumer("g", lost="error", fetch={"isolation.level": "read_uncommitted"})
     (options,) = asked
     assert (options["isolation.level"], options["auto.offset.reset"], options["enable.auto.commit"]) == ("read_committed", "error", False)
+    Connection(servers="127.0.0.1:1").consumer("g", undecided=True)
+    assert (asked[1]["isolation.level"], asked[1]["enable.auto.commit"]) == ("read_uncommitted", False), "for who asks about transactions"
+
+
+def test_nobody_but_who_asks_about_transactions_is_given_what_they_have_not_decided() -> None:
+    asking = {path.stem for path in modules() if re.search(r"\bundecided=True\b", path.read_text())}
+    assert asking == {"open_transactions"}
 
 
 def of_features(plan: Plan, *, beside: bool) -> Iterator[str]:

@@ -15,7 +15,8 @@ from features.watermarks import NONE, TICK, Extent, Watermarks
 from jobs.kafka.broker_fault import UNREACHABLE
 from jobs.kafka.committed import End
 from jobs.kafka.connection import Connection
-from jobs.kafka.partition_log import OpenTransactions, PartitionLog
+from jobs.kafka.open_transactions import OpenTransactions
+from jobs.kafka.partition_log import PartitionLog
 from jobs.kafka.record_search import RecordSearch
 from tests.waiting import eventually
 
