@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CALLS = 50
@@ -28,6 +28,11 @@ class Case:
 
 
 CASES = [Case(rows=rows, views=views) for views in (1, 3) for rows in (1, 10, 100, 1_000)]
+
+
+def named(names: Sequence[str]) -> list[Case]:
+    """Those that a command names."""
+    return [case for case in CASES if case.name in names]
 
 
 def keys_of(call: int, key: str, rows: int, keys: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ VIEWS = {"card_activity": "card", "merchant_activity": "merchant", "customer_act
 """View → its key."""
 
 
-def opened(address: str, values: Path, folder: Path) -> FeatureStore:
+def opened(address: str, values: Path, folder: Path, keys: Mapping[str, str] = VIEWS) -> FeatureStore:
     """A store whose views have the features of `<view>.parquet`.
 
     Args:
         address: `host:port` of the server.
         values: Where those files are: the key, the features, perhaps `event_timestamp`.
         folder: Where the registry goes.
+        keys: View → its key.
     """
     config = RepoConfig(
         project="bench",
@@ -32,8 +34,8 @@ def opened(address: str, values: Path, folder: Path) -> FeatureStore:
         entity_key_serialization_version=3,
     )
     store = FeatureStore(config=config)
-    entities = {key: Entity(name=key, join_keys=[key], value_type=ValueType.STRING) for key in VIEWS.values()}
-    views = [_view(name, entities[key], values / f"{name}.parquet") for name, key in VIEWS.items()]
+    entities = {key: Entity(name=key, join_keys=[key], value_type=ValueType.STRING) for key in keys.values()}
+    views = [_view(name, entities[key], values / f"{name}.parquet") for name, key in keys.items()]
     store.apply([*entities.values(), *views])
     return store
 

@@ -21,14 +21,34 @@ Backend = Callable[[Path, Path], Steps]
 """Given the model's file, and where to put what is made of it."""
 
 
+def _tidemark(model: Path, made: Path) -> Steps:
+    import lightgbm as lgb
+    import numba  # noqa: F401  # so that its import counts for none of the steps, as no library's does
+
+    from inference.boosters.ensemble import Compiled, ensemble
+    from schemas.machine_code import keep_in
+
+    keep_in(made)
+
+    def make() -> object:
+        from inference.boosters import kernel
+
+        return kernel
+
+    def load() -> Ask:
+        trees = ensemble(lgb.Booster(model_str=model.read_text()), model)
+        assert isinstance(trees, Compiled)
+        return lambda matrix: trees.scores(matrix)[:, 0]
+
+    return make, load
+
+
 def _lightgbm(model: Path, made: Path) -> Steps:
     import lightgbm as lgb
 
-    from inference.boosters.booster import predict
-
     def load() -> Ask:
         booster = lgb.Booster(model_str=model.read_text())
-        return lambda matrix: predict(booster, matrix)[:, 0]
+        return lambda matrix: np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64)
 
     return None, load
 
@@ -108,6 +128,7 @@ def _compiled(model: Path, made: Path, **options: Any) -> Any:
 
 
 BACKENDS: dict[str, Backend] = {
+    "tidemark": _tidemark,
     "lightgbm": _lightgbm,
     "lleaves": _lleaves,
     "lleaves_in_order": _lleaves_in_order,

@@ -10,12 +10,14 @@ from inference.online.connection import connect
 from inference.online.reader import OnlineReader
 from inference.prediction import PredictionEncoder
 from inference.scorer import Scorer
+from schemas.machine_code import keep_in
 from schemas.schema import SchemaSet
 from schemas.wire import Decoder
 
 
 def scorer(model: Path, redis: str) -> Scorer:
     """Of the benchmarks' service."""
+    keep_in(model.with_name("machine-code"))
     service, loaded, schemas = inputs.service(), load(model), SchemaSet.load(inputs.SCHEMAS)
     decoder = Decoder(schemas, service.request.schema, event_time="event_time", required=("request_id",), max_ahead_ms=300_000)
     encoder = PredictionEncoder(

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from benchmarks.works.model_by_trees import inputs
-from inference.boosters.booster import predict
+from inference.boosters.ensemble import predict
 from inference.boosters.scores import WHOLE
 from inference.model.loading import load
 from inference.stages import load_stage
@@ -37,9 +37,9 @@ def main(model: Path, count: int, out: Path, stage: int | None) -> None:
     if stage is None:
         loaded = load(model)
         matrix = loaded.manifest.encoding.matrix(table)
-        predict(loaded.booster, matrix[:1])
+        predict(loaded.trees, matrix[:1])
         held_bytes, started = resident() - base_bytes - matrix.nbytes, time.monotonic()
-        result = np.concatenate([predict(loaded.booster, matrix[start : start + BATCH]) for start in range(0, count, BATCH)])
+        result = np.concatenate([predict(loaded.trees, matrix[start : start + BATCH]) for start in range(0, count, BATCH)])
         name = "whole"
     else:
         manifest, own = load_stage(model, stage, shard_memory_bytes=MEMORY_BYTES)

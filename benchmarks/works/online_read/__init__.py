@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.benchmark import Benchmark, Contender, Figures, Goal, Role, Workspace
 from benchmarks.environments import python
 from benchmarks.online import inputs
-from benchmarks.online.cases import Case
+from benchmarks.online.cases import CASES, Case
 from benchmarks.online.valkey import valkey
 from benchmarks.processes import measured
 from benchmarks.works.online_read import check
@@ -24,7 +24,18 @@ SHOWN = [Case(rows=1, views=3), CHIEF, Case(rows=1_000, views=3), Case(rows=100,
 
 
 def prepare(workspace: Workspace) -> list[Contender]:
-    """The history of tiles, and the features at its end."""
+    """The history of tiles, and the features at its end; all cases."""
+    return contenders(workspace, CASES, CHIEF)
+
+
+def contenders(workspace: Workspace, cases: Sequence[Case], chief: Case) -> list[Contender]:
+    """Who reads: ours, the server alone and Feast.
+
+    Args:
+        workspace: Where the inputs go.
+        cases: What is measured.
+        chief: The case of which a contender's `seconds` are.
+    """
     history = workspace.folder / "inputs"
     inputs.ensure(history)
     seconds = 0.2 if workspace.quick else 2.0
@@ -35,9 +46,9 @@ def prepare(workspace: Workspace) -> list[Contender]:
         def once(out: Path) -> Figures:
             with valkey(out) as address:
                 command = (interpreter, HERE / script, address, history, out, str(seconds))
-                measured(command, out / "log", environ={"PYTHONPATH": str(ROOT)})
+                measured([*command, *(case.name for case in cases)], out / "log", environ={"PYTHONPATH": str(ROOT)})
             found: Figures = json.loads((out / "figures.json").read_text())
-            return {"seconds": found[f"{CHIEF.name}_seconds"], **found}
+            return {"seconds": found[f"{chief.name}_seconds"], **found}
 
         return once
 
@@ -45,13 +56,13 @@ def prepare(workspace: Workspace) -> list[Contender]:
     held = f"{least_ms / inputs.HOUR_MS:g} to {(least_ms + step_ms) / inputs.HOUR_MS:g}"
 
     def features(out: Path) -> None:
-        check.features(out, history)
+        check.features(out, history, cases)
 
     return [
         Contender(
             name=OURS,
             role=Role.OURS,
-            what=f"`OnlineReader.read` of a table of requests, each as of its own time: an `HMGET` per key and entity; of the 27 hours of tiles that the store keeps, each value has the last {held}; 6 features folded from them",
+            what=f"`OnlineReader.read` of a table of requests, each as of its own time, and the model's inputs as numbers: an `HMGET` per key and entity; of the 27 hours of tiles that the store keeps, each value has the last {held}; 6 features folded from them",
             run=run(ours, "ours.py"),
             check=features,
         ),
@@ -60,7 +71,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
             role=Role.LIMIT,
             what="the same `HMGET`s of the same bytes, written beforehand, in one round trip; the replies are not looked at",
             run=run(ours, "limit.py"),
-            check=lambda out: check.sizes(out, history),
+            check=lambda out: check.sizes(out, history, cases),
         ),
         Contender(
             name=FEAST,

@@ -1,4 +1,4 @@
-"""Asks Feast: `python in_feast.py ADDRESS INPUTS OUT SECONDS`, in the peer's environment."""
+"""Asks Feast: `python in_feast.py ADDRESS INPUTS OUT SECONDS CASE...`, in the peer's environment."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from feast import FeatureStore
 from feast.online_response import OnlineResponse
 
 from benchmarks.online.calls import timed
-from benchmarks.online.cases import CALLS, CASES, keys_of
+from benchmarks.online.cases import CALLS, Case, keys_of, named
 from benchmarks.online.feast_store import VIEWS, opened, references
 
 
-def main(address: str, inputs: Path, out: Path, seconds: float) -> None:
+def main(address: str, inputs: Path, out: Path, seconds: float, cases: list[Case]) -> None:
     """Fill the store with the features' values, then measure every case."""
     store = opened(address, inputs / "features", out)
     known = {name: pq.read_table(inputs / "features" / f"{name}.parquet").to_pandas() for name in VIEWS}
     for name, values in known.items():
         store.write_to_online_store(name, df=values.assign(event_timestamp=datetime.now(UTC)))
     figures: dict[str, float] = {}
-    for case in CASES:
+    for case in cases:
         views = dict(list(VIEWS.items())[: case.views])
         features = references(list(views), store)
         keys = len(known["card_activity"])
@@ -47,4 +47,4 @@ def _ask(store: FeatureStore, features: list[str], rows: list[dict[str, str]]) -
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]), named(sys.argv[5:]))

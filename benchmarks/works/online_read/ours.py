@@ -1,9 +1,10 @@
-"""Asks our reader: `python ours.py ADDRESS INPUTS OUT SECONDS`."""
+"""Asks our reader: `python ours.py ADDRESS INPUTS OUT SECONDS CASE...`."""
 
 from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +12,35 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.online.calls import timed
-from benchmarks.online.cases import CALLS, CASES, keys_of
+from benchmarks.online.cases import CALLS, Case, keys_of, named
 from benchmarks.online.inputs import DELAY_MS, END_MS, KEYS, TILE_MS, TIME, VIEWS, plan
 from benchmarks.online.store import fill
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
+from inference.online.served import Served
+from schemas.machine_code import keep_in
 
 
-def main(address: str, inputs: Path, out: Path, seconds: float) -> None:
+def main(address: str, inputs: Path, out: Path, seconds: float, cases: list[Case]) -> None:
     """Fill the store, then measure every case."""
+    keep_in(inputs / "machine_code")
     store, compiled = connect(address), plan()
     fill(compiled, store, inputs)
     figures: dict[str, float] = {}
-    for case in CASES:
+    for case in cases:
         reader = OnlineReader(compiled.services["one_view" if case.views == 1 else "three_views"], store)
         requests = [_requests(number, case.rows) for number in range(CALLS)]
-        found, last = timed(reader.read, requests, seconds)
+        found, last = timed(partial(_ask, reader), requests, seconds)
         figures |= case.figures(found)
         pq.write_table(last.table, out / f"{case.name}.parquet")
     (out / "figures.json").write_text(json.dumps(figures))
+
+
+def _ask(reader: OnlineReader, requests: pa.Table) -> Served:
+    """What a model reads: its inputs as numbers."""
+    served = reader.read(requests)
+    assert len(served.columns) >= 1
+    return served
 
 
 def _requests(number: int, rows: int) -> pa.Table:
@@ -42,4 +53,4 @@ def _requests(number: int, rows: int) -> pa.Table:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]), named(sys.argv[5:]))

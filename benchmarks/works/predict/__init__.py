@@ -39,7 +39,12 @@ class _Entry:
     edges: float = 0.0
 
 
-SERVING = _Entry(name="LightGBM", backend="lightgbm", what="`Booster.predict`, as Tidemark asks it")
+SERVING = _Entry(
+    name="Tidemark",
+    backend="tidemark",
+    what="flat arrays that numba's machine code walks, the same code for every model; where it cannot, Tidemark asks LightGBM; equal in every bit",
+)
+REFERENCE = _Entry(name="LightGBM", backend="lightgbm", what="`Booster.predict`")
 OTHERS = [
     _Entry(
         name="lleaves, trees in order",
@@ -78,6 +83,7 @@ def prepare(workspace: Workspace) -> list[Contender]:
     seconds = 0.2 if workspace.quick else 2.0
     return [
         _contender(SERVING, Role.OURS, Path(sys.executable), given, seconds),
+        _contender(REFERENCE, Role.PEER, Path(sys.executable), given, seconds),
         *(_contender(entry, Role.PEER, peer, given, seconds) for entry in there),
     ]
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from benchmarks.predicting.agreed import MODEL
 from benchmarks.trees import trained
-from inference.boosters.booster import predict
 
 COLUMNS, SEED = 24, 17
 ROWS, AT_THRESHOLDS = 10_000, 2_000
@@ -29,7 +28,7 @@ def ensure(folder: Path) -> None:
     ordinary = rows(ROWS - AT_THRESHOLDS, seed=1)
     matrix = np.concatenate([ordinary, _at_thresholds(rows(AT_THRESHOLDS, seed=2), booster)])
     np.save(folder / "rows.npy", matrix)
-    np.save(folder / "right.npy", predict(booster, matrix)[:, 0])
+    np.save(folder / "right.npy", booster.predict(matrix, num_threads=1))
 
 
 def rows(count: int, seed: int) -> _Matrix:

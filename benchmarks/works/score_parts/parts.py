@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 
 from benchmarks.scoring import inputs
 from benchmarks.scoring.scorer import scorer
+from features.tiles.packed_fold import PackedFolds
 from inference import scorer as scoring
 from inference.model.loading import LoadedModel
 from inference.online import reader
 from inference.online.redis import connection
 from inference.online.redis.layout import EntityKeys
+from inference.online.served import Served
 from inference.prediction import PredictionEncoder
 from schemas.wire import Decoder
 
@@ -27,10 +29,9 @@ PARTS: Mapping[str, tuple[tuple[Any, str], ...]] = {
     "decode": ((Decoder, "decode"), (scoring, "_requests")),
     "keys": ((reader, "_distinct"), (EntityKeys, "of_all"), (connection, "_hmgets")),
     "store": ((connection, "_ask"),),
-    "tiles": ((reader.OnlineReader, "_unpack"),),
-    "fold": ((reader, "fold_counting"),),
+    "fold": ((PackedFolds, "__call__"), (Served, "_computed")),
     "model": ((LoadedModel, "score"),),
-    "encode": ((PredictionEncoder, "unscored"), (PredictionEncoder, "scored")),
+    "encode": ((PredictionEncoder, "records"),),
 }
 """What is timed, none within another: the functions of each part."""
 REST, WHOLE = "rest", "whole"

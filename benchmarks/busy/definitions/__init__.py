@@ -1,0 +1,1 @@
+"""Payments of busy cards, in one window each."""
