@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from features.plan import ServicePlan
 from inference.boosters.scores import Scores
 from inference.online.reader import OnlineReader
+from schemas.arrow_numbers import whole
+from schemas.types import DataType
 
 
 class Model(Protocol):
@@ -33,7 +36,7 @@ class Predictions:
         requests: n rows, the request's own fields.
         features: n rows, columns in the order of the feature vector.
         scores: What the model said; a row that it refused has no prediction.
-        frontier_ms: Of n, the oldest frontier of the service's views; None before the first.
+        frontier: Of times, n: the oldest frontier of the service's views; null before the first.
         stale: bool[n], whether features are older than an exact read's.
         stale_age_ms: int64[n], by how much.
         unseen: View → bool[n], whether its key was never seen.
@@ -42,7 +45,7 @@ class Predictions:
     requests: pa.Table
     features: pa.Table
     scores: Scores
-    frontier_ms: list[int | None]
+    frontier: pa.Array[Any]
     stale: NDArray[np.bool_]
     stale_age_ms: NDArray[np.int64]
     unseen: Mapping[str, NDArray[np.bool_]]
@@ -57,7 +60,7 @@ class Predictions:
             requests=self.requests.take(kept),
             features=self.features.take(kept),
             scores=self.scores.take(kept),
-            frontier_ms=[self.frontier_ms[row] for row in kept.tolist()],
+            frontier=self.frontier.take(kept),
             stale=self.stale[kept],
             stale_age_ms=self.stale_age_ms[kept],
             unseen={view: flags[kept] for view, flags in self.unseen.items()},
@@ -80,12 +83,11 @@ def predict(service: ServicePlan, reader: OnlineReader, model: Model, requests: 
     """
     served = reader.read(requests)
     features, scores = ask(service, model, served.table, requests)
-    frontier: Any = served.table.column("frontier").cast(pa.int64())
     return Predictions(
         requests=requests,
         features=features,
         scores=scores,
-        frontier_ms=frontier.to_pylist(),
+        frontier=whole(served.table.column("frontier")),
         stale=served.table.column("stale").to_numpy().astype(bool),
         stale_age_ms=served.stale_age_ms,
         unseen=served.unseen,
@@ -107,8 +109,13 @@ def ask(service: ServicePlan, model: Model, served: pa.Table, requests: pa.Table
     Raises:
         SettingError, DataError: As of `predict`.
     """
-    vector = pa.schema([pa.field(name, type_.arrow) for name, type_ in service.feature_types.items()])
+    vector = _vector(tuple(service.feature_types.items()))
     features = served.select(vector.names)
     if not features.schema.equals(vector):
         features = features.cast(vector)
     return features, model.score(features, requests)
+
+
+@lru_cache(maxsize=64)
+def _vector(types: tuple[tuple[str, DataType], ...]) -> pa.Schema:
+    return pa.schema([pa.field(name, type_.arrow) for name, type_ in types])

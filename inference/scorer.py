@@ -17,9 +17,11 @@ from features.plan import ServicePlan
 from inference.gc_paused import gc_paused
 from inference.online.reader import OnlineReader
 from inference.predict import Model, Predictions, predict
-from inference.prediction import PredictionEncoder, id_field
+from inference.prediction import PredictionEncoder, Unscored, id_field
 from inference.shards.partial_scores import PartialScores
 from inference.shards.shard_map import PARENT
+from schemas.arrow_numbers import numbers, texts, whole
+from schemas.avro_writer import split
 from schemas.errors import ServiceError
 from schemas.types import DataType
 from schemas.wire import OK, Decoded, Decoder, now_ms
@@ -131,6 +133,9 @@ class Scorer:
         good = np.flatnonzero(decoded.kind == OK)
         scored = self._scorable(decoded.columns, good, reasons)
         for part in scored:
+            if len(part.rows) == n:
+                ids, values = list(part.ids), list(part.values)
+                continue
             for row, key, value in zip(part.rows.tolist(), part.ids, part.values, strict=True):
                 ids[row], values[row] = key, value
         return Answers(
@@ -164,10 +169,10 @@ class Scorer:
         for row in rows[refused].tolist():
             reasons[row] = "no-shard: no shard of the model has the request's key"
         answered = made.answered()
-        ids = [str(identity) for identity in answered.requests.column(id_field(self.service)).to_pylist()]
+        ids = _texts(answered.requests.column(id_field(self.service)))
         return _Scored(
             rows=rows[~refused],
-            ids=[key.encode() for key in ids],
+            ids=_octets(ids),
             values=self._encoded(answered, ids),
             stale=int(answered.stale.sum()),
             unseen=int(np.any(list(answered.unseen.values()), axis=0).sum()) if answered.unseen else 0,
@@ -175,22 +180,23 @@ class Scorer:
             shard_loads=made.scores.loads,
         )
 
-    def _encoded(self, made: Predictions, ids: Sequence[str]) -> list[bytes]:
+    def _encoded(self, made: Predictions, ids: pa.Array[Any]) -> list[bytes]:
         """The records of predictions, or what a later stage of the model is to go on with."""
         scores = made.scores
-        before, between = self.encoder.unscored(
+        unscored = Unscored(
             request_id=ids,
-            event_time_ms=made.requests.column(self.service.request.event_time).cast(pa.int64()).to_numpy(),
+            event_time_ms=numbers(whole(made.requests.column(self.service.request.event_time)), np.int64),
             shard=scores.shard,
             features=made.features,
             request=made.requests,
-            frontier_ms=made.frontier_ms,
+            frontier=made.frontier,
             stale=made.stale,
             stale_age_ms=made.stale_age_ms,
             unseen=made.unseen,
         )
         if scores.matrix is None:
-            return self.encoder.scored(before, scores.score, between, scored_at_ms=self.now_ms())
+            return self.encoder.records(unscored, scores.score, scored_at_ms=self.now_ms())
+        before, between = self.encoder.unscored(unscored)
         return PartialScores(shard=scores.shard, raw=scores.score, matrix=scores.matrix, before=before, between=between).pack()
 
 
@@ -203,6 +209,19 @@ class _Scored:
     unseen: int
     missing_shard: int
     shard_loads: int
+
+
+def _texts(column: pa.ChunkedArray[Any]) -> pa.Array[Any]:
+    """Of whatever identifies requests, as strings."""
+    identities = whole(column)
+    if identities.type == pa.string() and not identities.null_count:
+        return identities
+    return pa.array([str(identity) for identity in identities.to_pylist()], type=pa.string())
+
+
+def _octets(column: pa.Array[Any]) -> list[bytes]:
+    begins, content = texts(column)
+    return split(content.tobytes(), begins[1:].tolist())
 
 
 def _requests(service: ServicePlan, columns: _Columns, rows: NDArray[np.int64]) -> pa.Table:

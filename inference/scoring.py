@@ -16,6 +16,8 @@ from inference.prediction import PredictionEncoder, id_field
 from inference.scorer import Scorer
 from inference.shards.stage import Stage
 from inference.stages import FirstStage, LaterStage, check_stages, load_stage
+from schemas.avro_writer import prepare
+from schemas.machine_code import keep_in
 from schemas.schema import SchemaSet
 from schemas.wire import Decoder
 
@@ -32,6 +34,7 @@ class Scoring:
         version: The model's; another one that has taken its place is refused.
         code: The code's.
         shard_memory_bytes: For the shards that a process holds at a time.
+        machine_code: Folder that keeps what a process compiles for the next; None: nothing is kept.
     """
 
     service: ServicePlan
@@ -41,6 +44,7 @@ class Scoring:
     version: str
     code: CodeVersion
     shard_memory_bytes: int
+    machine_code: Path | None = None
 
     def checked(self) -> tuple[Manifest, Model]:
         """What the first process holds of the model, once every file of the model was loaded.
@@ -49,6 +53,7 @@ class Scoring:
             SettingError: It is no model's folder, or holds another version, or a model that was made for another service or other definitions.
             DataError: A file is damaged.
         """
+        keep_in(self.machine_code)
         if Manifest.read(self.model).stages:
             check_stages(self.service, self.model, shard_memory_bytes=self.shard_memory_bytes)
             return self.first()
@@ -61,6 +66,7 @@ class Scoring:
         Raises:
             SettingError, DataError: As of `checked`, of what is loaded.
         """
+        keep_in(self.machine_code)
         if Manifest.read(self.model).stages:
             manifest, stage = self._stage(0)
             return manifest, FirstStage(manifest=manifest, stage=stage)
@@ -79,6 +85,8 @@ class Scoring:
             SettingError: The service's requests have no id, or the store's address is none.
         """
         id_field(self.service)
+        keep_in(self.machine_code)
+        prepare()
         reader = OnlineReader(self.service, connect(self.store))
         return Scorer(service=self.service, decoder=decoder, reader=reader, model=model, encoder=self._encoder(manifest))
 
@@ -91,6 +99,8 @@ class Scoring:
         Raises:
             SettingError, DataError: As of `load_stage`.
         """
+        keep_in(self.machine_code)
+        prepare()
         manifest, stage = self._stage(number)
         return LaterStage(stage=stage, shape=manifest.shape, encoder=self._encoder(manifest))
 

@@ -131,20 +131,10 @@ class Decoder:
         """
         count = len(bodies)
         batch = _Batch(self.schema, count)
-        groups: dict[bytes | int | None, list[int]] = {}
-        for row, body in enumerate(bodies):
-            if not body:
-                batch.refuse(row, "tombstone: the message has no value" if body is None else "empty: the message has no bytes")
-            elif len(body) > self._max_bytes:
-                batch.refuse(row, f"too-large: {len(body)} bytes; allowed: {self._max_bytes}")
-            else:
-                key = _format(body)
-                if isinstance(key, str):
-                    batch.refuse(row, key)
-                else:
-                    groups.setdefault(key, []).append(row)
+        alike = self._alike(bodies)
+        groups = self._groups(bodies, batch) if alike is None else {alike: range(count)}
         for key, members in groups.items():
-            rows = np.array(members, dtype=np.int64)
+            rows = np.arange(count) if len(members) == count else np.array(members, dtype=np.int64)
             messages = [bodies[row] or b"" for row in members] if len(members) < count else bodies
             found = None if key is None else self._reader(key)
             if found is None:
@@ -166,6 +156,30 @@ class Decoder:
             else:
                 self._keep(batch, rows, columns, faults)
         return batch.decoded()
+
+    def _alike(self, bodies: Sequence[bytes | None]) -> bytes | None:
+        """The fingerprint that all messages begin with, as those of most batches do; None where they do not, or one is too large."""
+        head = bodies[0][:HEADER_BYTES] if bodies and bodies[0] else b""
+        if len(head) < HEADER_BYTES or not head.startswith(SINGLE_OBJECT):
+            return None
+        alike = all(body is not None and body.startswith(head) and len(body) <= self._max_bytes for body in bodies)
+        return head[len(SINGLE_OBJECT) :] if alike else None
+
+    def _groups(self, bodies: Sequence[bytes | None], batch: _Batch) -> Mapping[bytes | int | None, Sequence[int]]:
+        """What each message is written with → their rows; those that cannot be read are refused."""
+        groups: dict[bytes | int | None, list[int]] = {}
+        for row, body in enumerate(bodies):
+            if not body:
+                batch.refuse(row, "tombstone: the message has no value" if body is None else "empty: the message has no bytes")
+            elif len(body) > self._max_bytes:
+                batch.refuse(row, f"too-large: {len(body)} bytes; allowed: {self._max_bytes}")
+            else:
+                key = _format(body)
+                if isinstance(key, str):
+                    batch.refuse(row, key)
+                else:
+                    groups.setdefault(key, []).append(row)
+        return groups
 
     def decode_objects(self, records: Sequence[Mapping[str, Any]]) -> Decoded:
         """Read records that are JSON objects already, as `json.loads` gives them: kinds, reasons and values as `decode` has them of their texts.

@@ -1,1 +1,1 @@
-"""A LightGBM booster: its file, checked and loaded; its trees, asked together or cut; many of them, held within a budget."""
+"""A LightGBM booster: its file, checked and loaded; its trees, walked as machine code or asked of LightGBM, together or cut; many of them, held within a budget."""

@@ -13,13 +13,10 @@ import sys
 from pathlib import Path
 
 import lightgbm as lgb
-import numpy as np
 from lightgbm import libpath
-from numpy.typing import NDArray
 
 from inference.boosters import load_probe
 from inference.boosters.scores import Shape
-from inference.boosters.trees import by_stages
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.wording import cause, sentence, span
 
@@ -54,21 +51,6 @@ def parse(content: bytes, path: Path) -> lgb.Booster:
         return lgb.Booster(model_str=content.decode())
     except (ValueError, lgb.basic.LightGBMError) as fault:
         raise DataError(f"{path}: LightGBM cannot load it: {cause(fault)}") from None
-
-
-def predict(booster: lgb.Booster, matrix: NDArray[np.float64], stages: int = 1) -> NDArray[np.float64]:
-    """The scores of every row, float64[rows, outputs], by one thread: more make a small batch a hundred times slower.
-
-    Args:
-        booster: A whole model; its outputs are 1, or its classes.
-        matrix: float64[rows, features].
-        stages: How many its trees are cut into where they are asked apart; the scores are the same in every bit.
-    """
-    if not len(matrix):
-        return np.empty((0, booster.num_model_per_iteration()))
-    if stages > 1:
-        return by_stages(booster, matrix, stages)
-    return np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64).reshape(len(matrix), -1)
 
 
 def try_in_a_child(content: bytes, shape: Shape, path: Path, *, deadline_s: float = LOAD_DEADLINE_S) -> None:

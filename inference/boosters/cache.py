@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.boosters.booster import parse, read, try_in_a_child
+from inference.boosters.ensemble import Ensemble, ensemble
 from inference.boosters.scores import Shape
 from schemas.errors import DataError, SettingError
 
@@ -38,7 +38,7 @@ class Member:
 
     @property
     def memory_bytes(self) -> int:
-        """What the shard counts in memory. LightGBM does not tell, and holds 0.5 to 0.9 of this for trees of 255 to 8 leaves (tests/inference/shards)."""
+        """What the shard counts in memory. LightGBM does not tell, and holds 0.5 to 0.9 of this for trees of 255 to 8 leaves; machine code needs less (tests/inference/shards)."""
         return self.size_bytes + _BOOSTER_BYTES
 
 
@@ -62,7 +62,7 @@ class Boosters:
         self.members = dict(members)
         self._shape = shape
         self._budget_bytes = budget_bytes
-        self._held: OrderedDict[int, lgb.Booster] = OrderedDict()  # the least recently used first
+        self._held: OrderedDict[int, Ensemble] = OrderedDict()  # the least recently used first
         self._tried: set[int] = set()  # loaded in a child once, which the same bytes need no more
         self.loads = 0
         largest = max(members, key=lambda shard: members[shard].memory_bytes, default=None)
@@ -82,8 +82,8 @@ class Boosters:
         """What is in memory now."""
         return sum(self.members[shard].memory_bytes for shard in self._held)
 
-    def of(self, shard: int) -> lgb.Booster:
-        """The shard's booster, loaded if it is not there.
+    def of(self, shard: int) -> Ensemble:
+        """The shard's trees, loaded if it is not there.
 
         Raises:
             SettingError: Its file cannot be read.
@@ -103,7 +103,7 @@ class Boosters:
             self._tried.add(shard)
         while self._held and self.held_bytes + member.memory_bytes > self._budget_bytes:
             self._held.popitem(last=False)
-        self._held[shard] = parse(content, member.path)
+        self._held[shard] = ensemble(parse(content, member.path), member.path)
         self.loads += 1
         return self._held[shard]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Self
 
@@ -40,16 +41,6 @@ def raw_score(booster: lgb.Booster, matrix: _Floats, *, first: int = 0, count: i
     return np.asarray(raw, dtype=np.float64).reshape(len(matrix), -1)
 
 
-def by_stages(booster: lgb.Booster, matrix: _Floats, stages: int) -> _Floats:
-    """What the stages of a whole model give together, in one process: in every bit what they give apart, float64[rows, outputs]."""
-    raw = np.zeros((len(matrix), booster.num_model_per_iteration()))
-    if len(matrix):
-        for first, count in bounds(booster.current_iteration(), stages):
-            if count:
-                raw += raw_score(booster, matrix, first=first, count=count)
-    return Link.of(booster).score(raw)
-
-
 def _sigmoid(raw: _Floats, steepness: float) -> _Floats:
     with np.errstate(over="ignore"):
         return np.asarray(1.0 / (1.0 + np.exp(-steepness * raw)))
@@ -76,14 +67,22 @@ def _signed_square(raw: _Floats, _: float) -> _Floats:
     return np.asarray(np.sign(raw) * raw * raw)
 
 
-_TRANSFORMS: Mapping[str, Callable[[_Floats, float], _Floats]] = {
-    "binary": _sigmoid,
-    "multiclassova": _sigmoid,
-    "cross_entropy": _sigmoid,
-    "multiclass": _softmax,
-    "cross_entropy_lambda": _logistic_intensity,
-    **dict.fromkeys(("poisson", "gamma", "tweedie"), _exponential),
-    **dict.fromkeys(("regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg"), _same),
+SAME, SIGMOID, SOFTMAX, EXPONENTIAL, LOGISTIC_INTENSITY, SIGNED_SQUARE = range(6)
+"""What makes scores of sums."""
+_WRITTEN: Mapping[int, Callable[[_Floats, float], _Floats]] = {
+    SAME: _same,
+    SIGMOID: _sigmoid,
+    SOFTMAX: _softmax,
+    EXPONENTIAL: _exponential,
+    LOGISTIC_INTENSITY: _logistic_intensity,
+    SIGNED_SQUARE: _signed_square,
+}
+_TRANSFORMS: Mapping[str, int] = {
+    **dict.fromkeys(("binary", "multiclassova", "cross_entropy"), SIGMOID),
+    "multiclass": SOFTMAX,
+    "cross_entropy_lambda": LOGISTIC_INTENSITY,
+    **dict.fromkeys(("poisson", "gamma", "tweedie"), EXPONENTIAL),
+    **dict.fromkeys(("regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg"), SAME),
 }
 
 
@@ -122,11 +121,23 @@ class Link:
     def _name(self) -> str:
         return self.objective.split()[0]
 
+    @cached_property
+    def _options(self) -> dict[str, str]:
+        return dict(option.partition(":")[::2] for option in self.objective.split()[1:])
+
+    @property
+    def transform(self) -> int:
+        """Which of those above."""
+        return SIGNED_SQUARE if "sqrt" in self._options else _TRANSFORMS[self._name]
+
+    @property
+    def steepness(self) -> float:
+        """Of the sigmoid."""
+        return float(self._options.get("sigmoid", 1))
+
     def score(self, raw: _Floats) -> _Floats:
         """float64[rows, outputs] → the same shape."""
-        options: dict[str, Any] = dict(option.partition(":")[::2] for option in self.objective.split()[1:])
-        transform = _signed_square if "sqrt" in options else _TRANSFORMS[self._name]
-        return transform(raw / self.average_over, float(options.get("sigmoid", 1)))
+        return _WRITTEN[self.transform](raw / self.average_over, self.steepness)
 
     def json(self) -> dict[str, Any]:
         """As a manifest says it."""

@@ -12,9 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from schemas.arrow_numbers import numbers, whole
 from schemas.errors import DataError
 from schemas.types import DataType
 from schemas.wording import cause
+
+_PLAIN = {type_: type_.arrow for type_ in (DataType.FLOAT64, DataType.INT64, DataType.TIMESTAMP)}
+"""What Arrow holds as the numbers that the matrix has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +55,21 @@ class Encoding:
         Raises:
             DataError: A feature is missing, or of a type that cannot be encoded.
         """
-        missing = [name for name in self.types if name not in table.schema.names]
-        if missing:
+        columns: dict[str, Any] = dict(zip(table.schema.names, table.columns, strict=True))
+        if missing := [name for name in self.types if name not in columns]:
             raise DataError(f"features: no column {', '.join(missing)}; the model needs {', '.join(self.types)}")
         matrix = np.empty((table.num_rows, len(self.types)), dtype=np.float64)
         for position, (name, type_) in enumerate(self.types.items()):
             try:
-                matrix[:, position] = self._numbers(table.column(name), name, type_)
+                matrix[:, position] = self._numbers(whole(columns[name]), name, type_)
             except pa.ArrowException as error:
                 raise DataError(f'features: column "{name}" cannot be read as {type_}: {cause(error)}') from error
         return matrix
 
     def _numbers(self, column: Any, name: str, type_: DataType) -> NDArray[Any]:
         """As doubles, or as whole numbers, which the matrix makes doubles of."""
-        if isinstance(column, pa.ChunkedArray):
-            column = column.combine_chunks()
+        if column.type == _PLAIN.get(type_) and not column.null_count:
+            return numbers(column, np.float64 if type_ is DataType.FLOAT64 else np.int64)
         if type_ is DataType.STRING:
             column = pc.index_in(column.cast(pa.string()), value_set=self._known[name])
         elif type_ is DataType.TIMESTAMP:
@@ -74,5 +78,5 @@ class Encoding:
             column = column.cast(pa.bool_()).cast(pa.uint8())
         if column.null_count or not (pa.types.is_float64(column.type) or pa.types.is_int64(column.type)):
             column = column.cast(pa.float64(), safe=False).fill_null(float("nan"))
-        numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-        return numbers
+        values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+        return values

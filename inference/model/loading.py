@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.plan import ServicePlan
-from inference.boosters.booster import LOAD_DEADLINE_S, parse, predict, read, try_in_a_child
+from inference.boosters.booster import LOAD_DEADLINE_S, parse, read, try_in_a_child
 from inference.boosters.cache import SHARD_MEMORY_BYTES, Boosters
+from inference.boosters.ensemble import Ensemble, ensemble, predict
 from inference.boosters.scores import Scores
 from inference.model.manifest import MODEL_FILE, Manifest
 from inference.shards.sharded import ShardedModel
@@ -24,12 +24,12 @@ class LoadedModel:
 
     Attributes:
         manifest: What it says of itself.
-        booster: The whole model.
+        trees: Of the whole model.
         shards: The models that answer in its place, by key; None of a model in one piece.
     """
 
     manifest: Manifest
-    booster: lgb.Booster = field(repr=False)
+    trees: Ensemble = field(repr=False)
     shards: ShardedModel | None = None
 
     @property
@@ -49,7 +49,7 @@ class LoadedModel:
         return score if self.manifest.outputs > 1 else score[:, 0]
 
     def _whole(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float64]:
-        return predict(self.booster, self.manifest.encoding.matrix(table), max(1, len(self.manifest.stages)))
+        return predict(self.trees, self.manifest.encoding.matrix(table), max(1, len(self.manifest.stages)))
 
     def score(self, features: pa.Table, requests: pa.Table) -> Scores:
         """The answers to n requests, each by the shard whose key it has.
@@ -64,7 +64,7 @@ class LoadedModel:
         """
         if self.shards is None:
             return Scores.of_one(self._whole(features))
-        return self.shards.score(self.manifest.encoding.matrix(features), requests, parent=self.booster)
+        return self.shards.score(self.manifest.encoding.matrix(features), requests, parent=self.trees)
 
 
 def load_for(service: ServicePlan, folder: Path, *, shard_memory_bytes: int = SHARD_MEMORY_BYTES) -> LoadedModel:
@@ -105,4 +105,4 @@ def load(
     if manifest.map is not None:
         boosters = Boosters(manifest.shards, shape=manifest.shape, budget_bytes=shard_memory_bytes)
         sharded = ShardedModel(map=manifest.map, boosters=boosters, stages=max(1, len(manifest.stages)))
-    return LoadedModel(manifest=manifest, booster=parse(content, path), shards=sharded)
+    return LoadedModel(manifest=manifest, trees=ensemble(parse(content, path), path), shards=sharded)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from inference.boosters.booster import predict
 from inference.boosters.cache import Boosters
+from inference.boosters.ensemble import Ensemble, predict
 from inference.boosters.scores import Scores
 from inference.shards.shard_map import PARENT, Missing, ShardMap
 
@@ -40,7 +39,7 @@ class ShardedModel:
         """The shard that can answer each request, int64[rows]; `PARENT` where none can."""
         return route(self.map, list(self.boosters.members), requests)
 
-    def score(self, matrix: NDArray[np.float64], requests: pa.Table | pa.RecordBatch, *, parent: lgb.Booster) -> Scores:
+    def score(self, matrix: NDArray[np.float64], requests: pa.Table | pa.RecordBatch, *, parent: Ensemble) -> Scores:
         """Score a batch, shard by shard.
 
         Args:
@@ -53,7 +52,7 @@ class ShardedModel:
         """
         before = self.boosters.loads
         shard = self.route(requests)
-        score = np.full((len(matrix), parent.num_model_per_iteration()), np.nan)
+        score = np.full((len(matrix), parent.outputs), np.nan)
         refused = (shard == PARENT) & (self.map.missing is Missing.REFUSE)
         for number, rows in self.boosters.groups(shard):
             if number != PARENT:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.boosters.cache import Boosters
-from inference.boosters.trees import Link, raw_score
+from inference.boosters.trees import Link
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Stage:
         total = raw.copy()
         for number, rows in self.boosters.groups(shard):
             if number in self.boosters.members:
-                total[rows] += raw_score(self.boosters.of(number), matrix[rows])
+                total[rows] += self.boosters.of(number).raw(matrix[rows])
         return total
 
     def score(self, raw: NDArray[np.float64], shard: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ import pytest
 
 from inference import batch
 from inference.batch import BatchScorer
-from inference.boosters.booster import predict
+from inference.boosters.ensemble import predict
 from inference.model.loading import LoadedModel, load, load_for
 from inference.prediction_table import schema_of
 from inference.shards.shard_map import PARENT, Missing, ShardMap

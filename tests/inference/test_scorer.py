@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from inference.boosters.booster import predict
 from inference.boosters.cache import SHARD_MEMORY_BYTES
+from inference.boosters.ensemble import predict
 from inference.model import loading as models
 from inference.online.reader import OnlineReader
 from inference.online.redis.connection import Client, connect
@@ -197,7 +197,7 @@ def test_each_request_is_answered_by_its_shard_and_says_which(client: Client, tm
     for user, row in zip(users, rows(answers), strict=True):
         shard = PARENT if user is None else int(shards.route(pa.table({"user": [user]}))[0])
         shard = PARENT if shard == 1 else shard
-        booster = loaded.booster if shard == PARENT else loaded.shards.boosters.of(shard)
+        booster = loaded.trees if shard == PARENT else loaded.shards.boosters.of(shard)
         vector = pa.table({name: pa.array([row["features"][name]], type=kind.arrow) for name, kind in BUY.feature_types.items()})
         assert (row["shard"], row["score"]) == (shard, predict(booster, loaded.manifest.encoding.matrix(vector))[0, 0]), user
         assert row["model_version"] == loaded.version

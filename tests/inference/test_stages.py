@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from inference.boosters.cache import SHARD_MEMORY_BYTES
 from inference.boosters.scores import Shape
 from inference.model.loading import load
-from inference.model.manifest import MANIFEST_FILE
+from inference.model.manifest import MANIFEST_FILE, MODEL_FILE
 from inference.online.reader import OnlineReader
 from inference.online.redis.connection import Client
 from inference.online.redis.store import RedisStore
@@ -121,13 +121,13 @@ def test_a_damaged_file_of_a_later_stage_costs_only_the_requests_that_need_it(cl
 
 def test_a_stage_holds_its_own_trees_alone(tmp_path: Path) -> None:
     folder = shop.train(tmp_path / "m", trees=40, stages=4)
-    whole = load(folder).booster
+    whole = load(folder).trees
     trees = []
     for number in range(4):
         _, stage = load_stage(folder, number, shard_memory_bytes=SHARD_MEMORY_BYTES)
-        trees.append(stage.boosters.of(0).num_trees())
-        assert stage.boosters.members[0].size_bytes < len(whole.model_to_string()) / 3
-    assert trees == [10, 10, 10, 10] and whole.num_trees() == 40
+        trees.append(stage.boosters.of(0).iterations)
+        assert stage.boosters.members[0].size_bytes < (folder / MODEL_FILE).stat().st_size / 3
+    assert trees == [10, 10, 10, 10] and whole.iterations == 40
     assert check_stages(BUY, folder, shard_memory_bytes=SHARD_MEMORY_BYTES).version == load(folder).version
 
 

@@ -367,3 +367,30 @@ def test_maps_and_arrays_of_a_prediction_come_back() -> None:
     for damaged in (body[:-1], body + b"\0", b"", body[:10] + b"\xff" * 20, b"\xc3\x01" + bytes(8)):
         with pytest.raises(DataError):
             read_object(schemas, damaged)
+
+
+def test_a_batch_is_read_as_its_messages_are_one_by_one(
+    decoder: Decoder, schemas: SchemaSet, schema: Schema, reading: dict[str, Any]
+) -> None:
+    """Whatever follows a message: the first does not say what the others are."""
+    first = encode(schema, reading)
+    others = [
+        encode(schema, reading | {"sensor": "another"}),
+        encode(schema, reading | {"note": "x" * (1 << 20)}),
+        encode(schemas.versions("reading")[0], {"sensor": "2", "event_time": 5, "count": 7, "old_value": 0.25}),
+        first[:10],
+        first[:9],
+        b"\xc3\x01" + bytes(8),
+        json.dumps({"event_time": 1, "sensor": "5", "count": 1, "value": 1}).encode(),
+        marker(17),
+        b"",
+        None,
+    ]
+    alone = {body: decoder.decode([body]) for body in [first, *others]}
+    for other in others:
+        for bodies in ([first, other], [other, first], [first, other, first], [first, first], others):
+            together = decoder.decode(bodies)
+            assert together.reasons == [alone[body].reasons[0] for body in bodies]
+            assert together.kind.tolist() == [int(alone[body].kind[0]) for body in bodies]
+            assert together.time_ms.tolist() == [int(alone[body].time_ms[0]) for body in bodies]
+            assert together.columns == {name: [alone[body].columns[name][0] for body in bodies] for name in schema.columns}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.boosters.trees import Link, bounds, by_stages, cut, raw_score
+from inference.boosters.ensemble import LightGbm, by_stages
+from inference.boosters.trees import Link, bounds, cut, raw_score
 from schemas.errors import SettingError
 
 RANDOM = np.random.default_rng(5)
@@ -57,7 +58,9 @@ def test_the_stages_give_together_what_the_whole_gives(name: str, stages: int) -
             raw += raw_score(lgb.Booster(model_str=text), MATRIX)
     together = Link.of(booster).score(raw)
     np.testing.assert_allclose(together.reshape(np.shape(whole)), whole, rtol=1e-12, atol=1e-12)
-    assert np.array_equal(by_stages(booster, MATRIX, stages), together)  # in every bit, apart or in one process
+    assert np.array_equal(
+        by_stages(LightGbm(booster=booster, why="it is the reference"), MATRIX, stages), together
+    )  # in every bit, apart or in one process
 
 
 def test_stages_are_equal_shares_in_order_and_some_have_none() -> None:
