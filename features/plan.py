@@ -14,11 +14,13 @@ from functools import cached_property
 
 from features.columns.column import Column
 from features.expressions.expression import Expression
+from features.levels import levels_ms, reaches_ms
 from features.partials.finish import Finish
 from features.partials.merging import Merging
 from features.partials.partial import Partial
+from features.partials.program import Program
 from features.vocabulary.derived import DerivedFeature
-from features.window import Int64s, Window, boundary_ms, boundary_sql, complete_ms, opens_after_ms, widest
+from features.window import Int64s, Sliding, Span, Window, boundary_ms, boundary_sql, complete_ms, opens_after_ms, widest
 from schemas.envelope import Envelope
 from schemas.types import DataType
 
@@ -74,7 +76,7 @@ class ViewPlan:
     """A feature view: one source, one entity, one tile size, one delay.
 
     A tile covers `[k·tile, (k+1)·tile)`, epoch-aligned in UTC. As of t, with `b = floor((t − delay) / tile) · tile`,
-    a window W covers events with event time in `[b − W, b)`, and `Lifetime` all before b.
+    a window W with hop h (the tile, if none is declared) covers events with event time in `[floor((b − W) / h) · h, b)`, and `Lifetime` all before b.
     """
 
     name: str
@@ -103,15 +105,45 @@ class ViewPlan:
         return not self.windows[0].is_bounded
 
     @cached_property
-    def windows(self) -> tuple[Window, ...]:
-        """The window that all others are part of, then the others, each once."""
+    def windows(self) -> tuple[Span, ...]:
+        """What all windows are part of, then the windows, each once."""
         own = [feature.window for feature in self.features]
         return tuple(dict.fromkeys([widest(own), *own]))
+
+    @cached_property
+    def levels_ms(self) -> tuple[int, ...]:
+        """The sizes of the tiles that windows are folded from, ascending: the tile, and what it is merged into up to the largest hop.
+
+        Of a view with `Lifetime` features the tile alone: their base takes tiles one by one.
+        """
+        hops = [] if self.has_lifetime else [feature.window.hop_ms for feature in self.features if isinstance(feature.window, Sliding)]
+        return levels_ms(self.tile_ms, hops)
+
+    @cached_property
+    def reaches_ms(self) -> tuple[int, ...]:
+        """How far before the end of windows tiles of each level are needed."""
+        return reaches_ms((feature.window for feature in self.features), self.levels_ms)
+
+    def bounds(self, window: Span) -> bool:
+        """Whether a window's maps, merged, may not be larger than a tile's: where tiles of larger levels or a base stand for many."""
+        return not window.is_bounded or (len(self.levels_ms) > 1 and window.reach_ms >= self.levels_ms[1])
 
     @cached_property
     def merging(self) -> Merging:
         """What the kernel merges for the features, each once."""
         return Merging.of(self.features, self.windows)
+
+    @cached_property
+    def program(self) -> Program | None:
+        """The same for compiled code; None where numpy alone can do it."""
+        return Program.of(
+            self.merging,
+            columns=self.tile_columns,
+            features=self.features,
+            windows=[window.windows for window in self.windows],
+            bounded=[self.bounds(window) for window in self.windows],
+            levels_ms=self.levels_ms,
+        )
 
     @property
     def tiles_topic(self) -> str:
@@ -235,7 +267,7 @@ def describe_view(view: ViewPlan) -> dict[str, object]:
             feature.name: {
                 "finish": feature.finish.name,
                 "partials": [partial.name for partial in feature.partials],
-                "window_ms": feature.window.recorded,  # null: all time
+                **feature.window.recorded,  # window_ms null: all time
                 "type": str(feature.type),
             }
             | _unless_none("argument", feature.argument)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features.columns.column import TILE_START, Column, engine_type
 from features.columns.tile_table import Tiles
 from features.kernel.fold import fold
+from features.kernel.larger import with_larger_levels
 from features.plan import ViewPlan
 from schemas.types import DataType
 
@@ -58,9 +59,10 @@ class Folder:
         starts: Any = tiles.column(TILE_START).cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64())
         base = starts.is_null().to_numpy() if starts.null_count else None
         start_ms = starts.fill_null(np.iinfo(np.int64).min).to_numpy()
+        read = Tiles.of(self.view.tile_columns, owner=owner, start_ms=start_ms, table=tiles, base=base)
         folded = fold(
             self.view,
-            Tiles.of(self.view.tile_columns, owner=owner, start_ms=start_ms, table=tiles, base=base),
+            with_larger_levels(self.view, read),
             owner=asked,
             boundary_ms=self.view.boundary_ms(requests.column(AS_OF).to_numpy()),
         )

@@ -18,6 +18,7 @@ from inference.model.manifest import Manifest
 from inference.predict import ask
 from inference.prediction import VARIANT, id_field, told
 from inference.prediction_table import EVENT_TIME, REQUEST_ID, SCORES, schema_of
+from schemas.machine_code import keep_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +30,14 @@ class BatchScorer:
         model: Folder of its model, the same for all processes.
         version: Of that model; another one that has taken its place is refused.
         shard_memory_bytes: For the shards that a process holds at a time.
+        machine_code: Folder that keeps what a process compiles for the next; None: nothing is kept.
     """
 
     service: ServicePlan
     model: Path
     version: str
     shard_memory_bytes: int = SHARD_MEMORY_BYTES
+    machine_code: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse a service whose predictions could not be told apart."""
@@ -57,6 +60,7 @@ class BatchScorer:
         Raises:
             TidemarkError: The model is damaged, or another one than was checked.
         """
+        keep_in(self.machine_code)
         model = _loaded(self.model, self.version, self.shard_memory_bytes)
         _, scores = ask(self.service, model, table, table)
         n = len(table)

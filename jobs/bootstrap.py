@@ -105,6 +105,8 @@ def _message(view: ViewPlan, schema: Any, row: Mapping[str, Any], revision: int)
 def closed(spark: SparkSession, wanted: Wanted, closings: Mapping[str, Extent], *, archived: bool) -> Iterator[Wanted]:
     """What may win over the stream's own tiles, one view after the other: tiles that the stream has closed and that history has all of.
 
+    Where they were merged into tiles of larger levels, those are made anew of whole intervals: also of tiles past the end that is asked for.
+
     Args:
         spark: A session.
         wanted: Which tiles are asked for; with an end, history is said to be whole up to it.
@@ -120,15 +122,17 @@ def closed(spark: SparkSession, wanted: Wanted, closings: Mapping[str, Extent], 
             print(f"{view.name}: the stream has closed no tile yet, so there is none to win over; nothing was made", flush=True)
             continue
         end_ms = closings[view.name].last_ms
-        if wanted.until_ms is None and not archived:
+        if not archived and (wanted.until_ms is None or len(view.levels_ms) > 1):
             relation = events_of(spark, wanted.events, view.source, wanted.schemas.current(view.source.schema))
             newest = F.max(F.unix_millis(F.col(f"`{view.source.event_time}`"))).alias("ms")
             (row,) = at_once(refuse(relation.rows, relation).agg(newest))
-            over_ms = end_ms if row.ms is None else row.ms - view.source.lateness_ms + 1
-            end_ms = min(end_ms, over_ms // view.tile_ms * view.tile_ms)
-        end_ms = end_ms if wanted.until_ms is None else min(end_ms, wanted.until_ms)
+            over_ms = end_ms if row.ms is None else (row.ms - view.source.lateness_ms + 1) // view.tile_ms * view.tile_ms
+            end_ms = min(end_ms, over_ms if wanted.until_ms is None else max(over_ms, wanted.until_ms))
+        if wanted.until_ms is not None:
+            largest_ms = view.levels_ms[-1]
+            end_ms = min(end_ms, -(-wanted.until_ms // largest_ms) * largest_ms)
         print(f"{view.name}: only tiles that start before {show_ms(end_ms)}; later ones may not be whole yet", flush=True)
-        yield replace(wanted, views=(view,), until_ms=end_ms)
+        yield replace(wanted, views=(view,), closed_ms=end_ms)
 
 
 def _publish(settings: Settings, wanted: Wanted, *, revision: int) -> None:
@@ -144,7 +148,7 @@ def _publish(settings: Settings, wanted: Wanted, *, revision: int) -> None:
         parts: Iterable[Wanted] = [wanted]
         if revision > 0:
             closings, archived = extents(settings, plan), wanted.events == settings.home / "archive"
-            if archived and wanted.until_ms is None:
+            if archived and (wanted.until_ms is None or any(len(view.levels_ms) > 1 for view in wanted.views)):
                 sources = {view.source.name: view.source for view in wanted.views}
                 archive.wait(settings, sources.values(), wanted.schemas, wanted.events, waiting=_waits_for)
             parts = closed(spark, wanted, closings, archived=archived)

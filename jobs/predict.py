@@ -21,6 +21,7 @@ from infra.settings import Settings
 from jobs.report.command import guarded, run
 from jobs.spark.backfill import run_and_tell
 from jobs.spark.options import AsKnown, Events, From, Overwrite, Requests, Until, asked
+from schemas.machine_code import keep_in
 
 COMMANDS = {"predict": "Score history with a model"}
 NEEDS = {"predict": ("spark",)}
@@ -46,8 +47,15 @@ def command(
     settings = Settings.load()
     plan = service_named(service, load(settings.definitions, settings.schemas))
     folder = model.absolute()
+    keep_in(settings.machine_code)
     version = load_for(plan, folder, shard_memory_bytes=settings.shard_memory_bytes).version
-    scoring = BatchScorer(service=plan, model=folder, version=version, shard_memory_bytes=settings.shard_memory_bytes)
+    scoring = BatchScorer(
+        service=plan,
+        model=folder,
+        version=version,
+        shard_memory_bytes=settings.shard_memory_bytes,
+        machine_code=settings.machine_code,
+    )
     backfill = asked(plan, settings, events=events, requests=requests, as_known=as_known, from_=from_, until=until, scoring=scoring)
     return run_and_tell(backfill, out, settings, overwrite=overwrite)
 

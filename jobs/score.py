@@ -44,7 +44,7 @@ class ScoreFunction(BatchFunction):
         scoring = self._scoring
         self._scorer = scoring.scorer(*scoring.first(), decoder(scoring.service.request, scoring.schemas, self._settings))
 
-    def process(self, topics: Sequence[str], bodies: Sequence[bytes | None]) -> BatchResult:
+    def process(self, bodies: Sequence[bytes | None]) -> BatchResult:
         """Answer a batch of requests."""
         answers = self._scorer.answer(bodies)
         return BatchResult(
@@ -101,6 +101,7 @@ def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
         version=manifest.version,
         code=code_version(),
         shard_memory_bytes=settings.shard_memory_bytes,
+        machine_code=settings.machine_code,
     )
     scoring.scorer(*scoring.checked(), decoder(plan.request, scoring.schemas, settings))
     return Pipeline(

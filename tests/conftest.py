@@ -15,11 +15,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 from infra import runtime
 from infra.settings import Settings
+from schemas.machine_code import keep_in
 from tests.waiting import PATIENCE_S
 
 # How long an example takes, and how long it takes to think of one, is the machine's affair.
 hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("any machine")
+
+keep_in(Settings.load(environ={}, folder=Path(__file__).parents[1]).machine_code)  # or each process of tests compiled for seconds
 
 _SHARED = "the shared runtime"
 

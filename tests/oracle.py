@@ -19,11 +19,15 @@ _INT64 = 1 << 64
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One feature: an aggregation, named as in the vocabulary, over one window, or all time (None); `value` None counts events."""
+    """One feature: an aggregation, named as in the vocabulary, over one window, or all time (None); `value` None counts events.
+
+    With a hop the window is the longer one that begins on the hop's clock: at midnight, at the full hour, counted from 1970 in UTC.
+    """
 
     name: str
     aggregation: str
     window_ms: int | None
+    hop_ms: int | None = None
     value: Pick | None = None
     where: Pick | None = None
     tie: Pick | None = None
@@ -52,12 +56,19 @@ def counted(question: Question, events: Sequence[Event], time: str, boundary: in
     """Those of an entity's events that a question is about, of a window that ends at a boundary."""
     seen = []
     for event in events:
-        inside = event[time] < boundary and (question.window_ms is None or boundary - question.window_ms <= event[time])
+        inside = event[time] < boundary and (question.window_ms is None or first_ms(question, boundary) <= event[time])
         wanted = question.aggregation == "Share" or question.where is None or question.where(event) is True
         filled = question.value is None or question.value(event) is not None
         if inside and wanted and filled:
             seen.append(event)
     return seen
+
+
+def first_ms(question: Question, boundary: int) -> int:
+    """The first millisecond of a window that ends at a boundary: its size before, or earlier by what is missing to a stroke of the hop's clock."""
+    assert question.window_ms is not None
+    first = boundary - question.window_ms
+    return first if question.hop_ms is None else first - first % question.hop_ms
 
 
 def aggregate(question: Question, events: Sequence[Event], time: str) -> Any:

@@ -43,7 +43,9 @@ class Values:
             case DataType.BOOLEAN:
                 numbers = array.cast(pa.uint8())
             case DataType.TIMESTAMP:
-                numbers = array.cast(pa.timestamp("ms", tz="UTC") if pa.types.is_timestamp(array.type) else pa.int64()).cast(pa.int64())
+                numbers = (
+                    array if array.type == type.arrow else array.cast(type.arrow if pa.types.is_timestamp(array.type) else pa.int64())
+                ).view(pa.int64())
             case DataType.FLOAT64:
                 numbers = array.cast(pa.float64())
             case _:

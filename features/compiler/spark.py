@@ -59,12 +59,35 @@ def _joined_steps(view: ViewPlan, events: str, place: list[str], relations: Mapp
     return f"WITH {common}\n" + select([*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`", *columns], f"`#base`{joins}")
 
 
-def late_tiles_query(view: ViewPlan) -> str:
-    """The key columns and `tile_start` of every tile that an event came too late for; reads what `tile_query` does."""
+INTERVAL = "#interval"
+"""BIGINT: where the interval of the view's largest level begins that a tile is in, ms since the epoch."""
+
+
+def late_intervals_query(view: ViewPlan, from_ms: int | None, until_ms: int) -> str:
+    """The key columns and `INTERVAL` of every interval of the largest level that has a tile which an event came too late for.
+
+    Args:
+        view: Its plan; the query reads what `tile_query` does.
+        from_ms: Only tiles that start at this time or later.
+        until_ms: Only tiles that start before.
+    """
     keys = [quote(key.name) for key in view.keys]
-    late = f"{quote(WATERMARK)} >= `#tile` + {view.tile_ms - 1}L"
-    rows = select([*keys, "TIMESTAMP_MILLIS(`#tile`) AS `tile_start`"], nested(_timed(view, True, [])), f"WHERE {late}")
+    conditions = [f"{quote(WATERMARK)} >= `#tile` + {view.tile_ms - 1}L", f"`#tile` < {until_ms}L"]
+    if from_ms is not None:
+        conditions.append(f"`#tile` >= {from_ms}L")
+    rows = select(
+        [*keys, f"{_interval_of('`#tile`', view)} AS {quote(INTERVAL)}"], nested(_timed(view, True, [])), f"WHERE {_all(conditions)}"
+    )
     return rows.replace("SELECT", "SELECT DISTINCT", 1)
+
+
+def interval_sql(view: ViewPlan) -> str:
+    """`INTERVAL` of a tile of `tile_query`."""
+    return _interval_of("UNIX_MILLIS(`tile_start`)", view)
+
+
+def _interval_of(start: str, view: ViewPlan) -> str:
+    return f"{start} - PMOD({start}, {view.levels_ms[-1]}L)"
 
 
 def _events(view: ViewPlan, as_known: bool, in_pieces: bool) -> str:

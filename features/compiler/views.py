@@ -85,6 +85,8 @@ class ViewBuilder:
     non_finite: Mapping[str, frozenset[str]]
     problems: Problems
     partials: dict[str, Partial] = field(default_factory=dict)
+    hops: dict[str, int] = field(default_factory=dict)
+    """Feature → its hop, where it has one."""
 
     def build(self) -> ViewPlan | None:
         """The plan, if its source is right; check the problems before using it."""
@@ -214,16 +216,36 @@ class ViewBuilder:
 
     def _window(self, name: str, windowed: Windowed, tile_ms: int | None) -> Window | None:
         size_ms = self._duration("window", windowed.window, positive=True, part=name)
-        if size_ms is None:
+        hop_ms = None if windowed.hop is None else self._duration("hop", windowed.hop, positive=True, part=name)
+        if size_ms is None or (windowed.hop is not None and hop_ms is None):
             return None
-        if tile_ms is None or size_ms % tile_ms == 0:
+        if tile_ms is None:
             return Sliding(size_ms=size_ms)
-        below = size_ms // tile_ms * tile_ms
-        nearest = " or ".join(show(allowed) for allowed in (below, below + tile_ms) if allowed)
-        self.problems.add(
-            self.declared, f"window {show(size_ms)} is not a multiple of the tile {show(tile_ms)}; the nearest allowed is {nearest}", name
-        )
-        return None
+        uneven = {what: length_ms for what, length_ms in (("window", size_ms), ("hop", hop_ms or tile_ms)) if length_ms % tile_ms}
+        for what, length_ms in uneven.items():
+            below = length_ms // tile_ms * tile_ms
+            nearest = " or ".join(show(allowed) for allowed in (below, below + tile_ms) if allowed)
+            fault = f"{what} {show(length_ms)} is not a multiple of the tile {show(tile_ms)}; the nearest allowed is {nearest}"
+            self.problems.add(self.declared, fault, name)
+        if uneven:
+            return None
+        if hop_ms is None or hop_ms == tile_ms:
+            return Sliding(size_ms=size_ms)
+        if hop_ms > size_ms:
+            fault = f"hop {show(hop_ms)} is longer than the window {show(size_ms)}; allowed is at most the window"
+            self.problems.add(self.declared, fault, name)
+            return None
+        return self._fitting(name, Sliding(size_ms=size_ms, hop_ms=hop_ms))
+
+    def _fitting(self, name: str, window: Sliding) -> Sliding | None:
+        """The window, if its hop and those of the view's features before it divide one another."""
+        for other, hop_ms in self.hops.items():
+            if max(hop_ms, window.hop_ms) % min(hop_ms, window.hop_ms):
+                fault = f'hop {show(window.hop_ms)} and hop {show(hop_ms)} of feature "{other}" do not divide one another, as the hops of a view must'
+                self.problems.add(self.declared, fault, name)
+                return None
+        self.hops[name] = window.hop_ms
+        return window
 
     def _partials(self, name: str, aggregation: Aggregation) -> tuple[Partial, ...] | None:
         """The partials that an aggregation needs, kept for the view; None if it is faulty."""

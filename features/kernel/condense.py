@@ -25,8 +25,8 @@ def condense(view: ViewPlan, tiles: Tiles, *, owners: int) -> dict[str, Values]:
     Returns:
         For every physical column of the view's tiles, the values of all owners.
     """
-    index = replace(TileIndex.of(view.tile_ms, tiles), distinct=False)  # so that times decide what is first and last, not places
-    window = index.window(*index.ranges(np.arange(owners), np.full(owners, _ALWAYS), Lifetime()))
+    index = replace(TileIndex.of((view.tile_ms,), tiles), distinct=False)  # so that times decide what is first and last, not places
+    window = index.window(index.ranges(np.arange(owners), np.full(owners, _ALWAYS), Lifetime()))
     columns: dict[str, Values] = {}
     with np.errstate(all="ignore"):
         for partial in view.partials:

@@ -5,12 +5,13 @@ The result for a row depends only on that row's own tiles, in time order, whatev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from features.columns.tile_table import TileIndex, Tiles, batches
+from features.columns.tile_table import Range, TileIndex, Tiles, batches, count
 from features.columns.values import Int64s
 from features.plan import ViewPlan
 
@@ -20,9 +21,9 @@ def fold(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) ->
 
     Args:
         view: Whose tiles these are.
-        tiles: n tiles. Several with one owner and start are merged.
+        tiles: n tiles. Several with one owner, level and start are merged.
         owner: int64[m], the entity of each row; −1 for none.
-        boundary_ms: int64[m], aligned: a window W covers tiles that start in `[boundary − W, boundary)`, `Lifetime` all that start before.
+        boundary_ms: int64[m], aligned: a window covers tiles that start from where it begins (`features.window`) up to the boundary.
 
     Returns:
         Feature name → array of m, in the view's order.
@@ -31,26 +32,28 @@ def fold(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) ->
 
 
 def fold_counting(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) -> tuple[dict[str, pa.Array[Any]], Int64s]:
-    """As `fold`, and how many tiles the view's widest window has for every row, a base as one (int64[m]): 0 where it is empty."""
-    index = TileIndex.of(view.tile_ms, tiles)
+    """As `fold`, and how many tiles of all levels the view's widest window has for every row, a base as one (int64[m]): 0 where it is empty."""
+    index = TileIndex.of(view.levels_ms, tiles)
     widest = index.ranges(owner, boundary_ms, view.windows[0])
-    parts = batches(widest[1] - widest[0])
+    counts = count(widest)
+    parts = batches(counts)
     if len(parts) == 1:
-        return _fold(view, tiles, index, owner, boundary_ms, widest), widest[1] - widest[0]
-    pieces = [_fold(view, tiles, index, owner[rows], boundary_ms[rows], (widest[0][rows], widest[1][rows])) for rows in parts]
+        return _fold(view, tiles, index, owner, boundary_ms, widest), counts
+    pieces = [
+        _fold(view, tiles, index, owner[rows], boundary_ms[rows], [(low[rows], high[rows]) for low, high in widest]) for rows in parts
+    ]
     columns = {feature.name: pa.concat_arrays([piece[feature.name] for piece in pieces]) for feature in view.features}
-    return columns, widest[1] - widest[0]
+    return columns, counts
 
 
 def _fold(
-    view: ViewPlan, tiles: Tiles, index: TileIndex, owner: Int64s, boundary_ms: Int64s, widest: tuple[Int64s, Int64s]
+    view: ViewPlan, tiles: Tiles, index: TileIndex, owner: Int64s, boundary_ms: Int64s, widest: Sequence[Range]
 ) -> dict[str, pa.Array[Any]]:
-    ranges = [widest, *(index.ranges(owner, boundary_ms, window) for window in view.windows[1:])]
-    windows = [index.window(*each) for each in ranges]
-    lifetime = [not window.is_bounded for window in view.windows]
+    windows = [index.window(widest), *(index.window(index.ranges(owner, boundary_ms, window)) for window in view.windows[1:])]
+    bounded = [view.bounds(window) for window in view.windows]
     result: dict[str, pa.Array[Any]] = {}
     with np.errstate(all="ignore"):
-        merged = [partial.merge(tiles, index, windows[window], lifetime=lifetime[window]) for partial, window in view.merging.merges]
+        merged = [partial.merge(tiles, index, windows[window], condensed=bounded[window]) for partial, window in view.merging.merges]
         for group in view.merging.groups:
             result |= group.partials[0].finish(group.features, [merged[place] for place in group.places])
     return {feature.name: result[feature.name] for feature in view.features}

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from features.columns.tile_table import TileIndex, Tiles, WindowTiles
 from features.columns.values import Int64s, Values
+from features.partials.opcodes import MergeCode
 from features.partials.partial import Partial
 from schemas.types import DataType
 
@@ -19,6 +20,7 @@ class CountPartial(Partial):
 
     kind = "count"
     needs_input = False
+    compiled = MergeCode.TOTAL
 
     @property
     def type(self) -> DataType:
@@ -33,6 +35,6 @@ class CountPartial(Partial):
         """One of each event."""
         return {self.name: pa.array(np.ones(len(time_ms), dtype=np.int64))}
 
-    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, lifetime: bool) -> Values:
+    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, condensed: bool) -> Values:
         """Counts added up; 0 of nothing."""
         return window.total(tiles.columns[self.name])

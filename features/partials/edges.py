@@ -13,6 +13,7 @@ from features.columns.column import Column
 from features.columns.tile_table import TileIndex, Tiles, WindowTiles
 from features.columns.values import Bools, Int64s, Values, present
 from features.expressions.expression import Expression
+from features.partials.opcodes import MergeCode
 from features.partials.partial import Partial
 from features.sql_text import nested, quote, select
 from schemas.types import DataType
@@ -52,7 +53,7 @@ class _Edge(Partial):
         """The event's time, tie and value."""
         return {f"{self.name}__at": pa.array(time_ms), self.name: values} | ({} if tie is None else {f"{self.name}__tie": tie})
 
-    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, lifetime: bool) -> Values:
+    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, condensed: bool) -> Values:
         """The value of the tile that has each row's first or last."""
         return _taken(tiles.columns[self.name], *self._edge(tiles, index, window))
 
@@ -71,14 +72,14 @@ class _Edge(Partial):
         First: the smallest (time, tie, value). Last: the largest. Tiles in time order decide by position unless two share a start.
         """
         at = tiles.columns[f"{self.name}__at"]
-        rank, by_rank = (window.flat, index.order) if index.distinct else self._ranks(tiles, window)
-        none = -1 if self.last else len(tiles.start_ms)
+        rank, by_rank = (np.arange(len(window.tile)), window.tile) if index.distinct else self._ranks(tiles, window)
+        none = -1 if self.last else len(by_rank)
         if at.valid is not None:
             rank = np.where(at.valid[window.tile], rank, none)
         best = window.reduce(np.maximum if self.last else np.minimum, rank, none)
         found = best != none
         best = np.where(found, best, 0)
-        if by_rank is not None and len(by_rank):
+        if len(by_rank):
             best = by_rank[best]
         return best, found
 
@@ -99,6 +100,7 @@ class FirstPartial(_Edge):
 
     kind = "first"
     last = False
+    compiled = MergeCode.FIRST
 
 
 class LastPartial(_Edge):
@@ -106,6 +108,7 @@ class LastPartial(_Edge):
 
     kind = "last"
     last = True
+    compiled = MergeCode.LAST
 
 
 def _taken(values: Values, tile: Int64s, found: Bools) -> Values:

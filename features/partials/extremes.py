@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from features.columns.tile_table import TileIndex, Tiles, WindowTiles
 from features.columns.values import Int64s, Values, present
+from features.partials.opcodes import MergeCode
 from features.partials.partial import Partial
 
 
@@ -26,7 +27,7 @@ class _Extreme(Partial):
         """The value."""
         return {self.name: values}
 
-    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, lifetime: bool) -> Values:
+    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, condensed: bool) -> Values:
         """The smallest or largest of all; null of nothing."""
         values = tiles.columns[self.name]
         operation: np.ufunc = np.maximum if self.largest else np.fmin
@@ -43,6 +44,7 @@ class MinPartial(_Extreme):
 
     kind = "min"
     largest = False
+    compiled = MergeCode.SMALLEST
 
 
 class MaxPartial(_Extreme):
@@ -50,3 +52,4 @@ class MaxPartial(_Extreme):
 
     kind = "max"
     largest = True
+    compiled = MergeCode.LARGEST

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.columns.values import present
+from features.partials.opcodes import FinishCode
 from schemas.types import DataType
 
 
@@ -44,10 +45,12 @@ class Finish:
     Attributes:
         name: In plans and fingerprints.
         values: (the feature, what each of its partials merged to) → the value of each row.
+        compiled: The same in compiled code, if that can.
     """
 
     name: str
     values: Callable[[Finished, Sequence[Any]], pa.Array[Any]]
+    compiled: FinishCode | None = None
 
 
 def _value(feature: Finished, merged: Sequence[Any]) -> pa.Array[Any]:
@@ -61,11 +64,11 @@ def _ratio(feature: Finished, merged: Sequence[Any]) -> pa.Array[Any]:
     return present(part.numbers / np.maximum(count.numbers, 1), count.numbers > 0, None).arrow(feature.type)
 
 
-VALUE = Finish("value", _value)
+VALUE = Finish("value", _value, FinishCode.VALUE)
 """Count and sum (0 when empty), min, max, first, last (null when empty)."""
 
-MEAN = Finish("mean", _ratio)
+MEAN = Finish("mean", _ratio, FinishCode.RATIO)
 """Of a sum and a count; null when empty."""
 
-SHARE = Finish("share", _ratio)
+SHARE = Finish("share", _ratio, FinishCode.RATIO)
 """Of a count with a condition and one without; null when empty."""

@@ -105,7 +105,7 @@ class MapPartial(Partial):
         text = f"ARRAY_JOIN(TRANSFORM({entries}, e -> CONCAT(CAST(e.`number` AS STRING), ' ', e.`key`)), ',')"
         return select([*place, f"{bounded(text, characters)} AS {quote(self.name)}"], nested(rows), f"GROUP BY {', '.join(place)}")
 
-    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, lifetime: bool) -> Gathered:
+    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, condensed: bool) -> Gathered:
         """Gathered, and merged as it is read, so that memory is bounded."""
         return Gathered.of(
             self.operation,
@@ -114,12 +114,12 @@ class MapPartial(Partial):
             rows=window.size,
             row=window.row,
             tile=window.tile,
-            lifetime=lifetime,
+            condensed=condensed,
         )
 
     def condense(self, tiles: Tiles, index: TileIndex, window: WindowTiles) -> Mapping[str, Values]:
         """The merged map of each row as a tile would keep it: text, `TOO_LARGE` where entries are too many, null of nothing."""
-        gathered = self.merge(tiles, index, window, lifetime=True)
+        gathered = self.merge(tiles, index, window, condensed=True)
         parts = []
         for merged in gathered.pieces():
             kept = self.condensed(merged)
@@ -133,7 +133,7 @@ class MapPartial(Partial):
     def finish(self, features: Sequence[Finished], merged: Sequence[Any]) -> Mapping[str, pa.Array[Any]]:
         """All features of the map and window; null where a tile of the window says that its entries were too many.
 
-        Of a window of all time, whose map nothing bounds, it is null also where the merged entries are too many.
+        Where tiles may be many, merged into one, nothing else bounds the map: it is null also where the merged entries are too many.
         """
         gathered: Gathered
         (gathered,) = merged
@@ -141,7 +141,7 @@ class MapPartial(Partial):
         for piece in gathered.pieces():
             arranged = self.arranged(piece)
             pieces.append({feature.name: feature.finish.values(feature, (arranged,)) for feature in features})
-            unknown.append(self.bounds(piece) if gathered.lifetime else np.zeros(piece.rows, dtype=np.bool_))
+            unknown.append(self.bounds(piece) if gathered.condensed else np.zeros(piece.rows, dtype=np.bool_))
         found = {feature.name: pa.concat_arrays([piece[feature.name] for piece in pieces]) for feature in features}
         nothing = gathered.unknown | np.concatenate(unknown)
         if not nothing.any():

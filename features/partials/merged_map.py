@@ -82,12 +82,12 @@ class Gathered:
 
     Attributes:
         operation: Merges the numbers of one sub-key; None keeps every entry.
-        lifetime: Whether of all time, so that nothing bounds the merged maps.
+        condensed: Whether tiles may be many, merged into one, so that nothing but the bound of a tile bounds the merged maps.
         unknown: bool[rows], which have a tile whose entries were too many.
     """
 
     operation: np.ufunc | None
-    lifetime: bool
+    condensed: bool
     rows: int
     row: Int64s
     word: Int64s
@@ -97,7 +97,7 @@ class Gathered:
 
     @classmethod
     def of(
-        cls, operation: np.ufunc | None, values: Values, entries: Entries, *, rows: int, row: Int64s, tile: Int64s, lifetime: bool
+        cls, operation: np.ufunc | None, values: Values, entries: Entries, *, rows: int, row: Int64s, tile: Int64s, condensed: bool
     ) -> Gathered:
         """Gather the texts.
 
@@ -108,7 +108,7 @@ class Gathered:
             rows: How many rows there are.
             row: int64[k], ascending: the row of each gathered tile.
             tile: int64[k], which tile that is.
-            lifetime: See the class.
+            condensed: See the class.
         """
         if values.valid is not None:
             there = values.valid[tile]
@@ -120,7 +120,9 @@ class Gathered:
             unknown[row[~there]] = True
             row, word = row[there], word[there]
         lengths = np.diff(entries.offsets)[word]
-        return cls(operation=operation, lifetime=lifetime, rows=rows, row=row, word=word, lengths=lengths, entries=entries, unknown=unknown)
+        return cls(
+            operation=operation, condensed=condensed, rows=rows, row=row, word=word, lengths=lengths, entries=entries, unknown=unknown
+        )
 
     def pieces(self) -> Iterator[Merged]:
         """Some rows after the others, one piece at least, so that memory is bounded."""

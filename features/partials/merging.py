@@ -9,7 +9,7 @@ from typing import Protocol
 
 from features.partials.finish import Finished
 from features.partials.partial import Partial
-from features.window import Window
+from features.window import Span, Window
 
 
 class MergedFeature(Finished, Protocol):
@@ -52,7 +52,7 @@ class Merging:
     groups: tuple[FeatureGroup, ...]
 
     @classmethod
-    def of(cls, features: Sequence[MergedFeature], windows: Sequence[Window]) -> Merging:
+    def of(cls, features: Sequence[MergedFeature], windows: Sequence[Span]) -> Merging:
         """For features over these windows."""
         numbers = {window: number for number, window in enumerate(windows)}
         merges = {

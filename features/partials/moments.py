@@ -16,6 +16,7 @@ from features.columns.tile_table import TileIndex, Tiles, WindowTiles
 from features.columns.values import Int64s, Values, present
 from features.expressions.expression import Expression
 from features.partials.finish import Finish, Finished
+from features.partials.opcodes import FinishCode, MergeCode
 from features.partials.partial import Partial
 from schemas.types import DataType
 
@@ -41,6 +42,7 @@ class MomentsPartial(Partial):
     """n, pivot (any double near the data), Σ(x − pivot), Σ(x − pivot)²."""
 
     kind = "moments"
+    compiled = MergeCode.MOMENTS
 
     @classmethod
     def read(cls, value: Expression) -> Expression:
@@ -82,11 +84,11 @@ class MomentsPartial(Partial):
         ones = pa.array(np.ones(len(values), dtype=np.int64))
         return {f"{self.name}__n": ones, f"{self.name}__pivot": values, f"{self.name}__s1": nothing, f"{self.name}__s2": nothing}
 
-    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, lifetime: bool) -> Moments:
-        """Merge moments about each tile's pivot into moments about the pivot of the row's first tile; of all time, about the row's own mean.
+    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, condensed: bool) -> Moments:
+        """Merge moments about each tile's pivot into moments about the pivot of the row's first tile; where tiles may be many merged, about the row's own mean.
 
         With d = pivot − P: Σ(x − P) = s1 + n·d and Σ(x − P)² = s2 + 2·d·s1 + n·d², so nothing large is ever subtracted from
-        something large unless the data themselves lie that far apart. After Chan, Golub, LeVeque (1979). The first values of all time may
+        something large unless the data themselves lie that far apart. After Chan, Golub, LeVeque (1979). The first values of a long time may
         lie far from the many that follow.
         """
         count = tiles.columns[f"{self.name}__n"].filled(0)[window.tile]
@@ -97,7 +99,7 @@ class MomentsPartial(Partial):
         base = np.append(pivot, 0.0)[first]
         shift = np.where(used, pivot - window.spread(base), 0.0)
         total = window.reduce(np.add, count, 0)
-        if lifetime:
+        if condensed:
             mean = base + window.reduce(np.add, s1 + count * shift, 0.0) / np.maximum(total, 1)
             base = np.where(np.isfinite(mean), mean, base)
             shift = np.where(used, pivot - window.spread(base), 0.0)
@@ -109,8 +111,8 @@ class MomentsPartial(Partial):
         )
 
     def condense(self, tiles: Tiles, index: TileIndex, window: WindowTiles) -> Mapping[str, Values]:
-        """As `merge` of all time; null of nothing, but for the count."""
-        of = self.merge(tiles, index, window, lifetime=True)
+        """As `merge` of many; null of nothing, but for the count."""
+        of = self.merge(tiles, index, window, condensed=True)
         there = of.count > 0
         parts = {"pivot": of.pivot, "s1": of.s1, "s2": of.s2}
         return {f"{self.name}__n": Values(numbers=of.count)} | {f"{self.name}__{n}": present(v, there, None) for n, v in parts.items()}
@@ -131,8 +133,8 @@ def _stddev(feature: Finished, merged: Sequence[Any]) -> pa.Array[Any]:
     return present(np.sqrt(whole.squares / np.maximum(whole.count - 1, 1)), whole.count > 1, None).arrow(feature.type)
 
 
-VARIANCE = Finish("variance", _variance)
+VARIANCE = Finish("variance", _variance, FinishCode.VARIANCE)
 """Of the sample; null below two values."""
 
-STDDEV = Finish("stddev", _stddev)
+STDDEV = Finish("stddev", _stddev, FinishCode.STDDEV)
 """Its square root."""

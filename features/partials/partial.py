@@ -23,6 +23,7 @@ from features.columns.tile_table import TileIndex, Tiles, WindowTiles
 from features.columns.values import Bools, Int64s, Values
 from features.expressions.expression import Expression
 from features.partials.finish import Finished
+from features.partials.opcodes import MergeCode
 from features.sql_text import Dialect
 from schemas.types import DataType
 
@@ -39,6 +40,7 @@ class Partial(ABC):
         parameter: What the content depends on besides, e.g. how many values are kept.
         kind: The word of its kind, in names, plans and fingerprints.
         needs_input: Whether it is of a value; otherwise it can also be of events.
+        compiled: `merge` in compiled code, if that can; a class with `columns`, a `merge` or a `finish` of its own says it anew.
         pivot_column: Of its columns the one that the others are summed about, and that engines have to find first.
     """
 
@@ -50,6 +52,13 @@ class Partial(ABC):
 
     kind: ClassVar[str]
     needs_input: ClassVar[bool] = True
+    compiled: ClassVar[MergeCode | None] = None
+
+    def __init_subclass__(cls) -> None:
+        """What compiled code does for a class is not what it does for one that merges or finishes in another way."""
+        super().__init_subclass__()
+        if "compiled" not in vars(cls) and {"columns", "merge", "finish"} & vars(cls).keys():
+            cls.compiled = None
 
     @classmethod
     def of(
@@ -160,19 +169,19 @@ class Partial(ABC):
     # In the kernel.
 
     @abstractmethod
-    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, lifetime: bool) -> Any:
+    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, condensed: bool) -> Any:
         """The tiles of each row merged: what a `Finish` for this kind reads.
 
         Args:
             tiles: All tiles.
             index: Their order in time.
             window: Which of them each row has.
-            lifetime: Whether the window is all of time.
+            condensed: Whether tiles of the window may be many, merged into one.
         """
 
     def condense(self, tiles: Tiles, index: TileIndex, window: WindowTiles) -> Mapping[str, Values]:
         """The tiles of each row merged into the columns of one."""
-        return {self.name: self.merge(tiles, index, window, lifetime=True)}
+        return {self.name: self.merge(tiles, index, window, condensed=True)}
 
     def finish(self, features: Sequence[Finished], merged: Sequence[Any]) -> Mapping[str, pa.Array[Any]]:
         """The values of all features that have this partial as their first, over one window, by name.

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from features.columns.tile_table import TileIndex, Tiles, WindowTiles
 from features.columns.values import Int64s, Values, present
+from features.partials.opcodes import MergeCode
 from features.partials.partial import Partial
 from schemas.types import DataType
 
@@ -17,6 +18,7 @@ class SumPartial(Partial):
     """Σx, int64 (wraps) or double."""
 
     kind = "sum"
+    compiled = MergeCode.TOTAL
 
     def aggregates(self, value: str, pivot: str) -> Mapping[str, str]:
         """SUM."""
@@ -26,7 +28,7 @@ class SumPartial(Partial):
         """The value."""
         return {self.name: values}
 
-    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, lifetime: bool) -> Values:
+    def merge(self, tiles: Tiles, index: TileIndex, window: WindowTiles, *, condensed: bool) -> Values:
         """Sums added up; 0 of nothing."""
         return window.total(tiles.columns[self.name])
 

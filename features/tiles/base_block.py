@@ -10,7 +10,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from features.tiles.codec import BLOCK, LENGTH, RECORD
+from features.columns.record import RECORD
+from features.tiles.codec import BLOCK, LENGTH
 from features.tiles.ranges import TileRanges
 
 INCOMPLETE = 1

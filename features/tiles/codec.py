@@ -1,10 +1,10 @@
 """Tiles as bytes: how the online store packs all tiles of one entity into one value, and how they are read back in bulk.
 
-A packed value is a header (i64 `kept_from`, i64 `newest_end`, 8 bytes `layout`) and records sorted by tile start: u32 payload
-length, i64 tile start, i64 revision, payload. The payload: a null bitmap (least bit first, set = null), then each column in
-order: int64, timestamp and float64 as 8 bytes, boolean as 1, string as u32 length + UTF-8; nulls occupy zeroes. Little endian.
+A packed value is a header (i64 `kept_from`, i64 `newest_end`, 8 bytes `layout`) and records sorted by tile start, each as `features.columns.record` says,
+where a string is u32 length + UTF-8; nulls occupy zeroes.
 Of a view with `Lifetime` features the header is followed by u32 length and a block, which `features.tiles.base_block` writes: flags as
-u8, i64 revision and, as one more record, the base: all tiles that start before `kept_from`, merged.
+u8, i64 revision and, as one more record, the base: all tiles that start before `kept_from`, merged. Of a view with several levels it is followed
+by u32 length and another block, which `features.tiles.level_block` writes: the tiles of the larger levels.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.columns.record import FORMATS, RECORD, bitmap_bytes, record_of
 from features.columns.tile_table import Tiles
 from features.columns.values import Bools, Int64s, Values
 from features.plan import ViewPlan, describe_view
+from features.tiles.level_block import NOTHING_MERGED, LevelBlock
 from schemas.errors import DataError
 from schemas.types import DataType
 
@@ -35,11 +37,8 @@ ALL_TIME = (-(1 << 63), (1 << 63) - 1)
 _HEADER = np.dtype([("kept_from", "<i8"), ("newest_end", "<i8"), ("layout", "<u8")])
 HEAD = struct.Struct("<qq8s")
 LENGTH = struct.Struct("<I")
-RECORD = struct.Struct("<Iqq")
-"""Of a record, ahead of its payload."""
 BLOCK = struct.Struct("<Bq")
 """Of a block, ahead of the base."""
-_FORMATS = {DataType.INT64: "<i8", DataType.TIMESTAMP: "<i8", DataType.FLOAT64: "<f8", DataType.BOOLEAN: "u1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +48,43 @@ class Unpacked:
     Attributes:
         tiles: `owner` is the index of the packed value that a tile came from.
         kept_from_ms: int64[k], per packed value: tiles that start before were dropped; int64's minimum when none was.
-        inexact: bool[k], per packed value: `Lifetime` features lack tiles that were dropped, or have some that were corrected since.
+        inexact: bool[k], per packed value: `Lifetime` features or tiles of larger levels lack tiles that were dropped, or have some that were
+            corrected since.
+        larger_from_ms: int64[levels − 1, k], as `kept_from_ms`, of the tiles of each larger level.
     """
 
     tiles: Tiles
     kept_from_ms: Int64s
     inexact: Bools
+    larger_from_ms: Int64s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enveloped(Sequence[Packed | None]):
+    """Packed values as a store hands them over, each behind some bytes of the store's own: read in place, cut out for whoever takes one.
+
+    Attributes:
+        values: None of an entity that has none.
+        head: How many bytes are in front of each.
+        longer: int64, ascending: one more for each of these sizes that a value, with what is in front of it, reaches.
+    """
+
+    values: Sequence[bytes | None]
+    head: int
+    longer: Int64s
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, place: int) -> Packed | None: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Packed | None]: ...
+    def __getitem__(self, place: int | slice) -> Packed | Sequence[Packed | None] | None:
+        if isinstance(place, slice):
+            return replace(self, values=self.values[place])
+        value = self.values[place]
+        return None if value is None else memoryview(value)[self.head + int(np.searchsorted(self.longer, len(value), side="right")) :]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +101,28 @@ class TileCodec:
         names = [column.name for column in self.view.tile_columns]
         if self.view.has_lifetime:
             content["lifetime"] = True
+        if self.larger_levels:
+            content["levels_ms"] = list(self.view.levels_ms)
         return hashlib.sha256(json.dumps([content, names], sort_keys=True).encode()).digest()[:8]
 
     @cached_property
     def record(self) -> np.dtype[Any] | None:
         """A record as a numpy structure; None where a string makes the width vary."""
-        if any(column.type is DataType.STRING for column in self.view.tile_columns):
-            return None
-        head = [("length", "<u4"), ("start", "<i8"), ("revision", "<i8"), ("nulls", "u1", (self._bitmap_bytes,))]
-        return np.dtype(head + [(f"c{i}", _FORMATS[column.type]) for i, column in enumerate(self.view.tile_columns)])
+        return record_of(self.view.tile_columns)
+
+    @property
+    def larger_levels(self) -> int:
+        """How many levels there are beside the smallest."""
+        return len(self.view.levels_ms) - 1
+
+    @property
+    def has_block(self) -> bool:
+        """Whether packed values have a block: of a base, or of larger levels."""
+        return self.view.has_lifetime or self.larger_levels > 0
 
     @cached_property
     def _bitmap_bytes(self) -> int:
-        return (len(self.view.tile_columns) + 7) // 8
+        return bitmap_bytes(self.view.tile_columns)
 
     def pack(self, *, start_ms: Int64s, revision: Int64s, columns: Mapping[str, Values]) -> list[bytes]:
         """One record per tile, as the store keeps it."""
@@ -105,7 +144,7 @@ class TileCodec:
 
     def value(self, records: Sequence[bytes], *, newest_end_ms: int, kept_from_ms: int = NOTHING_DROPPED) -> bytes:
         """A packed value of records that are sorted by tile start."""
-        block = bytes(LENGTH.size) if self.view.has_lifetime else b""
+        block = bytes(LENGTH.size) if self.has_block else b""
         return HEAD.pack(kept_from_ms, newest_end_ms, self.layout) + block + b"".join(records)
 
     def joined(self, packed: Packed | None, older: Packed | None) -> Packed | None:
@@ -116,7 +155,13 @@ class TileCodec:
         lost, reached, of_older = HEAD.unpack_from(older)
         if not layout == of_older == self.layout or reached < kept_from:
             return packed
-        return HEAD.pack(lost, newest_end, layout) + bytes(older[HEAD.size :]) + bytes(packed[HEAD.size :])
+        body = packed[HEAD.size :]
+        if not self.has_block:
+            return HEAD.pack(lost, newest_end, layout) + bytes(older[HEAD.size :]) + bytes(body)
+        block, records = self.split(body)
+        while len(records) and RECORD.unpack_from(first := self.first(records))[1] < kept_from:
+            records = records[len(first) :]  # a stray: see `unpack`
+        return b"".join([HEAD.pack(lost, newest_end, layout), LENGTH.pack(len(block)), block, self.split(older[HEAD.size :])[1], records])
 
     def unpack(self, packed: Sequence[Packed | None], *, since_ms: int = ALL_TIME[0], before_ms: int = ALL_TIME[1]) -> Unpacked:
         """Read packed values; `None` has no tiles.
@@ -143,8 +188,15 @@ class TileCodec:
         kept_from[owners] = np.where(own, headers["kept_from"], np.maximum(headers["kept_from"], headers["newest_end"]))
         bodies = [value[_HEADER.itemsize :] for value, mine in zip(values, own.tolist(), strict=True) if mine]
         inexact = np.zeros(len(packed), dtype=np.bool_)
+        larger_from = np.repeat(kept_from[np.newaxis], self.larger_levels, axis=0)
+        if self.larger_levels:
+            tiles = self._unpack_levels(owners[own], bodies, kept_from, larger_from, inexact)
+            wanted = (tiles.start_ms >= np.maximum(kept_from, since_ms)[tiles.owner]) & (tiles.start_ms < before_ms)
+            tiles = _filtered(tiles, wanted | (tiles.level != 0))
+            return Unpacked(tiles=tiles, kept_from_ms=kept_from, inexact=inexact, larger_from_ms=larger_from)
         if not self.view.has_lifetime:
-            return Unpacked(tiles=self.read(owners[own], bodies, since_ms, before_ms), kept_from_ms=kept_from, inexact=inexact)
+            tiles = self.read(owners[own], bodies, since_ms, before_ms)
+            return Unpacked(tiles=tiles, kept_from_ms=kept_from, inexact=inexact, larger_from_ms=larger_from)
         inexact[owners[~own]] = True
         blocks = [self.split(body) for body in bodies]
         lost = kept_from[owners[own]] != NOTHING_DROPPED
@@ -152,8 +204,38 @@ class TileCodec:
         bases = [(owner, block[BLOCK.size :]) for owner, (block, _) in zip(owners[own].tolist(), blocks, strict=True) if len(block)]
         tiles = self.read_with_bases(owners[own], [records for _, records in blocks], bases)
         # Tiles that start before `kept_from` are strays: until a writer has merged them, nobody knows whether the base has them.
-        wanted = _between(tiles, np.maximum(kept_from, since_ms)[tiles.owner], before_ms)
-        return Unpacked(tiles=wanted, kept_from_ms=kept_from, inexact=inexact)
+        assert tiles.base is not None
+        wanted = (tiles.start_ms >= np.maximum(kept_from, since_ms)[tiles.owner]) & (tiles.start_ms < before_ms)
+        tiles = _filtered(tiles, tiles.base | wanted)
+        return Unpacked(tiles=tiles, kept_from_ms=kept_from, inexact=inexact, larger_from_ms=larger_from)
+
+    def _unpack_levels(self, owners: Int64s, bodies: Sequence[Packed], kept_from: Int64s, larger_from: Int64s, inexact: Bools) -> Tiles:
+        """The tiles of all levels; notes from when each larger level is kept, and whether it is exact."""
+        count = self.larger_levels + 1
+        places: list[int] = []
+        records: list[Packed] = []
+        merged = np.full(len(kept_from), NOTHING_MERGED, dtype=np.int64)
+        for owner, body in zip(owners.tolist(), bodies, strict=True):
+            data, small = self.split(body)
+            block = self.level_block(data, int(kept_from[owner]), ranges=False)
+            merged[owner], inexact[owner] = block.merged_ms, block.outdated
+            larger_from[:, owner] = [level.kept_from_ms for level in block.levels]
+            places += range(owner * count, (owner + 1) * count)
+            records += [small, *(level.records for level in block.levels)]
+        tiles = self.read(np.array(places, dtype=np.int64), records)
+        owner, level = np.divmod(tiles.owner, count)
+        return Tiles(owner=owner, start_ms=tiles.start_ms, columns=tiles.columns, level=level, merged_ms=merged)
+
+    def level_block(self, data: Packed, kept_from_ms: int, *, ranges: bool = True) -> LevelBlock:
+        """Read a block of larger levels; see `LevelBlock.of`.
+
+        Raises:
+            DataError: It is damaged.
+        """
+        try:
+            return LevelBlock.of(data, self.larger_levels, kept_from_ms, ranges=ranges)
+        except ValueError as error:
+            raise self.damaged(str(error)) from error
 
     def read(self, owners: Int64s, bodies: Sequence[Packed], since_ms: int = ALL_TIME[0], before_ms: int = ALL_TIME[1]) -> Tiles:
         """Read records, joined for each owner; arguments as of `unpack`."""
@@ -170,15 +252,15 @@ class TileCodec:
     def records(self, value: Packed) -> Packed:
         """The records of a packed value of this layout."""
         body = value[HEAD.size :]
-        return self.split(body)[1] if self.view.has_lifetime else body
+        return self.split(body)[1] if self.has_block else body
 
     def split(self, body: Packed) -> tuple[Packed, Packed]:
-        """The block of a base, and the records behind it."""
+        """The block, and the records behind it."""
         if len(body) < LENGTH.size:
-            raise self.damaged("the base is cut short")
+            raise self.damaged("the block is cut short")
         end = LENGTH.size + LENGTH.unpack_from(body)[0]
         if len(body) < end:
-            raise self.damaged("the base is cut short")
+            raise self.damaged("the block is cut short")
         return body[LENGTH.size : end], body[end:]
 
     def first(self, records: Packed) -> Packed:
@@ -278,23 +360,23 @@ def kept_from_ms(packed: Sequence[Packed | None]) -> Int64s:
     )
 
 
-def _between(tiles: Tiles, since_ms: Int64s, before_ms: int) -> Tiles:
-    """The bases, which belong to no time, and the tiles that start in `[since, before)`; since: int64[tiles]."""
-    assert tiles.base is not None
-    good = tiles.base | (tiles.start_ms >= since_ms) & (tiles.start_ms < before_ms)
-    if good.all():
+def _filtered(tiles: Tiles, wanted: Bools) -> Tiles:
+    """Some of the tiles."""
+    if wanted.all():
         return tiles
     columns = {
-        name: Values(numbers=values.numbers[good], valid=None if values.valid is None else values.valid[good], words=values.words)
+        name: Values(numbers=values.numbers[wanted], valid=None if values.valid is None else values.valid[wanted], words=values.words)
         for name, values in tiles.columns.items()
     }
-    return Tiles(owner=tiles.owner[good], start_ms=tiles.start_ms[good], columns=columns, base=tiles.base[good])
+    base = None if tiles.base is None else tiles.base[wanted]
+    level = None if tiles.level is None else tiles.level[wanted]
+    return replace(tiles, owner=tiles.owner[wanted], start_ms=tiles.start_ms[wanted], columns=columns, base=base, level=level)
 
 
 def _cells(values: Values, type_: DataType) -> list[bytes]:
     if type_ is DataType.STRING:
         texts = values.arrow(type_).to_pylist()
         return [struct.pack("<I", len(data)) + data for data in ((text or "").encode() for text in texts)]
-    data = values.filled(0).astype(_FORMATS[type_]).tobytes()
-    width = np.dtype(_FORMATS[type_]).itemsize
+    data = values.filled(0).astype(FORMATS[type_]).tobytes()
+    width = np.dtype(FORMATS[type_]).itemsize
     return [data[offset : offset + width] for offset in range(0, len(data), width)]

@@ -20,7 +20,9 @@ from features.columns.values import Bools, Int64s
 from features.kernel.condense import condense
 from features.tiles.base_block import Base, BaseBlock
 from features.tiles.codec import NOTHING_DROPPED, Packed, TileCodec
-from features.tiles.packed_value import PackedValue, Record, moved
+from features.tiles.compacted import Compacted
+from features.tiles.packed_value import PackedValue, moved, put_together
+from features.tiles.records import Record
 
 HELD = 1_000
 """While tiles come again, so many are kept longer: one that came again only after it was merged would make the base outdated anew."""
@@ -41,19 +43,8 @@ class Retirement:
     codec: TileCodec
     retention_ms: int
 
-    def retire(self, packed: Sequence[Packed], *, now_ms: int) -> list[bytes | None]:
-        """Merge what is due in each packed value into its base.
-
-        Args:
-            packed: The values.
-            now_ms: The time.
-
-        Returns:
-            For each the value that is to replace it; None where nothing is due.
-
-        Raises:
-            DataError: A value is damaged.
-        """
+    def compact(self, packed: Sequence[Packed], *, now_ms: int) -> list[Compacted | None]:
+        """See `Merge.compact`."""
         keys = [self._key(value, now_ms) for value in packed]
         merges = [merge for key in keys if key is not None for merge in key.merges]
         for merge, record in zip(merges, self._merged(merges), strict=True):
@@ -65,7 +56,8 @@ class Retirement:
         if value is None:
             return None
         cutoff = max(value.newest_end_ms - self.retention_ms, value.kept_from_ms)
-        due = [record for record in value.records if record.start_ms < cutoff]
+        records = value.records.one_by_one()
+        due = [record for record in records if record.start_ms < cutoff]
         if not due:
             return None
         try:
@@ -82,7 +74,7 @@ class Retirement:
         kept_from = max(value.kept_from_ms, due[-1].start_ms + self.codec.view.tile_ms)
         if not value.block and value.kept_from_ms != NOTHING_DROPPED:
             block = replace(block, incomplete=True)
-        key = _Key(value=value, block=block, kept_from_ms=kept_from, kept=value.records[len(due) :])
+        key = _Key(value=value, block=block, kept_from_ms=kept_from, kept=records[len(due) :])
         self._sort_out(key, due)
         return key
 
@@ -121,14 +113,21 @@ class Retirement:
                 records[number] = record
         return [moved(record, merge.end_ms) for record, merge in zip(records, merges, strict=True)]
 
-    def _value(self, key: _Key) -> bytes:
+    def _value(self, key: _Key) -> Compacted:
         assert key.current is not None
         base, following, outdated = key.current.result, None if key.next is None else key.next.result, key.block.outdated
         if following is not None and following.ranges.covers(base.ranges):
             base, following, key.next_revision, outdated = following, None, 0, False
         incomplete = key.block.incomplete
         block = BaseBlock(base=base, next=following, next_revision=key.next_revision, incomplete=incomplete, outdated=outdated)
-        return replace(key.value, kept_from_ms=key.kept_from_ms, block=block.packed, records=key.kept).packed(self.codec)
+        value = put_together(
+            self.codec,
+            kept_from_ms=key.kept_from_ms,
+            newest_end_ms=key.value.newest_end_ms,
+            block=block.packed,
+            records=[record.data for record in key.kept],
+        )
+        return Compacted(value=value)
 
 
 @dataclass(kw_only=True)

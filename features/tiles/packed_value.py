@@ -1,30 +1,13 @@
-"""A packed value of a view with `Lifetime` features, taken apart and put together again: what a writer changes. See `features.tiles.codec`."""
+"""A packed value of a view with `Lifetime` features or several levels, taken apart and put together again: what a writer changes. See `features.tiles.codec`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from features.tiles.codec import HEAD, LENGTH, RECORD, Packed, TileCodec
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """A packed tile.
-
-    Attributes:
-        data: All of its bytes.
-    """
-
-    start_ms: int
-    revision: int
-    data: bytes
-
-    @classmethod
-    def of(cls, data: bytes) -> Record:
-        """Read the head of a record."""
-        _, start, revision = RECORD.unpack_from(data)
-        return cls(start_ms=start, revision=revision, data=data)
+from features.columns.record import RECORD
+from features.tiles.codec import HEAD, LENGTH, Packed, TileCodec
+from features.tiles.records import Records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +15,14 @@ class PackedValue:
     """A packed value; times as in its header.
 
     Attributes:
-        block: What is kept of the tiles before `kept_from_ms` (`features.tiles.base_block`); empty of none.
+        block: What is kept beside the records (`features.tiles.base_block`, `features.tiles.level_block`); empty of nothing.
         records: By start.
     """
 
     kept_from_ms: int
     newest_end_ms: int
     block: bytes
-    records: Sequence[Record]
+    records: Records
 
     @classmethod
     def of(cls, codec: TileCodec, packed: Packed) -> PackedValue | None:
@@ -55,16 +38,12 @@ class PackedValue:
         if layout != codec.layout:
             return None
         block, body = codec.split(value[HEAD.size :])
-        records, offset = [], 0
-        while offset < len(body):
-            records.append(Record.of(bytes(codec.first(body[offset:]))))
-            offset += len(records[-1].data)
-        return cls(kept_from_ms=kept_from, newest_end_ms=newest_end, block=bytes(block), records=records)
+        return cls(kept_from_ms=kept_from, newest_end_ms=newest_end, block=bytes(block), records=Records.of(codec, body))
 
-    def packed(self, codec: TileCodec) -> bytes:
-        """Its bytes."""
-        head = HEAD.pack(self.kept_from_ms, self.newest_end_ms, codec.layout)
-        return b"".join([head, LENGTH.pack(len(self.block)), self.block, *(record.data for record in self.records)])
+
+def put_together(codec: TileCodec, *, kept_from_ms: int, newest_end_ms: int, block: bytes, records: Iterable[bytes]) -> bytes:
+    """The bytes of a packed value; arguments as of `PackedValue`."""
+    return b"".join([HEAD.pack(kept_from_ms, newest_end_ms, codec.layout), LENGTH.pack(len(block)), block, *records])
 
 
 def moved(record: bytes, start_ms: int) -> bytes:

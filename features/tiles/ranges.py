@@ -75,6 +75,25 @@ class TileRanges:
         count = np.concatenate([self.count, np.ones(len(numbers), dtype=np.int64)])[order]
         return _joined(first[order], count, np.concatenate([self.revision, revisions])[order])
 
+    def within(self, first: int, end: int) -> TileRanges:
+        """The tiles of numbers in `[first, end)`."""
+        low = np.maximum(self.first, first)
+        count = np.minimum(self.first + self.count, end) - low
+        there = count > 0
+        return TileRanges(first=low[there], count=count[there], revision=self.revision[there])
+
+    def without(self, first: int, end: int) -> TileRanges:
+        """The tiles of numbers that are not in `[first, end)`."""
+        if not len(self.first):
+            return self
+        before, after = self.within(int(self.first[0]), first), self.within(end, int(self.first[-1] + self.count[-1]))
+        parts = [np.concatenate(pair) for pair in zip(before._columns, after._columns, strict=True)]
+        return TileRanges(first=parts[0], count=parts[1], revision=parts[2])
+
+    @property
+    def _columns(self) -> tuple[Int64s, Int64s, Int64s]:
+        return self.first, self.count, self.revision
+
     def covers(self, other: TileRanges) -> bool:
         """Whether every tile of the other is here, in whatever revision."""
         mine = _joined(self.first, self.count, np.zeros_like(self.revision))

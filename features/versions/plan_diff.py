@@ -1,18 +1,21 @@
 """What a change of definitions does: what was applied beside what the definitions say now, as plain data, no engine and no service asked.
 
 A change of a view is breaking when its tiles would mean something else: the tiles that were kept, on Kafka and in the store, cannot be used any more.
+A hop that changes the levels of tiles breaks nothing on Kafka, which has small tiles alone; the store merges them anew, in another generation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from features.durations import show
+from features.levels import levels_ms, reaches_ms
 from features.plan import Plan, ServicePlan, ViewPlan, describe_service, describe_view
 from features.tiles.codec import TileCodec
+from features.window import Sliding
 from schemas.schema import Schema
 
 Record = Mapping[str, Any]
@@ -46,6 +49,7 @@ class ViewChange:
         breaking: Whether its kept tiles are of no more use.
         differences: Each in a line.
         stream: Whether one of them is of how the stream counts: its lateness, or how long repeats are recognised.
+        other_levels: Whether the store is to keep tiles of other levels: what it has of the view counts for nothing, until another generation is filled.
         lacks_ms: How long before now history is missing for its windows: (from, to), in ms before the newest event; None where nothing is.
         services: Services of the definitions, or applied ones, that contain it.
     """
@@ -56,6 +60,7 @@ class ViewChange:
     breaking: bool
     differences: tuple[str, ...] = ()
     stream: bool = False
+    other_levels: bool = False
     lacks_ms: tuple[int, int] | None = None
     services: tuple[str, ...] = ()
 
@@ -185,9 +190,10 @@ def _view(name: str, before: Record | None, after: ViewPlan | None, services: tu
     others = [line for line in view_differences(before, now) if line not in of_tiles]
     if not of_tiles and not others:
         return None
-    kept_ms = before["longest_window_ms"] + slack_ms
-    # Whatever was before that is in the bases of `Lifetime`.
-    longer = (after.longest_window_ms, kept_ms) if after.longest_window_ms > kept_ms else None
+    levels, newer = _levels_ms(before["description"]), _levels_ms(now["description"])
+    other_levels = levels != newer and not of_tiles
+    if other_levels:
+        others.append(f"levels of tiles, in the store: {', '.join(map(show, levels))} → {', '.join(map(show, newer))}")
     return ViewChange(
         name=name,
         kind=Kind.CHANGED,
@@ -195,9 +201,29 @@ def _view(name: str, before: Record | None, after: ViewPlan | None, services: tu
         breaking=bool(of_tiles),
         differences=(*of_tiles, *others),
         stream=any(before[name] != now[name] for name in OF_THE_STREAM),
-        lacks_ms=(longest_ms, 0) if of_tiles else longer,
+        other_levels=other_levels,
+        lacks_ms=(longest_ms, 0) if of_tiles or other_levels else _longer(before["description"], now["description"], newer, slack_ms),
         services=services,
     )
+
+
+def _windows(description: Record) -> list[Sliding]:
+    """The windows of a view, as its description has them."""
+    features = [feature for feature in description["features"].values() if feature["window_ms"] is not None]
+    return [Sliding(size_ms=feature["window_ms"], hop_ms=feature.get("hop_ms", 1)) for feature in features]
+
+
+def _levels_ms(description: Record) -> tuple[int, ...]:
+    """The levels of a view's tiles, as its description has them; see `ViewPlan.levels_ms`."""
+    lifetime = any(feature["window_ms"] is None for feature in description["features"].values())
+    return levels_ms(description["tile_ms"], [] if lifetime else [window.hop_ms for window in _windows(description)])
+
+
+def _longer(old: Record, new: Record, sizes_ms: Sequence[int], slack_ms: int) -> tuple[int, int] | None:
+    """What windows lack that need tiles of a level from further back than these were kept; what was before that, the bases of `Lifetime` have."""
+    reaches = zip(reaches_ms(_windows(new), sizes_ms), reaches_ms(_windows(old), sizes_ms), strict=True)
+    lacking = [(needs, keeps + slack_ms) for needs, keeps in reaches if needs > keeps + slack_ms]
+    return (max(needs for needs, _ in lacking), min(kept for _, kept in lacking)) if lacking else None
 
 
 def _service(name: str, before: Record | None, after: ServicePlan | None) -> ServiceChange | None:

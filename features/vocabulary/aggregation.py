@@ -91,9 +91,15 @@ class Aggregation:
         """What tiles keep for it, one of each of its `parts`."""
         return tuple(part.of(inputs.value, where=inputs.where, tie=inputs.tie, parameter=self.parameter) for part in self.parts)
 
-    def over(self, window: timedelta) -> Windowed:
-        """This aggregation over the last `window`, a multiple of the view's tile."""
-        return Windowed(aggregation=self, window=window)
+    def over(self, window: timedelta, *, hop: timedelta | None = None) -> Windowed:
+        """This aggregation over the last `window`, a multiple of the view's tile.
+
+        Args:
+            window: How long it is.
+            hop: A multiple of the tile, at which the window begins: as of t it covers `[floor((b − window) / hop) · hop, b)`, so its head moves
+                with the tile and its tail with the hop. The hops of a view divide one another. None: the tile, that is exact sliding.
+        """
+        return Windowed(aggregation=self, window=window, hop=hop)
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,7 @@ class Windowed(Feature):
     """An aggregation over a window."""
 
     window: timedelta
+    hop: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,7 @@ class Lifetime(Feature):
             return f"Lifetime has no window; write Lifetime({type(given.aggregation).__name__}(…)) without .over, or .over without Lifetime"
         return None if isinstance(given, Aggregation) else f"Lifetime takes an aggregation, e.g. Lifetime(Count()), got {given!r}"
 
-    def over(self, window: timedelta) -> NoReturn:
+    def over(self, window: timedelta, *, hop: timedelta | None = None) -> NoReturn:
         """Refused.
 
         Raises:

@@ -10,9 +10,11 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
+from features.columns.record import RECORD
 from features.kernel.fold import fold
 from features.plan import ViewPlan
-from features.tiles.codec import ALL_TIME, HEAD, NOTHING_DROPPED, RECORD, Packed, TileCodec
+from features.tiles.codec import ALL_TIME, HEAD, NOTHING_DROPPED, Packed, TileCodec
+from features.tiles.records import Records
 from features.tolerances import differences, tile_rules, view_rules
 from inference.online.store import Entity, OnlineStore
 
@@ -29,8 +31,9 @@ class Difference:
         view: Whose.
         entity: Its keys, as text.
         start_ms: Of the tile; None: of all older tiles.
+        size_ms: Of a tile of a larger level, which is merged of small ones, its length; None: it is a small one.
         what: `missing` in the second, `extra` in it, or `different`, as the tiles that are merged can be too. Of older tiles: `reach`, where one of both
-            says that it has them; and of the second only: `stale`, where its base is not exact, and `layout`, where it holds another definition's.
+            says that it has them; and of the second only: `stale`, where its base or its larger levels are not exact, and `layout`, where it holds another definition's.
         columns: Of a different one: name → both values.
     """
 
@@ -39,6 +42,7 @@ class Difference:
     start_ms: int | None
     what: str
     columns: Mapping[str, tuple[object, object]] = field(default_factory=dict)
+    size_ms: int | None = None
 
 
 @dataclass(kw_only=True)
@@ -50,7 +54,7 @@ class Comparison:
         newer: Tiles that only one of them could have yet, which were not compared.
         lost: Tiles that one of them has lost, or may have, which were not compared.
         stale_layouts: Values that another definition of their view has left in the first.
-        stale_bases: Lifetime aggregates of the first that are not exact, which were not compared.
+        stale_bases: Lifetime aggregates, or tiles of larger levels, of the first that are not exact, which were not compared.
         returned: Entities that only the second has, where entities leave the store after a silence.
         differences: How many, by view.
         examples: The first of them.
@@ -179,57 +183,101 @@ class _View:
         if self._of_another(right):
             self._note(found, entity, None, "layout")
             return
-        kept_a, newest_a, tiles_a = _parse(self.codec, left)
-        kept_b, newest_b, tiles_b = _parse(self.codec, right)
-        floor = max(newest_a, newest_b) - view.longest_window_ms - self.slack_ms
-        further = self.whole and kept_a - view.tile_ms in tiles_b  # what the first dropped last, the second still has
+        one, other = _parse(self.codec, left), _parse(self.codec, right)
+        newest = max(one.newest_ms, other.newest_ms)
+        floor = newest - view.reaches_ms[0] - self.slack_ms
+        further = self.whole and one.kept_from_ms - view.tile_ms in other.tiles  # what the first dropped last, the second still has
         if view.has_lifetime:
-            floor = max(floor, kept_a, kept_b)
+            floor = max(floor, one.kept_from_ms, other.kept_from_ms)
             if NOTHING_DROPPED < floor <= self.settled_ms and self.since_ms == ALL_TIME[0]:
-                self._compare_merged(entity, (left, right), floor, found)
-        elif further:
-            floor = max(floor, kept_a)
+                self._compare_folded(entity, (left, right), floor, self._allowed_merged, found)
+        elif further or self.codec.larger_levels:
+            floor = max(floor, one.kept_from_ms, *([other.kept_from_ms] if self.codec.larger_levels else ()))
+        self._compare_tiles(entity, one.tiles, other.tiles, floor, view.tile_ms, found)
+        whole = max(one.kept_from_ms, other.kept_from_ms) >= self.since_ms
+        if self.codec.larger_levels:
+            self._compare_levels(entity, one, other, newest, found)
+            end_ms = min(newest, self.settled_ms // view.tile_ms * view.tile_ms)
+            if not (one.outdated or other.outdated) and self.since_ms == ALL_TIME[0]:
+                # What one of both has in small tiles and the other in larger ones.
+                self._compare_folded(entity, (left, right), end_ms, self._allowed_values, found)
+        elif (
+            one.newest_ms == other.newest_ms and one.kept_from_ms != other.kept_from_ms and whole and not view.has_lifetime and not further
+        ):
+            self._note(found, entity, None, "reach")
+
+    def _compare_tiles(
+        self, entity: Entity, one: Mapping[int, bytes], other: Mapping[int, bytes], floor_ms: int, size_ms: int, found: Comparison
+    ) -> None:
+        """Tiles of one level, those that start from a time on."""
+        name, size = self.codec.view.name, None if size_ms == self.codec.view.tile_ms else size_ms
         unlike = []
-        for start in sorted(tiles_a.keys() | tiles_b.keys()):
-            if start < floor or start + view.tile_ms > self.settled_ms:
+        for start in sorted(one.keys() | other.keys()):
+            if start < floor_ms or start + size_ms > self.settled_ms:
                 found.newer += 1
             elif start < self.since_ms:
                 found.lost += 1
-            elif start not in tiles_b or start not in tiles_a:
-                self._note(found, entity, start, "extra" if start in tiles_b else "missing")
-            elif tiles_a[start] == tiles_b[start]:
-                found.tiles[view.name] += 1
+            elif start not in other or start not in one:
+                self._note(found, entity, start, "extra" if start in other else "missing", size_ms=size)
+            elif one[start] == other[start]:
+                found.tiles[name] += 1
             else:
                 unlike.append(start)
         for start in unlike:
-            if columns := self._apart(start, tiles_a[start], tiles_b[start]):
-                self._note(found, entity, start, "different", columns)
+            if columns := self._apart(start, one[start], other[start]):
+                self._note(found, entity, start, "different", columns, size_ms=size)
             else:
-                found.tiles[view.name] += 1
-        whole = max(kept_a, kept_b) >= self.since_ms
-        if newest_a == newest_b and kept_a != kept_b and whole and not view.has_lifetime and not further:
-            self._note(found, entity, None, "reach")
+                found.tiles[name] += 1
+
+    def _compare_levels(self, entity: Entity, one: _Parsed, other: _Parsed, newest_ms: int, found: Comparison) -> None:
+        """Tiles of the larger levels that both have merged; when they do is not the same for both."""
+        view = self.codec.view
+        if one.outdated or other.outdated:
+            if one.outdated:
+                found.stale_bases += 1
+            else:
+                self._note(found, entity, None, "stale")
+            return
+        merged_ms = min(one.merged_ms, other.merged_ms)
+        for size_ms, reach_ms, mine, theirs in zip(view.levels_ms[1:], view.reaches_ms[1:], one.levels, other.levels, strict=True):
+            sides = [{start: tile for start, tile in tiles.items() if start + size_ms <= merged_ms} for _, tiles in (mine, theirs)]
+            kept_ms = newest_ms - reach_ms - self.slack_ms
+            self._compare_tiles(entity, sides[0], sides[1], max(kept_ms, mine[0], theirs[0]), size_ms, found)
+            if theirs[0] > max(mine[0], kept_ms, self.since_ms):
+                self._note(found, entity, None, "reach", size_ms=size_ms)
 
     def _of_another(self, value: Packed | None) -> bool:
         return value is not None and HEAD.unpack_from(value)[2] != self.codec.layout
 
     def _note(
-        self, found: Comparison, entity: Entity, start_ms: int | None, what: str, columns: Mapping[str, tuple[object, object]] | None = None
+        self,
+        found: Comparison,
+        entity: Entity,
+        start_ms: int | None,
+        what: str,
+        columns: Mapping[str, tuple[object, object]] | None = None,
+        *,
+        size_ms: int | None = None,
     ) -> None:
         name = "|".join(map(str, self.store.key_values(entity).values()))
-        found.add(Difference(view=self.codec.view.name, entity=name, start_ms=start_ms, what=what, columns=columns or {}), entity)
+        difference = Difference(
+            view=self.codec.view.name, entity=name, start_ms=start_ms, what=what, columns=columns or {}, size_ms=size_ms
+        )
+        found.add(difference, entity)
 
-    def _compare_merged(self, entity: Entity, values: Sequence[Packed | None], end_ms: int, found: Comparison) -> None:
-        """The `Lifetime` features as of a time that both sides' bases have passed: of what was merged, and of what is yet to be."""
-        read = self.codec.unpack(values)
+    def _compare_folded(
+        self, entity: Entity, values: Sequence[Packed | None], end_ms: int, allowed: Mapping[str, float], found: Comparison
+    ) -> None:
+        """Features as of an end of windows: what was merged on both sides, and what is yet to be."""
+        read = self.codec.unpack(values, before_ms=end_ms)
         if read.inexact[0]:
             found.stale_bases += 1
             return
         folded = fold(self.codec.view, read.tiles, owner=np.arange(2), boundary_ms=np.full(2, end_ms))
         columns = {}
-        for name, allowed in self._allowed_merged.items():
+        for name, most in allowed.items():
             column = folded[name]
-            if np.any(differences(*(pa.chunked_array([column.slice(side, 1)]) for side in (0, 1))) > allowed):
+            if np.any(differences(*(pa.chunked_array([column.slice(side, 1)]) for side in (0, 1))) > most):
                 columns[name] = (column[0].as_py(), column[1].as_py())
         if columns:
             self._note(found, entity, None, "different", columns)
@@ -256,25 +304,57 @@ class _View:
     @cached_property
     def _allowed_merged(self) -> dict[str, float]:
         """By `Lifetime` feature."""
-        rules = view_rules(self.codec.view)
-        return {feature.name: rules[feature.name].allowed for feature in self.codec.view.features if not feature.window.is_bounded}
+        return {feature.name: self._allowed_values[feature.name] for feature in self.codec.view.features if not feature.window.is_bounded}
+
+    @cached_property
+    def _allowed_values(self) -> dict[str, float]:
+        """By feature."""
+        return {name: rule.allowed for name, rule in view_rules(self.codec.view).items()}
 
 
 def _reached(frontier: int | None) -> int:
     return ALL_TIME[0] if frontier is None else frontier
 
 
-def _parse(codec: TileCodec, value: Packed | None) -> tuple[int, int, Mapping[int, bytes]]:
-    """Kept-from and newest end, and of each tile start the payload."""
+@dataclass(frozen=True, kw_only=True)
+class _Parsed:
+    """A packed value, taken apart.
+
+    Attributes:
+        tiles: Start of each small tile that is not a stray → its payload.
+        merged_ms, outdated: As of `features.tiles.level_block`.
+        levels: Of each larger level from when on it is kept, and its tiles.
+    """
+
+    kept_from_ms: int = NOTHING_DROPPED
+    newest_ms: int = NOTHING_DROPPED
+    tiles: Mapping[int, bytes] = field(default_factory=dict)
+    merged_ms: int = NOTHING_DROPPED
+    outdated: bool = False
+    levels: Sequence[tuple[int, Mapping[int, bytes]]] = ()
+
+
+def _parse(codec: TileCodec, value: Packed | None) -> _Parsed:
     if value is None:
-        return NOTHING_DROPPED, NOTHING_DROPPED, _NO_TILES
+        return _Parsed(levels=[(NOTHING_DROPPED, _NO_TILES)] * codec.larger_levels)
     kept_from, newest_end, _ = HEAD.unpack_from(value)
-    tiles, offset = {}, len(value) - len(codec.records(value))
-    while offset < len(value):
-        length, start, _ = RECORD.unpack_from(value, offset)
-        offset += RECORD.size + length
-        tiles[start] = bytes(value[offset - length : offset])
-    return kept_from, newest_end, tiles
+    tiles = _payloads(codec, codec.records(value))
+    if not codec.larger_levels:
+        return _Parsed(kept_from_ms=kept_from, newest_ms=newest_end, tiles=tiles)
+    block = codec.level_block(codec.split(value[HEAD.size :])[0], kept_from, ranges=False)
+    return _Parsed(
+        kept_from_ms=kept_from,
+        newest_ms=newest_end,
+        tiles={start: tile for start, tile in tiles.items() if start >= kept_from},
+        merged_ms=block.merged_ms,
+        outdated=block.outdated,
+        levels=[(level.kept_from_ms, _payloads(codec, level.records)) for level in block.levels],
+    )
+
+
+def _payloads(codec: TileCodec, records: Packed) -> dict[int, bytes]:
+    """Start of each tile → its payload."""
+    return {start: record[RECORD.size :] for start, record in Records.of(codec, records).by_start().items()}
 
 
 def last(comparisons: Iterator[Comparison]) -> Comparison:

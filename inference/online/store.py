@@ -18,6 +18,7 @@ from typing import Any
 
 from features.plan import ViewPlan
 from features.tiles.codec import Packed
+from features.tiles.compacted import Compacted
 from inference.online.cold_tiles import ViewTiles
 from inference.online.frontier import Completeness, Frontiers
 
@@ -76,8 +77,10 @@ class MergeRules:
         ttl_ms: After how long without a write an entity is forgotten; None: never.
         together_ms: How far before the end of the newest tile none is cold.
         cold_step_ms: The step in which tiles become cold; 0: none does.
-        retire_at: So many tiles past retention are left until they are due to be merged (`TileMerges.merge`); 0: they are dropped.
+        retire_at: So many tiles past retention, or, where there are larger levels, in closed intervals, are left until they are due to be merged
+            (`TileMerges.merge`); 0: tiles past retention are dropped.
         held: How many more, while tiles come again.
+        level_ms: The size of the first of the larger levels, whose tiles small ones are merged into; 0: there are none.
         forgets: Whether the server may have removed an entity, so that nothing is known of what was before the first tile of a new one.
     """
 
@@ -88,6 +91,7 @@ class MergeRules:
     cold_step_ms: int
     retire_at: int
     held: int
+    level_ms: int
     forgets: bool
 
 
@@ -122,7 +126,7 @@ class TileMerges(ABC):
             held_from: The revision from which on tiles come again.
 
         Returns:
-            The entities that have tiles due to be merged into one, as the rules say.
+            The entities that have tiles due to be merged, as the rules say.
 
         Raises:
             ServiceError: The store does not answer; part may be merged, and may be merged again.
@@ -137,8 +141,8 @@ class TileMerges(ABC):
         """
 
     @abstractmethod
-    def replace(self, values: Sequence[tuple[Member, Stored, bytes]]) -> list[bool]:
-        """Put packed tiles in the place of those that they were made of; False where these have changed meanwhile.
+    def replace(self, values: Sequence[tuple[Member, Stored, Compacted]]) -> list[bool]:
+        """Put packed tiles in the place of those that they were made of, and those that leave them with the cold ones; False where these have changed meanwhile.
 
         Raises:
             ServiceError: The store does not answer.

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.columns.values import Int64s
+from features.columns.values import Bools, Int64s
 from features.kernel.fold import fold
+from features.kernel.needed import lacking, needed_from_ms
 from features.plan import ViewPlan, WindowFeature, describe_partial, describe_view
-from features.tiles.codec import ALL_TIME, TileCodec
+from features.tiles.codec import ALL_TIME, TileCodec, Unpacked
 from features.tolerances import differences, view_rules
 from inference.online.store import Entity, OnlineStore
 from schemas.errors import DataError, SettingError
@@ -122,18 +123,17 @@ def _compare(
     (stored,) = store.all_tiles([project], batch, views)
     owner = np.repeat(np.arange(len(batch), dtype=np.int64), len(boundaries))
     as_of = np.tile(boundaries, len(batch))
-    sides, kept = [], []
+    sides, reads = [], []
     for view, tiles in zip(views, stored, strict=True):
         codec = TileCodec(view=view)
         read = codec.unpack(tiles.whole(codec))
         sides.append(fold(view, read.tiles, owner=owner, boundary_ms=as_of))
-        exact_from = np.maximum(np.where(read.inexact, ALL_TIME[1], read.kept_from_ms), since_ms)
-        kept.append(np.append(exact_from, since_ms)[owner])
+        reads.append(read)
     rules = view_rules(views[0])
-    for (a, b), compared in zip(pairs, found, strict=True):
-        whole = np.flatnonzero((as_of - a.window.reach_ms >= kept[0]) & (as_of - b.window.reach_ms >= kept[1]))
-        if since_ms > ALL_TIME[0] and not a.window.is_bounded:
-            whole = whole[:0]  # of all time
+    for features, compared in zip(pairs, found, strict=True):
+        a, b = features
+        exact = [_exact(*each, owner, as_of, since_ms) for each in zip(views, features, reads, strict=True)]
+        whole = np.flatnonzero(np.logical_and.reduce(exact))
         values = [_chunked(side[name].take(pa.array(whole, type=pa.int64()))) for side, name in zip(sides, (a.name, b.name), strict=True)]
         apart = differences(*values)
         wrong = np.flatnonzero(apart > rules[a.name].allowed)
@@ -144,6 +144,18 @@ def _compare(
             entity = "|".join(map(str, store.key_values(batch[owner[whole[row]]]).values()))
             one, other = (side[row].as_py() for side in values)
             compared.examples.append(Example(entity=entity, boundary_ms=int(as_of[whole[row]]), one=one, other=other))
+
+
+def _exact(view: ViewPlan, feature: WindowFeature, read: Unpacked, owner: Int64s, boundary: Int64s, since_ms: int) -> Bools:
+    """Of which rows all tiles of a feature's window are there, in a store that is complete since a time."""
+    if since_ms > ALL_TIME[0] and not feature.window.is_bounded:
+        return np.zeros(len(owner), dtype=np.bool_)
+    merged = None if read.tiles.merged_ms is None else read.tiles.merged_ms[owner]
+    begin = np.minimum.reduce(needed_from_ms(view, boundary, windows=[feature.window]))
+    needed = needed_from_ms(view, boundary, merged, windows=[feature.window])
+    lost = lacking(needed, owner, [read.kept_from_ms, *read.larger_from_ms])
+    exact: Bools = ~lost & ~read.inexact[owner] & (begin >= since_ms)
+    return exact
 
 
 def _meaning(feature: WindowFeature) -> tuple[Any, ...]:

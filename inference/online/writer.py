@@ -12,10 +12,11 @@ import pyarrow as pa
 from features.columns.values import Int64s, Values
 from features.plan import ViewPlan
 from features.tiles.codec import TileCodec
-from features.tiles.compaction import HELD, HELD_MS
+from features.tiles.compaction import HELD, HELD_MS, Retirement
+from features.tiles.rollup import Rollup
 from inference.gc_paused import gc_paused
+from inference.online.compactor import RETIRE_AT, Compactor
 from inference.online.frontier import Account, changing
-from inference.online.lifetime_aggregates import RETIRE_AT, LifetimeAggregates
 from inference.online.store import Member, MergeRules, OnlineStore
 from schemas.errors import DataError, ServiceError, SettingError
 from schemas.types import DataType
@@ -25,6 +26,8 @@ _AT_ONCE = 2_000  # entities whose tiles are merged in one round trip
 _TRIES = 20
 _LEAST_TILES = 4  # that the frontier may lag behind a key's newest tile before a read needs the older ones
 _WORTH_WHILE = 4  # windows of slack, below which a second value would save little
+_LONG_TILES = 1_024  # in a window, from which on to write them all costs more than to read two values
+_FEW_TILES = 256
 
 
 class TileWriter:
@@ -32,7 +35,8 @@ class TileWriter:
 
     Any number of writers may store any tiles any number of times in any order: of each tile the highest revision stays, and
     of one revision the copy that came last. Tiles that end further than the retention before the newest one are dropped; where the
-    view has `Lifetime` features, they are merged into the key's base (`features.tiles.compaction`).
+    view has `Lifetime` features, they are merged into the key's base (`features.tiles.compaction`), and where it has several levels, into
+    tiles of these (`features.tiles.rollup`).
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class TileWriter:
         reject_ttl_with_lifetime([view], ttl_ms)
         self.view = view
         self.retention_ms = view.longest_window_ms + slack_ms
-        self._codec = TileCodec(view=view)
+        self._codec = codec = TileCodec(view=view)
         self._frontiers = store.frontiers(project=project)
         together_ms, cold_step_ms = cold_split(view, slack_ms)
         rules = MergeRules(
@@ -70,12 +74,18 @@ class TileWriter:
             ttl_ms=ttl_ms,
             together_ms=together_ms,
             cold_step_ms=cold_step_ms,
-            retire_at=RETIRE_AT if view.has_lifetime else 0,
+            retire_at=RETIRE_AT if codec.has_block else 0,
             held=HELD,
+            level_ms=view.levels_ms[1] if codec.larger_levels else 0,
             forgets=forgets,
         )
         self._tiles = store.tile_merges(view, project=project, rules=rules)
-        self._lifetime = LifetimeAggregates(self._codec, self._tiles, retention_ms=self.retention_ms) if view.has_lifetime else None
+        merge: Retirement | Rollup | None = None
+        if codec.larger_levels:
+            merge = Rollup(codec=codec, slack_ms=slack_ms, recent_ms=recent_ms(view, slack_ms))
+        elif view.has_lifetime:
+            merge = Retirement(codec=codec, retention_ms=self.retention_ms)
+        self._compactor = None if merge is None else Compactor(merge, self._tiles)
 
     def write(self, tiles: pa.Table | pa.RecordBatch, *, stand_in: bool = False) -> int | None:
         """Store tiles; when this returns they are readable, and the stream's own (revision 0), which closings count, are accounted for.
@@ -128,8 +138,8 @@ class TileWriter:
         merges, held_from = list(_by_member(members, start, revision, records).items()), time.time_ns() // 1_000_000 - HELD_MS
         for first in range(0, len(merges), _AT_ONCE):
             due = self._tiles.merge(dict(merges[first : first + _AT_ONCE]), held_from=held_from)
-            if self._lifetime is not None:
-                self._lifetime.retire(due)
+            if self._compactor is not None:
+                self._compactor.compact(due)
         stored: defaultdict[int, list[bytes]] = defaultdict(list)
         for row in np.flatnonzero((revision == 0) | stand_in).tolist():
             stored[int(start[row]) + self.view.tile_ms].append(members[row])
@@ -153,11 +163,24 @@ def cold_split(view: ViewPlan, slack_ms: int) -> tuple[int, int]:
     """How far before the end of a key's newest tile all tiles stay in one value, and the step in which older ones leave it, 0 for never; both in ms.
 
     A read as of now takes the tiles of one and a half to three and a half windows then, however long tiles are kept; shorter windows count as eight tiles.
+    Of a long window, all of whose tiles a read takes anyway, the newest few stay, so that a write need not write the others again.
     """
     window_ms = max(view.longest_window_ms, 2 * _LEAST_TILES * view.tile_ms)
-    if view.has_lifetime or slack_ms < _WORTH_WHILE * window_ms:
+    if view.has_lifetime or len(view.levels_ms) > 1:
+        return 0, 0
+    if window_ms >= _LONG_TILES * view.tile_ms:
+        return _FEW_TILES * view.tile_ms // 2, _FEW_TILES * view.tile_ms
+    if slack_ms < _WORTH_WHILE * window_ms:
         return 0, 0
     return view.longest_window_ms + window_ms // 2, 2 * window_ms
+
+
+def recent_ms(view: ViewPlan, slack_ms: int) -> int | None:
+    """As `cold_split`, of a view with several levels: how far before the end of a key's newest tile small ones stay with the larger; None: all do."""
+    small_ms, larger_ms = view.reaches_ms[0], view.levels_ms[1]
+    if small_ms >= _LONG_TILES * view.tile_ms:
+        return 2 * larger_ms
+    return small_ms + larger_ms if slack_ms >= _WORTH_WHILE * small_ms else None
 
 
 def reject_ttl_with_lifetime(views: Iterable[ViewPlan], ttl_ms: int | None) -> None:

@@ -17,6 +17,7 @@ from inference.online.reader import OnlineReader
 from infra.settings import Settings
 from schemas import parquet
 from schemas.errors import SettingError
+from schemas.machine_code import keep_in
 from schemas.schema import SHIPPED, SchemaSet
 
 COMMANDS = {"features": "Read a service's features online"}
@@ -34,6 +35,7 @@ def command(
     """Read a service's features online, as of each request's event time."""
     settings = Settings.load()
     plan = service_named(service, load(settings.definitions, settings.schemas))
+    keep_in(settings.machine_code)
     reader = OnlineReader(plan, connect(settings.redis_url))
     schemas = SchemaSet.load(settings.schemas or SHIPPED)
     batches = (reader.read(batch).table for batch in read_requests(requests, plan, schemas))

@@ -136,10 +136,11 @@ def _touched(change: ViewChange, applied: Deployed) -> dict[str, str]:
             "topic": f"{topic}: {held}: give the view another name, or `tidemark retire {change.name}`",
             "store": f"{fields}: tiles of the old definition count for nothing under the new one",
         }
+    stored = "tiles of other levels count for nothing; `tidemark rebuild --switch` merges them anew" if change.other_levels else "kept"
     return {
         "state": f"{state}kept{'; submit it again' if change.stream else ''}",
         "topic": f"{topic}: kept",
-        "store": f"{fields}: kept; submit materialize and score again",
+        "store": f"{fields}: {stored}; submit materialize and score again",
     }
 
 

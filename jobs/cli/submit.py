@@ -12,6 +12,7 @@ import typer
 
 from infra import flink
 from infra.settings import Settings
+from jobs.control.held_jobs import held_jobs
 from jobs.flink.job_names import single_view_name
 from schemas.errors import ServiceError, SettingError
 
@@ -95,15 +96,19 @@ def _check_model(arguments: Sequence[str]) -> None:
 
 
 def jobs(flink_url: _Url = None) -> None:
-    """List the jobs of the cluster: name, id, state, tasks that run, restarts, newest checkpoint; then what is wrong with those that failed."""
-    cluster = flink.Cluster(_settings(flink_url).flink_url)
+    """List the jobs of the cluster: name, id, state, tasks that run, restarts, newest checkpoint; then what is wrong with those that failed.
+
+    And which of them do not get on: a checkpoint has not ended after half a minute, or they wait for a Kafka transaction that has been open for as long.
+    """
+    settings = _settings(flink_url)
+    cluster = flink.Cluster(settings.flink_url)
     listed = cluster.jobs()
     rows = [("NAME", "ID", "STATE", "TASKS", "RESTARTS", "CHECKPOINT")]
     rows += [(job.name, job.id, job.state, f"{job.tasks[0]}/{job.tasks[1]}", str(job.restarts), job.checkpoint or "-") for job in listed]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
-    for line in cluster.troubles(listed):
+    for line in [*cluster.troubles(listed), *held_jobs(settings, cluster, listed)]:
         print(line)
 
 

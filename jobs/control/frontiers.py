@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from infra.settings import Settings
-from jobs.kafka import admin
+from jobs.kafka import admin, open_transactions
 from jobs.kafka.committed import End, Place
 from jobs.kafka.connection import Connection
 from schemas.errors import ServiceError
@@ -31,10 +31,7 @@ def wait_or_tell(
 
 def held(undecided: Mapping[Place, End]) -> list[str]:
     """What open transactions hold back, a line for each partition."""
-    return [
-        f"topic {topic}, partition {partition}: an open transaction holds back {end.undecided:,} records from offset {end.decided} on, and event time with them"
-        for (topic, partition), end in sorted(undecided.items())
-    ]
+    return [f"{open_transactions.held(place, end)}, and event time with them" for place, end in sorted(undecided.items())]
 
 
 def undecided(settings: Settings, names: Iterable[str]) -> Mapping[Place, End]:

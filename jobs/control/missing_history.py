@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.columns.record import RECORD
 from features.plan import ViewPlan
-from features.tiles.codec import RECORD
 from features.versions.plan_diff import ALL_HISTORY_MS
 from schemas.conform import allowed
 from schemas.parquet import ParquetFile, parquet_files

@@ -29,6 +29,7 @@ from jobs.demo.topic_follower import Record
 from jobs.parity.comparison import compare
 from jobs.parity.predictions import prediction_table
 from schemas.errors import DataError
+from schemas.machine_code import keep_in
 from schemas.schema import SchemaSet
 
 
@@ -84,6 +85,7 @@ def judge(evidence: Evidence, *, wall_s: float) -> Findings:
         evidence.tally.asked_ns, zip(map(str, served["request_id"].to_pylist()), (record.read_ns for record in answers), strict=True)
     )
 
+    keep_in(evidence.settings.machine_code)
     scored = served.to_pandas()
     scored["static_score"] = load_model(evidence.model / "static").predict(served)
     scored["happened"] = np.array(happened(service.label, evidence.outcomes[service.label.source.name], served["request_id"]), dtype=object)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from features.durations import show
 from features.plan import ViewPlan
 from inference.online.active_generation import project_of
 from inference.online.frontier import Completeness
@@ -116,7 +117,7 @@ def lines(proof: Proof, first: int, second: int) -> Iterator[str]:
     if found.stale_layouts:
         yield f"{found.stale_layouts:,} values of generation {first} are another definition's, and were not compared"
     if found.stale_bases:
-        yield f"{found.stale_bases:,} keys of generation {first} have stale Lifetime features, which were not compared"
+        yield f"{found.stale_bases:,} keys of generation {first} have stale Lifetime features or merged tiles, which were not compared"
     if found.returned:
         yield f"{found.returned:,} entities that had left generation {first} (TIDEMARK_ONLINE_TTL) are in generation {second} again"
     for example in found.examples:
@@ -147,7 +148,9 @@ def _settled(both: Generations, found: Comparison) -> Comparison:
 
 
 def _text(example: Difference, first: int, second: int) -> str:
-    where = f"{example.view} of {example.entity}{', all time' if example.start_ms is None else f', tile {show_ms(example.start_ms)}'}"
+    size = "" if example.size_ms is None else f" of {show(example.size_ms)}"
+    place = f", all time{size and f', tiles{size}'}" if example.start_ms is None else f", tile {show_ms(example.start_ms)}{size}"
+    where = f"{example.view} of {example.entity}{place}"
     match example.what:
         case "missing":
             return f"{where}: generation {first} has it, {second} has not"
@@ -156,7 +159,7 @@ def _text(example: Difference, first: int, second: int) -> str:
         case "reach":
             return f"{where}: one of both has dropped older tiles, which the other never had; give `tidemark rebuild` --events"
         case "stale":
-            return f"{where}: Lifetime features are stale in generation {second} alone; see `tidemark bootstrap --replace`"
+            return f"{where}: what is merged is stale in generation {second} alone; see `tidemark bootstrap --replace`"
         case "layout":
             return f"{where}: generation {second} holds tiles of another definition; see `tidemark plan`"
     values = ", ".join(f"{name} {one!r} and {other!r}" for name, (one, other) in example.columns.items())

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as in Spark's own documentation
 
-from features.compiler.spark import late_tiles_query
+from features.compiler.spark import INTERVAL, interval_sql, late_intervals_query
 from features.plan import ViewPlan
 from jobs.spark.history import History
 from jobs.spark.paths import to_write
@@ -34,8 +34,11 @@ class Wanted:
         schemas: Of their sources.
         events: Folder with one folder of Parquet files per source.
         as_known: Count late events too.
-        late_only: Only tiles that late events belong to.
+        late_only: Only tiles that late events belong to; of a view with several levels all that were merged with them.
         from_ms, until_ms: Only tiles that start in `[from, until)`.
+        closed_ms: Of tiles that are to win over the stream's own: none that starts at this time or later, since it may not be whole yet. Those of a
+            view with several levels are made of whole intervals of the largest, beyond `[from, until)`: the store replaces what it has merged as a
+            whole. None: they are to win over nothing.
     """
 
     views: tuple[ViewPlan, ...]
@@ -45,6 +48,7 @@ class Wanted:
     late_only: bool
     from_ms: int | None = None
     until_ms: int | None = None
+    closed_ms: int | None = None
 
 
 def staged(spark: SparkSession, wanted: Wanted, folder: Path) -> Iterator[tuple[ViewPlan, Path]]:
@@ -56,16 +60,27 @@ def staged(spark: SparkSession, wanted: Wanted, folder: Path) -> Iterator[tuple[
     """
     history = History(spark=spark, schemas=wanted.schemas, events=wanted.events, as_known=wanted.as_known)
     for view in wanted.views:
-        low_ms = None if wanted.from_ms is None else -(-wanted.from_ms // view.tile_ms) * view.tile_ms
-        high_ms = _FOREVER_MS if wanted.until_ms is None else -(-wanted.until_ms // view.tile_ms) * view.tile_ms
+        from_ms = None if wanted.from_ms is None else _aligned(wanted.from_ms, view.tile_ms)
+        until_ms = _FOREVER_MS if wanted.until_ms is None else _aligned(wanted.until_ms, view.tile_ms)
+        low_ms, high_ms = from_ms, until_ms
+        if wanted.closed_ms is not None:
+            low_ms = None if from_ms is None else from_ms // view.levels_ms[-1] * view.levels_ms[-1]
+            high_ms = min(_aligned(until_ms, view.levels_ms[-1]), wanted.closed_ms)
         tiles: DataFrame = history.tiles(view, low_ms, high_ms)
         if wanted.late_only:
-            tiles = tiles.join(spark.sql(late_tiles_query(view)), [*(key.name for key in view.keys), "tile_start"], "left_semi")
+            late, keys = spark.sql(late_intervals_query(view, from_ms, until_ms)), [key.name for key in view.keys]
+            tiles = tiles.withColumn(INTERVAL, F.expr(interval_sql(view))).join(late, [*keys, INTERVAL], "left_semi").drop(INTERVAL)
         own, made = folder / view.name, Observation()
-        tiles.observe(made, F.count(F.lit(1)).alias("tiles")).write.parquet(to_write(own))
+        in_order = tiles.sortWithinPartitions("tile_start")  # what comes to the store in the order of time is merged there once
+        in_order.observe(made, F.count(F.lit(1)).alias("tiles")).write.parquet(to_write(own))
         found = sum(pq.read_metadata(file).num_rows for file in parquet_files(own))
         if found != made.get["tiles"]:
             raise SettingError(
                 f"TIDEMARK_HOME: of {made.get['tiles']:,} tiles that Spark wrote to {own} {found:,} are there; it is a folder that all workers share"
             )
         yield view, own
+
+
+def _aligned(time_ms: int, size_ms: int) -> int:
+    """The first multiple at or after a time."""
+    return -(-time_ms // size_ms) * size_ms

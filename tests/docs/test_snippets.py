@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
+from features.durations import show
+from features.window_costs import ViewCost
 from inference.model.loading import load_for
 from infra.settings import Settings
 from jobs.kafka import admin
@@ -25,7 +27,7 @@ from schemas.wire import OK, Decoder, encode
 from tests.docs.pages import PAGES, ROOT, blocks, files, named
 from tests.waiting import PATIENCE_S
 
-TRIED = {"publish", "read", "train", "payments", "feast", "view", "range"}
+TRIED = {"publish", "read", "train", "payments", "feast", "hops", "view", "range"}
 """Snippets that a test runs; `payments` and `feast` have theirs in `test_getting_started` and `tests/inference/online/test_feast.py`."""
 
 
@@ -74,6 +76,17 @@ def test_a_view_is_one_file_beside_the_example(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "features" / "definitions", tmp_path / "definitions")
     (tmp_path / "definitions" / "destination_landings.py").write_text(snippet("view"))
     assert len(load(tmp_path / "definitions", None).views["destination_landings"].features) == 2
+
+
+def test_windows_with_hops_are_one_file_beside_the_first_steps(tmp_path: Path) -> None:
+    for name, content in files().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / "team/definitions/card_habits.py").write_text(snippet("hops"))
+    view = load(tmp_path / "team/definitions", tmp_path / "team/schemas").views["card_habits"]
+    assert [show(size) for size in view.levels_ms] == ["1m", "1h", "1d"]
+    exact, *hops = (cost.reads for cost in reversed(ViewCost.of(view, slack_ms=0).windows))
+    assert (exact, hops) == (10, [112, 172])
 
 
 @pytest.mark.parametrize("name", ["publish", "read"])

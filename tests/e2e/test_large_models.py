@@ -18,7 +18,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from inference.boosters.booster import predict
+from inference.boosters.ensemble import predict
 from inference.model.encoding import Encoding
 from inference.model.loading import load
 from inference.model.writer import save
@@ -178,7 +178,7 @@ def held_bytes(model: Path) -> int:
     nothing = pa.table({name: pa.array([None], type_.arrow) for name, type_ in BUY.feature_types.items()})
     before: int = psutil.Process().memory_info().rss
     loaded = load(model)
-    predict(loaded.booster, loaded.manifest.encoding.matrix(nothing))
+    predict(loaded.trees, loaded.manifest.encoding.matrix(nothing))
     held: int = psutil.Process().memory_info().rss - before
     return held
 

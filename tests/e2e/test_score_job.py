@@ -24,6 +24,7 @@ from infra import flink
 from infra.settings import Delivery, Settings
 from jobs.control.code_version import code_version
 from jobs.control.frontiers import wait_for
+from jobs.flink.topics_read import topics_read
 from jobs.kafka.admin import broker_setting
 from jobs.kafka.connection import Connection
 from jobs.kafka.producer import Publisher
@@ -151,7 +152,11 @@ def test_every_request_is_answered_or_refused(settings: Settings, store: Frontie
         ("future", shop.offer("future", 4_102_444_800_000)),
         ("too-large", too_large),
     ]
-    with job(settings, "jobs.score", "buy", "--model", str(model), name="score-buy"):
+    with job(settings, "jobs.score", "buy", "--model", str(model), name="score-buy") as job_id:
+        cluster = flink.Cluster(settings.flink_url)
+        materialize = cluster.running("materialize-shop")
+        assert topics_read(cluster, job_id) == {REQUESTS}
+        assert materialize is not None and topics_read(cluster, materialize.id) == {USER.tiles_topic, SHELF.tiles_topic, FRONTIER_TOPIC}
         for key, body in given:
             produce(settings, REQUESTS, [body], key=key)
         answers = {row["request_id"]: row for row in predictions(wait_for_messages(settings, PREDICTIONS, 6))}

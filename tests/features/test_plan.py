@@ -185,6 +185,21 @@ def test_fingerprints_change_with_meaning_and_only_then(tmp_path: Path) -> None:
     assert view(tmp_path, 'Count(where="paid").over(2 * hour)').fingerprint != plain
 
 
+def test_a_hop_of_one_tile_is_the_exact_window(tmp_path: Path) -> None:
+    plain, hopped = (view(tmp_path, f"Count().over(hour{hop})") for hop in ("", ", hop=minute"))
+    assert hopped == plain
+    assert hopped.fingerprint == plain.fingerprint
+    assert hopped.features[0].text == "Count().over(1h)"
+    assert view(tmp_path, "Count().over(hour, hop=2 * minute)").fingerprint != plain.fingerprint
+
+
+def test_levels_of_tiles_follow_from_the_hops_and_lifetime_has_one(tmp_path: Path) -> None:
+    day = "24 * hour"
+    assert view(tmp_path, f"Count().over(30 * {day})").levels_ms == (60_000,)
+    assert view(tmp_path, f"Count().over(30 * {day}, hop={day})", "Count().over(hour)").levels_ms == (60_000, 3_600_000, 86_400_000)
+    assert view(tmp_path, f"Count().over(30 * {day}, hop={day})", "Lifetime(Count())").levels_ms == (60_000,)
+
+
 def test_the_shipped_example_compiles() -> None:
     plan = load(None, None)
     assert sorted(plan.views) == ["aircraft_arrivals", "carrier_origin_departures", "destination_arrivals", "origin_departures"]

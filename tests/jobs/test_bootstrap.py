@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from features.plan import ViewPlan
 from features.versions.plan_diff import view_record
+from features.window import Sliding
 from inference.materializer import Materializer
 from inference.online.reader import OnlineReader
 from inference.online.redis.connection import Client
@@ -201,6 +202,86 @@ def test_only_whole_and_closed_tiles_win_over_the_stream_s_own(
     inside = [row for row in rows if row["event_time"] < NOON + end_ms * MINUTE]
     assert NOON + (end_ms - 1) * MINUTE in found
     assert len(found) == sum(len(tiles(view, inside)) for view in BUY.views)
+
+
+def merged(view: ViewPlan) -> ViewPlan:
+    """The view with hops of ten minutes: levels of one and of ten."""
+    hops = replace(
+        view, features=tuple(replace(feature, window=Sliding(size_ms=20 * MINUTE, hop_ms=10 * MINUTE)) for feature in view.features)
+    )
+    assert hops.levels_ms == (MINUTE, 10 * MINUTE)
+    return hops
+
+
+@pytest.mark.parametrize(
+    ("from_ms", "until_ms", "archived", "intervals"),
+    [
+        (None, None, True, 2),
+        (None, None, False, 2),
+        (NOON + 14 * MINUTE, None, True, 1),
+        (None, NOON + 15 * MINUTE, True, 1),
+        (NOON + 25 * MINUTE, None, True, 0),
+    ],
+)
+def test_a_correction_of_tiles_that_are_merged_has_all_that_were_merged_with_them(
+    spark: SparkSession, tmp_path: Path, from_ms: int | None, until_ms: int | None, archived: bool, intervals: int
+) -> None:
+    late = {("ann", 13), ("bob", 23), ("ann", 29)}  # the last in a tile that is not closed yet
+    rows: list[dict[str, Any]] = []
+    for click in clicks():
+        minute = (click["event_time"] - NOON) // MINUTE
+        came_late = (click["user"], minute) in late
+        late -= {(click["user"], minute)}  # the others of its tile were in time
+        rows.append(click | {"_watermark_ms": NOON + (minute + 1) * MINUTE if came_late else None})
+    assert not late
+    view = merged(BUY.views[0])
+    wanted = Wanted(
+        views=(view,),
+        schemas=shop.schemas(),
+        events=history(tmp_path, rows),
+        as_known=True,
+        late_only=True,
+        from_ms=from_ms,
+        until_ms=until_ms,
+    )
+    found = {
+        (row["user"], int(row["tile_start"].timestamp() * 1000)): row["count"]
+        for part in closed(spark, wanted, closings(NOON + 28 * MINUTE), archived=archived)
+        for _, own in staged(spark, part, tmp_path)
+        for row in pq.read_table(own).to_pylist()
+    }
+    asked = [
+        (row["user"], start // (10 * MINUTE))
+        for row in rows
+        if row["_watermark_ms"] is not None
+        and (from_ms or 0) <= (start := row["event_time"] // MINUTE * MINUTE) < min(until_ms or LATER, NOON + 28 * MINUTE)
+    ]
+    known = {(row["user"], row["tile_start"]): row["count"] for row in tiles(view, rows).values()}
+    expected = {
+        (user, start): count
+        for (user, start), count in known.items()
+        if (user, start // (10 * MINUTE)) in asked and start < NOON + 28 * MINUTE
+    }
+    assert len(set(asked)) == intervals
+    assert len(expected) >= 7 * intervals
+    assert found == expected
+
+
+def test_tiles_that_replace_others_are_of_whole_intervals(spark: SparkSession, tmp_path: Path) -> None:
+    rows = archived()
+    view = merged(BUY.views[0])
+    wanted = Wanted(
+        views=(view,),
+        schemas=shop.schemas(),
+        events=history(tmp_path, rows),
+        as_known=True,
+        late_only=False,
+        from_ms=NOON + 4 * MINUTE,
+        until_ms=NOON + 12 * MINUTE,
+    )
+    (part,) = closed(spark, wanted, closings(NOON + 25 * MINUTE), archived=True)
+    ((_, own),) = staged(spark, part, tmp_path)
+    assert len(pq.read_table(own)) == len(tiles(view, [row for row in rows if row["event_time"] < NOON + 20 * MINUTE]))
 
 
 def test_a_view_that_has_closed_no_tile_has_none_to_win_over(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha1
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ Client = redis.Redis
 
 _TIMEOUT_S = 10.0
 _RETRIES = 2
+_FRESH_S = 1.0
 _PACKED = 200  # commands that the server works on while the next are written
 
 
@@ -37,7 +39,32 @@ def connect(address: str) -> Client:
     errors: list[type[Exception]] = [redis.ConnectionError, redis.TimeoutError]
     timeouts: dict[str, Any] = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
     options = {**timeouts, **StoreAddress.parse(address).options}
-    return redis.Redis.from_pool(redis.ConnectionPool(retry=retry, retry_on_error=errors, **options))
+    return redis.Redis.from_pool(_Pool(retry=retry, retry_on_error=errors, **options))
+
+
+class _Pool(redis.ConnectionPool):
+    """Hands out a connection that was used just now as it is.
+
+    redis-py looks at the socket first, which takes as long as the server does. A connection that is lost after all is found when it is used, and what was
+    asked is asked again.
+    """
+
+    _released_s = 0.0
+
+    def get_connection(self, *_: Any, **__: Any) -> Any:
+        """One that is in nobody's use."""
+        self._checkpid()
+        with self._lock:
+            fresh = self._available_connections and time.monotonic() - self._released_s < _FRESH_S
+            connection = self._available_connections.pop() if fresh else None
+            if connection is not None:
+                self._in_use_connections.add(connection)
+        return super().get_connection() if connection is None else connection
+
+    def release(self, connection: Any) -> None:
+        """Take it back: the next is this one."""
+        self._released_s = time.monotonic()
+        super().release(connection)
 
 
 @contextmanager
@@ -52,9 +79,9 @@ def answering(client: Client) -> Iterator[None]:
 class Script:
     """A Lua script of this folder."""
 
-    def __init__(self, name: str) -> None:
-        """Read it."""
-        self.text = _text(name)
+    def __init__(self, *names: str) -> None:
+        """Read it: one file after the other, as if they were one."""
+        self.text = "".join(map(_text, names))
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()  # how Redis names a script
 
     def run(self, client: Client, calls: Sequence[tuple[Sequence[Any], Sequence[Any]]]) -> list[Any]:
@@ -145,13 +172,35 @@ def _ask(client: Client, parts: Callable[[Any], Iterable[bytes]], replies: int) 
 
 
 def _replies(connection: Any, number: int) -> list[Any]:
-    """The next replies, in one call: hiredis is told that they are one list, which it then makes of them without Python in between."""
-    connection._parser._reader.feed(b"*%d\r\n" % number)  # redis-py's calls for each reply cost more than the reply
-    answers: list[Any] = connection.read_response(disable_decoding=True)
+    """The next replies, in one call: hiredis is told that they are one list, which it then makes of them without Python in between.
+
+    It is fed here: redis-py's calls for each reply cost more than the reply, and those for one as much as the server.
+    """
+    parser = connection._parser
+    reader, buffer, sock = parser._reader, parser._buffer, connection._sock
+    reader.feed(b"*%d\r\n" % number)
+    answers: Any = None
+    try:
+        while not isinstance(answers, list):  # hiredis tells that there is not enough yet
+            if not (size := sock.recv_into(buffer)):
+                raise redis.ConnectionError("Connection closed by server.")
+            reader.feed(buffer, 0, size)
+            answers = reader.gets(False)
+    except TimeoutError as error:
+        raise redis.TimeoutError("Timeout reading from socket") from error
+    except OSError as error:
+        raise redis.ConnectionError(f"Error while reading from socket: {error.args}") from error
     return answers
 
 
 def _hmgets(keys: Sequence[bytes], fields: Sequence[bytes]) -> bytes:
+    head, tail = _around(tuple(fields))
+    heads = {length: b"%b%d\r\n" % (head, length) for length in set(map(len, keys))}
+    return b"".join([heads[len(key)] + key + tail for key in keys])
+
+
+@lru_cache(maxsize=1024)
+def _around(fields: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+    """What is before the size of a key, and behind the key; of views there are few."""
     head = b"*%d\r\n$5\r\nHMGET\r\n$" % (2 + len(fields))
-    tail = b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
-    return b"".join([b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in keys])
+    return head, b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)

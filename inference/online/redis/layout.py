@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import mmh3
+import numpy as np
 
 from features.columns.column import Column
 from features.compiler.feast import FRONTIER, OLDER, SINCE, TILES
 from features.plan import ViewPlan
+from features.tiles.codec import Enveloped
 from inference.online.active_generation import RECORD_NAME
 from inference.online.cold_tiles import ViewTiles
 from schemas.types import DataType
 
 _STRING, _INT64 = 2, 4  # feast.protos.feast.types.Value_pb2.ValueType
 _BYTES_TAG, _INT64_TAG = b"\x0a", b"\x20"  # fields 1 and 4 of ValueProto
+_LONGER = np.array([128**more + more + 2 for more in range(1, 5)])  # sizes of a ValueProto from which on its length is a byte longer
 _DUMMY_KEY = "__dummy_id"
 _SIGN = 1 << 63
 
@@ -48,13 +51,15 @@ class EntityKeys:
         columns: list[list[bytes]] = []
         for number, type_ in zip(self._order, self._types, strict=True):
             if type_ is DataType.STRING:
-                size = struct.Struct("<II").pack
                 texts = [values[number].encode() for values in entities]
-                columns += ([size(_STRING, len(text)) for text in texts], texts)
+                heads = {length: struct.pack("<II", _STRING, length) for length in set(map(len, texts))}
+                columns.append([heads[len(text)] + text for text in texts])
             else:
                 whole = struct.Struct("<IIq").pack
                 columns.append([whole(_INT64, 8, values[number]) for values in entities])
         prefix, suffix = self._prefix, self._suffix
+        if len(columns) == 1:
+            return [prefix + part + suffix for part in columns[0]]
         return [b"".join((prefix, *parts, suffix)) for parts in zip(*columns, strict=True)]
 
 
@@ -127,9 +132,9 @@ def hash_fields(name: str) -> tuple[bytes, bytes]:
     return struct.pack("<I", mmh3.hash(f"{name}:{name}", signed=False)), f"_ts:{name}".encode()
 
 
-def all_fields(views: Sequence[ViewPlan]) -> list[bytes]:
+def all_fields(views: Sequence[ViewPlan]) -> tuple[bytes, ...]:
     """The hash fields with all tiles of some views of an entity: the recent ones of each, then the cold ones of each."""
-    return [fields(view)[0] for fields in (tiles_fields, cold_fields) for view in views]
+    return tuple(fields(view)[0] for fields in (tiles_fields, cold_fields) for view in views)
 
 
 def view_tiles(views: int, replies: Sequence[Sequence[bytes | None]], *, cold: bool) -> list[ViewTiles]:
@@ -142,11 +147,16 @@ def view_tiles(views: int, replies: Sequence[Sequence[bytes | None]], *, cold: b
     """
     return [
         ViewTiles(
-            recent=[packed_of(reply[position]) for reply in replies],
-            cold=[packed_of(reply[views + position]) for reply in replies] if cold else None,
+            recent=_inside([reply[position] for reply in replies]),
+            cold=_inside([reply[views + position] for reply in replies]) if cold else None,
         )
         for position in range(views)
     ]
+
+
+def _inside(values: Sequence[bytes | None]) -> Enveloped:
+    """The bytes inside ValueProtos: behind a tag, and how many they are as varint."""
+    return Enveloped(values=values if all(values) else [value or None for value in values], head=2, longer=_LONGER)
 
 
 def account_prefix(project: str, view: str) -> str:
@@ -156,12 +166,9 @@ def account_prefix(project: str, view: str) -> str:
 
 def packed_of(value: bytes | None) -> memoryview | None:
     """The bytes inside a ValueProto, not copied; None for null or absent."""
-    if not value:
-        return None
-    begin = 2
-    while value[begin - 1] & 0x80:
-        begin += 1
-    return memoryview(value)[begin:]
+    (found,) = _inside([value])
+    assert not isinstance(found, bytes)
+    return found
 
 
 def value_of(packed: bytes) -> bytes:

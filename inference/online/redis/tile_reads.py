@@ -34,14 +34,13 @@ class RedisTileReads(TileReads):
         self._client = client
         self._groups = groups
         self._names = [view.name for views in groups for view in views]
-        self._complete_fields = [
-            *(fields(name)[0] for fields in (frontier_fields, since_fields) for name in self._names),
-            FORGETS,
-            INCARNATION,
-        ]
-        self._recent_fields = [[tiles_fields(view)[0] for view in views] for views in groups]
+        known = [fields(name)[0] for fields in (frontier_fields, since_fields) for name in self._names]
+        self._complete_fields = (*known, FORGETS, INCARNATION)
+        self._recent_fields = [tuple(tiles_fields(view)[0] for view in views) for views in groups]
         self._all_fields = [all_fields(views) for views in groups]
         self._project: str | None = None
+        self._said: list[bytes | None] | None = None  # of completeness, when it was read last: it seldom changes
+        self._completeness: dict[str, Completeness] = {}
 
     def read(self, project: str, entities: Sequence[Sequence[tuple[Any, ...]]], *, cold: bool) -> Snapshot:
         """Read many entities; a server answers in the order in which it is asked."""
@@ -51,20 +50,23 @@ class RedisTileReads(TileReads):
         tiles = [(keys.of_all(values), fields) for keys, values, fields in zip(self._keys, entities, wanted, strict=True)]
         ((complete,), *replies, ((active, incarnation),)) = hmget_many(self._client, [self._first, *tiles, self._last])
         *said, forgets, known = complete
-        n = len(self._names)
+        if said != self._said:
+            self._said, self._completeness = said, self._read_completeness(said)
         return Snapshot(
-            completeness={
-                name: Completeness(frontier_ms=int64_of(frontier), since_ms=int64_of(since))
-                for name, frontier, since in zip(self._names, said[:n], said[n:], strict=True)
-            },
+            completeness=self._completeness,
             forgets=bool(forgets),
             tiles=[view_tiles(len(views), answers, cold=cold) for views, answers in zip(self._groups, replies, strict=True)],
             active=active,
             steady=incarnation == known,
         )
 
+    def _read_completeness(self, said: Sequence[bytes | None]) -> dict[str, Completeness]:
+        frontiers, sinces = ([int64_of(value) for value in values] for values in (said[: len(self._names)], said[len(self._names) :]))
+        own = zip(self._names, frontiers, sinces, strict=True)
+        return {name: Completeness(frontier_ms=frontier, since_ms=since) for name, frontier, since in own}
+
     def _prepare(self, project: str) -> None:
         self._first = ([frontier_key(project)], self._complete_fields)
-        self._last = ([ACTIVE_KEY], [ACTIVE_FIELD, serving_field(project)])
+        self._last = ([ACTIVE_KEY], (ACTIVE_FIELD, serving_field(project)))
         self._keys = [EntityKeys(views[0].keys, project) for views in self._groups]
         self._project = project

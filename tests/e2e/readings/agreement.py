@@ -37,6 +37,11 @@ class Agreement:
 
 def row_of(question: Question) -> tuple[str, float]:
     """The row that a feature belongs to, and its bound."""
+    name, bound = _row_of(question)
+    return name if question.hop_ms is None else f"{name}, hops", bound
+
+
+def _row_of(question: Question) -> tuple[str, float]:
     if question.name.endswith("_ever"):
         return "`Lifetime`", 0.0
     match question.aggregation:

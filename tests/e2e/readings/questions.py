@@ -24,11 +24,13 @@ def _question(
     where: bool = False,
     tie: str | None = None,
     argument: Any = None,
+    hop: int | None = None,
 ) -> Question:
     return Question(
         name=name,
         aggregation=aggregation,
         window_ms=minutes * _MINUTE_MS,
+        hop_ms=None if hop is None else hop * _MINUTE_MS,
         value=None if field is None else itemgetter(field),
         where=valid if where else None,
         tie=None if tie is None else itemgetter(tie),
@@ -68,6 +70,12 @@ PLACES = (
     _question("place_level_max", "Max", "level"),
     _question("place_warmth_max", "Max", "warmth"),
     _question("place_draught_sum", "Sum", "draught"),
+    _question("place_readings_hops", "Count", minutes=4, hop=2),
+    _question("place_level_max_hops", "Max", "level", 2, hop=1),
+    _question("place_level_mean_hops", "Mean", "level", 4, hop=2),
+    _question("place_name_last_hops", "Last", "offset", 4, tie="steps", hop=2),
+    _question("place_name_top_hops_1", "TopK", "offset", 4, argument=1, hop=2),
+    _question("place_names_distinct_hops", "CountDistinct", "offset", 4, hop=1),
 )
 
 ACCURACY = {"level_p95": 0.01, "steps_median": 0.001}

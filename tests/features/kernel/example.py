@@ -34,7 +34,15 @@ TILE_MS = 60_000
 DELAY_MS = 7_000
 PER_OCTAVE = 64
 WINDOWS_MS = {"1m": TILE_MS, "5m": 5 * TILE_MS, "3h": 180 * TILE_MS}
-EVER_WINDOWS_MS = {"5m": 5 * TILE_MS, "ever": None}
+WINDOWS: Mapping[str, Window] = {label: Sliding(size_ms=size_ms) for label, size_ms in WINDOWS_MS.items()}
+EVER_WINDOWS: Mapping[str, Window] = {"5m": Sliding(size_ms=5 * TILE_MS), "ever": Lifetime()}
+HOP_WINDOWS: Mapping[str, Window] = {
+    "5m": Sliding(size_ms=5 * TILE_MS),
+    "12m_by_5m": Sliding(size_ms=12 * TILE_MS, hop_ms=5 * TILE_MS),
+    "2h_by_1h": Sliding(size_ms=120 * TILE_MS, hop_ms=60 * TILE_MS),
+    "3h": Sliding(size_ms=180 * TILE_MS),
+}
+"""Exact windows beside hops of several tiles, the one in the other; levels of 1, 5 and 60 minutes."""
 
 COLUMNS = {
     "key": DataType.STRING,
@@ -138,43 +146,46 @@ def _positive(event: Mapping[str, Any]) -> bool | None:
     return None if event["i"] is None else event["i"] > 0
 
 
-def _window(size_ms: int | None) -> Window:
-    return Lifetime() if size_ms is None else Sliding(size_ms=size_ms)
-
-
-def _build(windows: Mapping[str, int | None]) -> tuple[ViewPlan, list[Question]]:
+def build_view(windows: Mapping[str, Window]) -> tuple[ViewPlan, list[Question]]:
+    """The view of every aggregation over some windows, by label, and its questions."""
     features, questions = [], []
     partials: dict[str, Partial] = {}
-    for label, window_ms in windows.items():
+    for label, window in windows.items():
+        window_ms = window.size_ms if isinstance(window, Sliding) else None
+        hop_ms = window.hop_ms if isinstance(window, Sliding) and window.hop_ms > 1 else None
         for aggregation, finish, parts, type_, column, filtered, tie in _made():
             name = "_".join(
                 part for part in (aggregation.lower(), column, "where" if filtered else None, "by_seq" if tie else None, label) if part
             )
-            features.append(WindowFeature(name=name, finish=finish, partials=parts, window=_window(window_ms), type=type_, text=name))
+            features.append(WindowFeature(name=name, finish=finish, partials=parts, window=window, type=type_, text=name))
             value, where, by = _pick(column) if column else None, _positive if filtered else None, _pick(tie) if tie else None
-            questions.append(Question(name=name, aggregation=aggregation, window_ms=window_ms, value=value, where=where, tie=by))
+            questions.append(
+                Question(name=name, aggregation=aggregation, window_ms=window_ms, hop_ms=hop_ms, value=value, where=where, tie=by)
+            )
             partials |= {part.name: part for part in parts}
         for column in (None, "x"):
             parts = (_partial(CountPartial, column, where="i > 0"), _partial(CountPartial, column))
             name = "_".join(part for part in ("share", column, label) if part)
-            features.append(
-                WindowFeature(name=name, finish=SHARE, partials=parts, window=_window(window_ms), type=DataType.FLOAT64, text=name)
-            )
+            features.append(WindowFeature(name=name, finish=SHARE, partials=parts, window=window, type=DataType.FLOAT64, text=name))
             value = _pick(column) if column else None
-            questions.append(Question(name=name, aggregation="Share", window_ms=window_ms, value=value, where=_positive))
+            questions.append(Question(name=name, aggregation="Share", window_ms=window_ms, hop_ms=hop_ms, value=value, where=_positive))
             partials |= {part.name: part for part in parts}
         for aggregation, finish, partial, type_, column, arguments in _maps():
             for number, argument in enumerate(arguments):
                 name = f"{aggregation.lower()}_{column}_{label}_{number}"
                 parts = (partial,)
                 features.append(
-                    WindowFeature(
-                        name=name, finish=finish, partials=parts, window=_window(window_ms), type=type_, text=name, argument=argument
-                    )
+                    WindowFeature(name=name, finish=finish, partials=parts, window=window, type=type_, text=name, argument=argument)
                 )
                 where = None if partial.where is None else _positive
                 question = Question(
-                    name=name, aggregation=aggregation, window_ms=window_ms, value=_pick(column), where=where, argument=argument
+                    name=name,
+                    aggregation=aggregation,
+                    window_ms=window_ms,
+                    hop_ms=hop_ms,
+                    value=_pick(column),
+                    where=where,
+                    argument=argument,
                 )
                 questions.append(question)
             partials[partial.name] = partial
@@ -192,8 +203,9 @@ def _build(windows: Mapping[str, int | None]) -> tuple[ViewPlan, list[Question]]
     return view, questions
 
 
-VIEW, QUESTIONS = _build(WINDOWS_MS)
-EVER_VIEW, EVER_QUESTIONS = _build(EVER_WINDOWS_MS)
+VIEW, QUESTIONS = build_view(WINDOWS)
+EVER_VIEW, EVER_QUESTIONS = build_view(EVER_WINDOWS)
+HOP_VIEW, HOP_QUESTIONS = build_view(HOP_WINDOWS)
 
 
 def build_tiles(view: ViewPlan, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

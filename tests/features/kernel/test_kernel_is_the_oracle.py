@@ -16,10 +16,26 @@ from hypothesis import strategies as st
 
 from features.columns.values import Int64s
 from features.kernel.fold import fold, fold_counting
+from features.plan import ViewPlan
+from features.window import Sliding
 from tests.e2e.readings.agreement import apart
-from tests.features.kernel.example import DELAY_MS, PER_OCTAVE, QUESTIONS, TILE_MS, VIEW, WINDOWS_MS, as_tiles, build_tiles
+from tests.features.kernel.example import (
+    DELAY_MS,
+    HOP_QUESTIONS,
+    HOP_VIEW,
+    HOP_WINDOWS,
+    PER_OCTAVE,
+    QUESTIONS,
+    TILE_MS,
+    VIEW,
+    WINDOWS_MS,
+    as_tiles,
+    build_tiles,
+)
 from tests.oracle import Question, aggregate, answers, counted, exact_sum
 
+exact_and_with_hops = pytest.mark.parametrize(("view", "questions"), [(VIEW, QUESTIONS), (HOP_VIEW, HOP_QUESTIONS)], ids=["exact", "hops"])
+"""Every law of windows holds of both views."""
 KEYS = ("a", "b", "silent")
 OWNERS = {key: number for number, key in enumerate(KEYS)}
 DST_DAY_MS = int(datetime(2013, 3, 10, 6, 59, tzinfo=UTC).timestamp() * 1000)
@@ -53,7 +69,7 @@ def event_at(times: st.SearchStrategy[int], numbers: st.SearchStrategy[float]) -
 def histories(draw: st.DrawFn, numbers: st.SearchStrategy[float] = doubles) -> tuple[list[dict[str, Any]], list[tuple[str, int]]]:
     """Events in any order, many at one time or exactly at an edge; rows (key, as-of) around them."""
     origin = draw(st.sampled_from(ORIGINS_MS))
-    edges = st.sampled_from([k * TILE_MS + off for k in (-1, 0, 1, 4, 5, 6, 179, 180, 181) for off in (-1, 0, 1)])
+    edges = st.sampled_from([k * TILE_MS + off for k in (-1, 0, 1, 4, 5, 6, 59, 60, 61, 120, 179, 180, 181, 240) for off in (-1, 0, 1)])
     times = st.one_of(edges, st.integers(-2 * TILE_MS, 200 * TILE_MS)).map(lambda t: origin + t)
     events = draw(st.lists(event_at(times, numbers), max_size=12))
     as_of = st.one_of(edges.map(lambda t: origin + t + DELAY_MS), times)
@@ -61,10 +77,10 @@ def histories(draw: st.DrawFn, numbers: st.SearchStrategy[float] = doubles) -> t
     return events, rows
 
 
-def served(events: Sequence[Mapping[str, Any]], rows: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+def served(events: Sequence[Mapping[str, Any]], rows: Sequence[tuple[str, int]], view: ViewPlan = VIEW) -> list[dict[str, Any]]:
     """What the kernel makes of it, row by row; times as ms."""
     owner, boundary = asked(rows)
-    columns = fold(VIEW, as_tiles(VIEW, build_tiles(VIEW, events), OWNERS), owner=owner, boundary_ms=boundary)
+    columns = fold(view, as_tiles(view, build_tiles(view, events), OWNERS), owner=owner, boundary_ms=boundary)
     plain = {name: values(column) for name, column in columns.items()}
     return [{name: column[row] for name, column in plain.items()} for row in range(len(rows))]
 
@@ -95,11 +111,11 @@ def assert_same(question: Question, got: Any, expected: Any, inputs: Sequence[fl
     assert not (isinstance(got, float) and got == 0.0 and math.copysign(1.0, got) < 0), where
 
 
-def check(events: Sequence[Mapping[str, Any]], rows: Sequence[tuple[str, int]]) -> None:
+def check(view: ViewPlan, questions: Sequence[Question], events: Sequence[Mapping[str, Any]], rows: Sequence[tuple[str, int]]) -> None:
     """Compare every feature of every row."""
-    for (key, as_of), got in zip(rows, served(events, rows), strict=True):
-        expected = expected_of(events, key, as_of)
-        for question in QUESTIONS:
+    for (key, as_of), got in zip(rows, served(events, rows, view), strict=True):
+        expected = expected_of(events, key, as_of, questions)
+        for question in questions:
             assert_same(question, got[question.name], expected[question.name], inputs_of(question, events, key, as_of))
 
 
@@ -110,13 +126,15 @@ def inputs_of(question: Question, events: Sequence[Mapping[str, Any]], key: str 
     return [value for value in found if isinstance(value, int | float)]
 
 
-def expected_of(events: Sequence[Mapping[str, Any]], key: str | None, as_of: int) -> dict[str, Any]:
+def expected_of(
+    events: Sequence[Mapping[str, Any]], key: str | None, as_of: int, questions: Sequence[Question] = QUESTIONS
+) -> dict[str, Any]:
     """What the oracle says of one row."""
 
     def belongs(event: Mapping[str, Any]) -> bool:
         return bool(event["key"] == key)
 
-    return answers(QUESTIONS, events, time="t", belongs=belongs, as_of_ms=as_of, tile_ms=TILE_MS, delay_ms=DELAY_MS)
+    return answers(questions, events, time="t", belongs=belongs, as_of_ms=as_of, tile_ms=TILE_MS, delay_ms=DELAY_MS)
 
 
 def event(t: int, **fields: Any) -> dict[str, Any]:
@@ -125,21 +143,27 @@ def event(t: int, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@exact_and_with_hops
 @settings(max_examples=100, deadline=None)
-@given(histories())
-@example(([event(TILE_MS, x=1.0), event(TILE_MS, x=-0.0)], [("a", 2 * TILE_MS + DELAY_MS), ("silent", 0)]))
-def test_every_feature_equals_the_oracle(history: tuple[list[dict[str, Any]], list[tuple[str, int]]]) -> None:
-    check(*history)
+@given(history=histories())
+@example(history=([event(TILE_MS, x=1.0), event(TILE_MS, x=-0.0)], [("a", 2 * TILE_MS + DELAY_MS), ("silent", 0)]))
+def test_every_feature_equals_the_oracle(
+    view: ViewPlan, questions: Sequence[Question], history: tuple[list[dict[str, Any]], list[tuple[str, int]]]
+) -> None:
+    check(view, questions, *history)
 
 
 @pytest.mark.slow
+@exact_and_with_hops
 @settings(max_examples=40, deadline=None)
-@given(histories(huge_doubles))
-def test_huge_numbers_equal_the_oracle_where_a_double_can_hold_them(history: tuple[list[dict[str, Any]], list[tuple[str, int]]]) -> None:
+@given(history=histories(huge_doubles))
+def test_huge_numbers_equal_the_oracle_where_a_double_can_hold_them(
+    view: ViewPlan, questions: Sequence[Question], history: tuple[list[dict[str, Any]], list[tuple[str, int]]]
+) -> None:
     events, rows = history
-    for (key, as_of), got in zip(rows, served(events, rows), strict=True):
-        expected = expected_of(events, key, as_of)
-        for question in QUESTIONS:
+    for (key, as_of), got in zip(rows, served(events, rows, view), strict=True):
+        expected = expected_of(events, key, as_of, questions)
+        for question in questions:
             if question.aggregation in ("Variance", "StdDev"):
                 value = got[question.name]
                 assert value is None or value >= 0, f"{question.name}: {value}"  # infinite, never NaN
@@ -175,12 +199,26 @@ def test_a_window_holds_its_first_millisecond_and_not_its_end(window: str, bound
     assert early[f"max_i_{window}"] != 100
 
 
-def test_a_key_that_goes_silent_decays_to_the_empty_value() -> None:
+@pytest.mark.parametrize("label", ["12m_by_5m", "2h_by_1h"])
+@pytest.mark.parametrize("stroke", [0, -(10**9), 86_400_000 * 365 * 40])
+def test_a_window_with_a_hop_begins_on_the_stroke_and_keeps_that_until_the_next(label: str, stroke: int) -> None:
+    window = HOP_WINDOWS[label]
+    assert isinstance(window, Sliding)
+    begin = stroke // window.hop_ms * window.hop_ms
+    events = [event(begin - 1, i=1), event(begin, i=10), event(begin + window.hop_ms, i=100)]
+    ends = range(begin + window.size_ms - TILE_MS, begin + window.size_ms + window.hop_ms + TILE_MS, TILE_MS)
+    found = served(events, [("a", end + DELAY_MS) for end in ends], HOP_VIEW)
+    first, *inside, last = [row[f"sum_i_{label}"] for row in found]
+    assert (first, set(inside), last) == (111, {110}, 100)
+
+
+@exact_and_with_hops
+def test_a_key_that_goes_silent_decays_to_the_empty_value(view: ViewPlan, questions: Sequence[Question]) -> None:
     events = [event(0, x=2.0, i=3, word="w", flag=True)]
     after = TILE_MS * 200 + DELAY_MS
-    gone, never = served(events, [("a", after), ("silent", after)])
+    gone, never = served(events, [("a", after), ("silent", after)], view)
     assert gone == never
-    for question in QUESTIONS:
+    for question in questions:
         assert gone[question.name] == (0 if question.aggregation in ("Count", "Sum", "CountDistinct", "CategoryCounts") else None)
 
 

@@ -39,9 +39,9 @@ def folded(kind: type[Partial], finish: Finish, type_: DataType, tiles: Sequence
     zeros = np.zeros(len(tiles), dtype=np.int64)
     columns = {"m": Values.of(pa.array(tiles, pa.string()), DataType.STRING)}
     given = Tiles(owner=zeros, start_ms=zeros, columns=columns)
-    index = TileIndex.of(1, given)
-    window = index.window(*index.ranges(zeros[:1], zeros[:1] + 1, Sliding(size_ms=1)))
-    (found,) = partial.finish([feature], [partial.merge(given, index, window, lifetime=False)]).values()
+    index = TileIndex.of((1,), given)
+    window = index.window(index.ranges(zeros[:1], zeros[:1] + 1, Sliding(size_ms=1)))
+    (found,) = partial.finish([feature], [partial.merge(given, index, window, condensed=False)]).values()
     return found[0].as_py()
 
 

@@ -54,6 +54,37 @@ def test_what_holds_is_silent(what: str, tmp_path: Path) -> None:
     assert judged(expecting(what), tmp_path) == []
 
 
+DAILY = """
+from datetime import timedelta
+from features import Count, FeatureView
+from .sources import events, hour, user
+day = timedelta(days=1)
+v = FeatureView(entity=user, source=events, tile=hour, features={"exact": Count().over(2 * day), "daily": Count().over(2 * day, hop=day)})
+"""
+DAILY_CASE = """
+from_midnight_on:
+  view: v
+  events:
+    - {id: a, event_time: 2026-01-01T23:59:59.999Z, user: u, shop: 1, amount: 1, items: 1, paid: true, wild: 1}
+    - {id: b, event_time: 2026-01-02T00:00Z, user: u, shop: 1, amount: 1, items: 1, paid: true, wild: 1}
+    - {id: c, event_time: 2026-01-02T18:00Z, user: u, shop: 1, amount: 1, items: 1, paid: true, wild: 1}
+    - {heartbeat: 2026-01-06T00:00Z}
+  expect:
+    - {as_of: 2026-01-03T23:59Z, keys: {user: u}, features: {exact: 3, daily: 3}, stale: false}
+    - {as_of: 2026-01-04T18:59Z, keys: {user: u}, features: {exact: 1, daily: 2}, served: {daily: 2}}
+    - {as_of: 2026-01-05T00:59Z, keys: {user: u}, features: {exact: 0, daily: 0}}
+"""
+
+
+def test_a_window_with_a_hop_is_judged_as_it_is_served(tmp_path: Path) -> None:
+    (tmp_path / "definitions").mkdir()
+    (tmp_path / "definitions" / "sources.py").write_text((EVERY / "definitions" / "sources.py").read_text())
+    (tmp_path / "definitions" / "v.py").write_text(DAILY)
+    (tmp_path / "cases.yaml").write_text(DAILY_CASE)
+    (case,) = read_cases(tmp_path / "cases.yaml", load(tmp_path / "definitions", EVERY / "schemas"))
+    assert judge(case) == []
+
+
 @pytest.mark.parametrize(
     ("what", "told"),
     [

@@ -16,8 +16,18 @@ from features.testing import Harness
 from features.testing.tiles import tiles_of
 from schemas.schema import SchemaSet, parse
 from schemas.types import DataType
-from tests.features.kernel.example import COLUMNS, DELAY_MS, EVER_QUESTIONS, EVER_VIEW, QUESTIONS, SOURCE, TILE_MS, VIEW
-from tests.features.kernel.test_kernel_is_the_oracle import assert_same, doubles, event_at, inputs_of, values
+from tests.features.kernel.example import (
+    COLUMNS,
+    DELAY_MS,
+    EVER_QUESTIONS,
+    EVER_VIEW,
+    HOP_VIEW,
+    QUESTIONS,
+    SOURCE,
+    TILE_MS,
+    VIEW,
+)
+from tests.features.kernel.test_kernel_is_the_oracle import assert_same, doubles, event_at, exact_and_with_hops, inputs_of, values
 from tests.oracle import Event, Question, answers, in_time, without_repeats
 
 ONCE = replace(SOURCE, id="key", dedupe_ms=1)
@@ -32,7 +42,7 @@ AVRO = {
 FIELDS = [{"name": name, "type": AVRO[type_] if name in ("key", "t") else ["null", AVRO[type_]]} for name, type_ in COLUMNS.items()]
 SCHEMAS = SchemaSet([parse({"type": "record", "name": "event", "fields": FIELDS}, name="event"), SchemaSet.load().current("watermark")])
 
-edges = st.sampled_from([k * TILE_MS + off for k in (-1, 0, 1, 4, 5, 6, 179, 180) for off in (-1, 0, 1)])
+edges = st.sampled_from([k * TILE_MS + off for k in (-1, 0, 1, 4, 5, 6, 59, 60, 61, 179, 180) for off in (-1, 0, 1)])
 times = st.one_of(edges, st.integers(-2 * TILE_MS, 20 * TILE_MS))
 arrivals = st.lists(event_at(times, doubles), max_size=14)
 
@@ -78,10 +88,13 @@ def _type(view: ViewPlan, name: str) -> pa.DataType:
 
 
 @pytest.mark.slow
+@exact_and_with_hops
 @settings(max_examples=25, deadline=None)
-@given(arrivals, times)
-def test_every_aggregation_equals_the_oracle(events: list[dict[str, Any]], as_of: int) -> None:
-    check(VIEW, QUESTIONS, events, as_of)
+@given(events=arrivals, as_of=times)
+def test_every_aggregation_equals_the_oracle(
+    view: ViewPlan, questions: Sequence[Question], events: list[dict[str, Any]], as_of: int
+) -> None:
+    check(view, questions, events, as_of)
 
 
 @settings(max_examples=8, deadline=None)
@@ -99,10 +112,11 @@ def test_repeats_count_once_as_in_the_oracle(events: list[dict[str, Any]], as_of
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("view", [VIEW, HOP_VIEW], ids=["exact", "hops"])
 @settings(max_examples=15, deadline=None)
-@given(arrivals, times)
-def test_what_is_served_is_the_exact_answer_as_of_the_frontier(events: list[dict[str, Any]], as_of: int) -> None:
-    seen = harness(VIEW).replay(VIEW.name, events)
+@given(events=arrivals, as_of=times)
+def test_what_is_served_is_the_exact_answer_as_of_the_frontier(view: ViewPlan, events: list[dict[str, Any]], as_of: int) -> None:
+    seen = harness(view).replay(view.name, events)
     newest = max((event["t"] for event in events), default=None)
     frontier = None if newest is None else (newest - SOURCE.lateness_ms + 1) // TILE_MS * TILE_MS
     boundary = (as_of - DELAY_MS) // TILE_MS * TILE_MS

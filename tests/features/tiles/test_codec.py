@@ -14,7 +14,7 @@ from features.columns.tile_table import Tiles
 from features.columns.values import Values
 from features.plan import ViewPlan
 from features.tiles.codec import NOTHING_DROPPED, TileCodec
-from features.tiles.packed_value import PackedValue
+from features.tiles.packed_value import PackedValue, put_together
 from features.window import Lifetime, Sliding
 from schemas.errors import DataError
 from schemas.types import DataType
@@ -109,7 +109,8 @@ def test_a_packed_value_is_taken_apart_in_time_that_grows_with_its_records() -> 
             took.append(time.process_time() - began)
             assert value is not None
             assert len(value.records) == count
-            assert value.packed(codec) == whole
+            again = put_together(codec, kept_from_ms=value.kept_from_ms, newest_end_ms=0, block=value.block, records=value.records.each())
+            assert again == whole
         return min(took)
 
     assert seconds(20_000) < 40 * seconds(2_000)  # ten times as many records; it was a hundred times as long

@@ -56,6 +56,11 @@ def with_field(name: str, **changed: Any) -> dict[str, Schema]:
     return {"departures": replace(DEPARTURE, fields=fields)}
 
 
+def with_a_hop() -> ServicePlan:
+    view = SERVICE.views[0]
+    return in_view(view.name, features=(replace(view.features[0], window=Sliding(size_ms=3_600_000, hop_ms=600_000)), *view.features[1:]))
+
+
 def with_a_wider_window() -> ServicePlan:
     view = SERVICE.views[0]
     return in_view(view.name, features=(replace(view.features[0], window=Sliding(size_ms=7_200_000)), *view.features[1:]))
@@ -93,6 +98,7 @@ SHIPPED = version()
             lambda: version(with_a_wider_window()),
             ["view origin_departures: ~ feature origin_departures_1h, window: 1h → 2h"],
         ),
+        (lambda: version(with_a_hop()), ["view origin_departures: ~ feature origin_departures_1h, hop: none → 10m"]),
         (
             lambda: version(with_another_condition()),
             [

@@ -14,7 +14,7 @@ from features.plan import Plan
 from features.versions.plan_diff import ALL_HISTORY_MS, Changes, Kind, ViewChange, changes, service_record, tile_differences, view_record
 from tests.features.test_plan import compiled
 
-HOUR_MS = 3_600_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 VIEW = """
 v = FeatureView(entity=user, source=events, tile=minute, features={
     "events_1h": Count().over(hour),
@@ -155,3 +155,55 @@ def test_beside_features_without_a_window_a_kept_view_lacks_what_its_windows_do(
     ever = VIEW.replace("Count().over(hour)", "Lifetime(Count())")
     change = only(found(tmp_path, ever.replace(old, new, 1), before=ever))
     assert (change.breaking, change.lacks_ms) == (False, lacks_ms)
+
+
+LONG = VIEW.replace('Sum("amount").over(hour)', 'Sum("amount").over(30 * 24 * hour)')
+HOPS = VIEW.replace('Sum("amount").over(hour)', 'Sum("amount").over(30 * 24 * hour, hop=24 * hour)')
+
+
+def test_a_hop_keeps_the_tiles_of_the_topic_and_has_the_store_merge_them_anew(tmp_path: Path) -> None:
+    change = only(found(tmp_path, HOPS, before=LONG))
+    assert (change.kind, change.breaking, change.other_levels) == (Kind.CHANGED, False, True)
+    assert change.differences == ("~ feature spent_1h, hop: none → 1d", "levels of tiles, in the store: 1m → 1m, 1h, 1d")
+    assert change.lacks_ms == (31 * DAY_MS, 0)
+    (tmp_path / "again").mkdir()
+    again = compiled(tmp_path / "again", v=HOPS)
+    assert not changes(*applied(again), again, slack_ms=0).any
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "differences", "other_levels"),
+    [
+        ("hop=24 * hour", "hop=hour", ("~ feature spent_1h, hop: 1d → 1h", "levels of tiles, in the store: 1m, 1h, 1d → 1m, 1h"), True),
+        (", hop=24 * hour", "", ("~ feature spent_1h, hop: 1d → none", "levels of tiles, in the store: 1m, 1h, 1d → 1m"), True),
+        ("Count().over(hour)", "Count().over(2 * hour, hop=hour)", ("~ feature events_1h, hop: none → 1h; window: 1h → 2h",), False),
+        ("Count().over(hour)", "Count().over(2 * hour, hop=minute)", ("~ feature events_1h, window: 1h → 2h",), False),
+    ],
+)
+def test_another_hop_is_told_and_whether_it_makes_other_levels(
+    tmp_path: Path, old: str, new: str, differences: tuple[str, ...], other_levels: bool
+) -> None:
+    change = only(found(tmp_path, HOPS.replace(old, new), before=HOPS))
+    assert (change.breaking, change.differences, change.other_levels) == (False, differences, other_levels)
+    assert (change.lacks_ms is not None) == other_levels
+
+
+@pytest.mark.parametrize(
+    ("feature", "lacks_ms"),
+    [
+        ("Count().over(20 * 24 * hour, hop=24 * hour)", None),  # of days the store has a month
+        ("Count().over(90 * 24 * hour, hop=24 * hour)", (91 * DAY_MS, 31 * DAY_MS + HOUR_MS)),
+        ("Count().over(7 * 24 * hour, hop=hour)", (7 * DAY_MS + HOUR_MS, DAY_MS + HOUR_MS)),  # of hours a day
+        ("Count().over(10 * 24 * hour)", (10 * DAY_MS, 2 * HOUR_MS)),  # of minutes an hour
+    ],
+)
+def test_a_window_lacks_what_was_not_kept_of_the_level_that_it_is_folded_from(
+    tmp_path: Path, feature: str, lacks_ms: tuple[int, int] | None
+) -> None:
+    change = only(found(tmp_path, HOPS.replace("})", f'    "added": {feature},\n}})', 1), before=HOPS))
+    assert (change.breaking, change.other_levels, change.lacks_ms) == (False, False, lacks_ms)
+
+
+def test_a_first_feature_without_a_window_takes_the_levels_with_it_and_is_breaking(tmp_path: Path) -> None:
+    change = only(found(tmp_path, HOPS.replace("Count().over(hour)", "Lifetime(Count())"), before=HOPS))
+    assert (change.breaking, change.other_levels, change.lacks_ms) == (True, False, (ALL_HISTORY_MS, 0))

@@ -12,7 +12,7 @@ from schemas.errors import ServiceError
 
 def replacing(count: int) -> list[tuple[list[Any], list[Any]]]:
     """Calls that change nothing and answer 0, but for every third, whose key has what it asks for."""
-    return [([f"key {number}".encode()], [b"field", sha_of(number), b"new"]) for number in range(count)]
+    return [([f"key {number}".encode()], [b"field", b"", b"", b"", sha_of(number), b"new"]) for number in range(count)]
 
 
 def sha_of(number: int) -> str:
@@ -23,7 +23,7 @@ def test_more_calls_than_are_sent_at_once_are_answered_in_order(client: Client) 
     for number in range(1_001):
         client.hset(f"key {number}", "field", "this")
     client.script_flush()
-    assert Script("replace_value").run(client, replacing(1_001)) == [int(number % 3 == 0) for number in range(1_001)]
+    assert Script("packed_tiles", "replace_value").run(client, replacing(1_001)) == [int(number % 3 == 0) for number in range(1_001)]
     (values,) = hmget_many(client, [([f"key {number}".encode() for number in range(3)], [b"field", b"other"])])
     assert values == [[b"new", None], [b"this", None], [b"this", None]]
 
@@ -35,5 +35,7 @@ def test_after_a_refused_command_the_others_replies_are_not_taken_for_the_next_o
         with pytest.raises(ServiceError, match="WRONGTYPE"):
             hmget_many(client, [([b"good", b"wrong", b"good"], [b"field"])])
         with pytest.raises(ServiceError, match="WRONGTYPE"):
-            Script("replace_value").run(client, [([key], [b"field", "", b"new"]) for key in (b"good", b"wrong", b"good")])
+            Script("packed_tiles", "replace_value").run(
+                client, [([key], [b"field", b"", b"", b"", "", b"new"]) for key in (b"good", b"wrong", b"good")]
+            )
         assert hmget_many(client, [([b"good"], [b"field"]), ([b"good"], [b"other"])]) == [[[b"this"]], [[None]]]

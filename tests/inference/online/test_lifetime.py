@@ -26,12 +26,13 @@ from features.tiles.codec import TileCodec
 from features.tiles.packed_value import PackedValue
 from features.tiles.ranges import TileRanges
 from inference.feast_registry import registry
+from inference.online.compactor import RETIRE_AT, Compactor
 from inference.online.generation_diff import Generations, last
-from inference.online.lifetime_aggregates import RETIRE_AT, LifetimeAggregates
-from inference.online.reader import OnlineReader, Served
+from inference.online.reader import OnlineReader
 from inference.online.redis.connection import Client
 from inference.online.redis.layout import EntityKeys, packed_of, tiles_fields
 from inference.online.redis.store import RedisStore
+from inference.online.served import Served
 from inference.online.view_diff import compare
 from inference.online.writer import TileWriter
 from jobs.generations.proof import _text
@@ -182,7 +183,7 @@ def test_a_writer_that_dies_before_it_has_merged_what_it_brought_leaves_no_half_
     writer.write(tiles_of(NUMBERS, numbered(range(100, 200))))
     again = tiles_of(NUMBERS, numbered(range(90, 110)), revision=-1)
     with monkeypatch.context() as patch:
-        patch.setattr(LifetimeAggregates, "retire", lambda self, keys: None)
+        patch.setattr(Compactor, "compact", lambda self, keys: None)
         writer.write(again)
     assert total(client, 200) == (100, False)
     writer.write(again)
@@ -286,14 +287,14 @@ def test_a_correction_does_not_let_every_write_read_the_key_back(client: Client,
     writer.write(tiles_of(NUMBERS, numbered(range(200))))
     writer.write(tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS - age_ms))
     retired: list[bytes] = []
-    retire = LifetimeAggregates.retire
+    compact = Compactor.compact
 
-    def counted(bases: LifetimeAggregates, keys: Sequence[bytes]) -> None:
+    def counted(bases: Compactor, keys: Sequence[bytes]) -> None:
         retired.extend(keys)
-        retire(bases, keys)
+        compact(bases, keys)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LifetimeAggregates, "retire", counted)
+        patch.setattr(Compactor, "compact", counted)
         for number in range(200, 700):
             writer.write(tiles_of(NUMBERS, numbered([number])))
     assert len(retired) <= 500 // RETIRE_AT

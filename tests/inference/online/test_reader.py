@@ -11,17 +11,20 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+import features.columns.values
+import inference.online.served
 from features.vocabulary.derived import DerivedFeature, derived_feature
 from inference.online.connection import connect
-from inference.online.reader import NO_FRONTIER_AGE_MS, OnlineReader, Served
+from inference.online.reader import NO_FRONTIER_AGE_MS, OnlineReader
 from inference.online.redis.connection import Client, hmget_many
 from inference.online.redis.layout import cold_fields
 from inference.online.redis.store import RedisStore
+from inference.online.served import Served
 from inference.online.writer import TileWriter
 from schemas.errors import DataError, ServiceError
 from tests.features.kernel.example import DELAY_MS, QUESTIONS, TILE_MS
 from tests.features.kernel.test_kernel_is_the_oracle import assert_same, event, expected_of, histories, values
-from tests.inference.example import SERVICE, VIEWS, requests_of, tiles_of
+from tests.inference.example import BY_KEY, BY_ZONE, SERVICE, VIEWS, requests_of, tiles_of
 
 FAR_MS = 10**14 // TILE_MS * TILE_MS
 
@@ -99,6 +102,31 @@ def test_derived_features_are_read_like_any_other(client: Client) -> None:
     table = OnlineReader(replace(SERVICE, derived=(derived,)), RedisStore(client)).read(requests_of([("a", TILE_MS + DELAY_MS)] * 3)).table
     assert table.column_names[-3:] == ["late_share", "frontier", "stale"]
     assert table["late_share"].to_pylist() == [2**0.5, 2**0.5 + 0.5, None]
+
+
+def test_the_model_reads_the_same_as_numbers(client: Client) -> None:
+    load(client, [event(0, i=3, x=-0.0, flag=True, at=7, word="w"), event(1, x=2.5, flag=False)])
+    derived = derived_feature("late_share", late_share)
+    assert isinstance(derived, DerivedFeature)
+    service = replace(SERVICE, derived=(derived,))
+    served = OnlineReader(service, RedisStore(client)).read(requests_of([("a", TILE_MS + DELAY_MS), (None, TILE_MS), ("b", TILE_MS)] * 2))
+    assert list(served.columns) == list(service.feature_types)
+    for name, type_ in service.feature_types.items():
+        assert served.columns[name].arrow(type_).equals(served.table[name].combine_chunks()), name
+
+
+def test_features_of_views_are_read_without_a_table(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(client, [event(0, i=1)])
+    service = replace(SERVICE, views=(BY_KEY, BY_ZONE), request_features=())
+    reader, requests = OnlineReader(service, RedisStore(client)), requests_of([("a", TILE_MS + DELAY_MS)])
+    expected = reader.read(requests).table
+    for module in (features.columns.values, inference.online.served):
+        monkeypatch.setattr(module, "pa", None)
+    columns = reader.read(requests).columns
+    assert {name: columns[name].numbers.tolist() for name in ("by_key_count_3h", "by_zone_sum_i_5m")} == {
+        "by_key_count_3h": expected["by_key_count_3h"].to_pylist(),
+        "by_zone_sum_i_5m": expected["by_zone_sum_i_5m"].to_pylist(),
+    }
 
 
 def test_columns_come_in_the_services_order(client: Client) -> None:

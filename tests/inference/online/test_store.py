@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import inference.online.writer
 from features.columns.values import Int64s
 from features.tiles.codec import NOTHING_DROPPED, TileCodec
 from features.window import Sliding
@@ -60,12 +61,25 @@ writes = st.lists(st.tuples(st.integers(-200, 400), st.integers(0, 3)), min_size
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slack_hours", [1, 24], ids=["in one value", "older ones apart"])
+@pytest.mark.parametrize(
+    ("slack_hours", "long_tiles"),
+    [(1, 1_024), (24, 1_024), (1, 180)],
+    ids=["in one value", "older ones apart", "the newest few of a long window"],
+)
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(writes, st.randoms(use_true_random=False))
 def test_any_order_any_repeats_and_any_batches_leave_the_same_bytes(
-    client: Client, view: Any, slack_hours: int, writes: list[tuple[int, int]], random: random.Random
+    client: Client, view: Any, slack_hours: int, long_tiles: int, writes: list[tuple[int, int]], random: random.Random
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference.online.writer, "_LONG_TILES", long_tiles)
+        patch.setattr(inference.online.writer, "_FEW_TILES", 20)
+        _leave_the_same_bytes(client, view, slack_hours, long_tiles, writes, random)
+
+
+def _leave_the_same_bytes(
+    client: Client, view: Any, slack_hours: int, long_tiles: int, writes: list[tuple[int, int]], random: random.Random
 ) -> None:
     versions = [(number * slack_hours, revision, 10 * number * slack_hours + revision) for number, revision in writes]
     writer = TileWriter(view, RedisStore(client), slack_ms=slack_hours * HOUR_MS)
@@ -85,7 +99,7 @@ def test_any_order_any_repeats_and_any_batches_leave_the_same_bytes(
     for number, revision, _ in versions:
         newest[number] = max(newest.get(number, -1), revision)
     together_ms, step_ms = cold_split(view, slack_hours * HOUR_MS)
-    assert (step_ms > 0) == (slack_hours > 1)
+    assert (step_ms > 0) == (slack_hours > 1 or long_tiles == 180)
     end = (max(newest) + 1) * TILE_MS
     recent = (end - together_ms) // step_ms * step_ms if step_ms else NOTHING_DROPPED
     cutoff = (recent + together_ms if step_ms else end) - writer.retention_ms

@@ -18,12 +18,58 @@ def definitions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_SCHEMAS", str(EVERY / "schemas"))
 
 
-def test_check_lists_views_and_services(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_lists_views_windows_and_services(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines if line] == ["VIEW", "user_ever", "every_aggregation", "user_spending", "SERVICE", "buy"]
-    assert "1h,lifetime" in lines[1].split()
-    assert lines[2].split()[1:7] == ["events", "user,shop", "1m", "45s", "10m,1h,2h", "34"]
+    output = capsys.readouterr()
+    views, windows, services = (part.splitlines() for part in output.out.split("\n\n"))
+    assert [line.split()[0] for line in views] == ["VIEW", "user_ever", "every_aggregation", "user_spending", "user_habits"]
+    assert "1h,lifetime" in views[1].split()
+    assert views[2].split()[1:7] == ["events", "user,shop", "1m", "45s", "10m,1h,2h", "34"]
+    assert [line.split()[0] for line in services] == ["SERVICE", "buy"]
+    assert windows[0].split() == ["VIEW", "WINDOW", "HOP", "FEATURES", "TILES/READ", "LEVELS", "BYTES/KEY"]
+    assert [line.split()[:-1] for line in windows[1:3] + windows[6:9]] == [
+        ["user_ever", "lifetime", "-", "7", "301", "base", "+", "300×5m"],
+        ["1h", "-", "2", "12", "12×5m"],
+        ["user_spending", "1h", "-", "1", "12", "12×5m"],
+        ["user_habits", "90d", "1d", "2", "172", "90×1d", "+", "23×1h", "+", "59×1m"],
+        ["30d", "1d", "3", "112", "30×1d", "+", "23×1h", "+", "59×1m"],
+    ]
+    assert [line.split()[-1][0] == "≥" for line in windows[1:7]] == [True] * 5 + [False]  # where tiles keep text
+    assert max(map(len, views + windows)) <= 120
+    assert output.err == ""
+
+
+LONG = """
+from datetime import timedelta
+from features import Count, FeatureView, Lifetime, Sum
+from .sources import events, hour, minute, user
+day = timedelta(days=1)
+long = FeatureView(
+    entity=user,
+    source=events,
+    tile=minute,
+    features={"a": Count().over(30 * day), "b": Sum("amount").over(30 * day), "c": Count().over(90 * day, hop=hour), "d": Count().over(hour)},
+)
+ever = FeatureView(entity=user, source=events, tile=minute, features={"e": Lifetime(Count()), "f": Count().over(30 * day, hop=day)})
+"""
+
+
+def test_check_warns_of_dear_windows_with_the_hop_that_would_do(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sources.py").write_text((EVERY / "definitions" / "sources.py").read_text())
+    (tmp_path / "long.py").write_text(LONG)
+    monkeypatch.setenv("TIDEMARK_DEFINITIONS", str(tmp_path))
+    monkeypatch.setenv("TIDEMARK_TILE_SLACK", "0s")
+    assert main(["check"]) == 0
+    output = capsys.readouterr()
+    assert output.err.splitlines() == [
+        "check: long.c: hop 1h is small for 90d: 2,219 tiles a read, 80.3KiB a key; hop=1d would take 172 and 6.3KiB",
+        "check: long.a and 1 more: exact sliding over 30d is dear: 779 tiles a read, 1.5MiB a key; hop=1d would take 112 and 4.2KiB",
+        "check: ever.f: hop 1d saves nothing beside Lifetime features: 44,639 tiles a read, 1.2MiB a key; "
+        "in a view without Lifetime features hop=1d would take 112 and 3.3KiB",
+    ]
+    assert "43,200×" not in output.out
 
 
 def test_check_shows_every_problem_on_a_line_and_exits_2(

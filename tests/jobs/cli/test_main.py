@@ -16,7 +16,7 @@ from jobs.report.command import guarded, run
 from schemas.errors import DataError, DefinitionError, ServiceError, SettingError, TidemarkError
 from tests.waiting import PATIENCE_S
 
-_HEAVY = ("feast", "pyflink", "pyspark", "confluent_kafka", "pandas", "lightgbm")
+_HEAVY = ("feast", "pyflink", "pyspark", "confluent_kafka", "pandas", "lightgbm", "numba")
 
 
 def tidemark(*arguments: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -83,6 +83,22 @@ def test_a_longer_window_over_kept_tiles_asks_for_another_generation_of_the_stor
     assert line.endswith("; `tidemark rebuild --switch`")
 
 
+def test_a_hop_that_makes_other_levels_asks_for_another_generation_of_the_store() -> None:
+    hops = replace(
+        USER, features=tuple(replace(feature, window=Sliding(size_ms=60 * MINUTE, hop_ms=10 * MINUTE)) for feature in USER.features)
+    )
+    lines = text(planned(user_clicks=hops, shelf_clicks=SHELF))
+    assert lines[0] == "~ view user_clicks: changed"
+    assert "    levels of tiles, in the store: 1m → 1m, 10m" in lines
+    assert "  topic    tidemark.tiles.user_clicks: kept" in lines
+    (store, history) = (line for line in lines if line.startswith(("  store", "  history")))
+    assert store.endswith(
+        ": tiles of other levels count for nothing; `tidemark rebuild --switch` merges them anew; submit materialize and score again"
+    )
+    assert history.startswith("  history  lacks 1h10m: ")
+    assert history.endswith("; `tidemark rebuild --switch`")
+
+
 def test_what_is_gone_stays_until_it_is_retired() -> None:
     lines = text(planned(user_clicks=USER))
     assert lines[0] == "− view shelf_clicks: removed"

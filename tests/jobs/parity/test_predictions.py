@@ -11,7 +11,7 @@ import pytest
 
 from features.catalog import load
 from features.plan import ServicePlan
-from inference.prediction import PredictionEncoder
+from inference.prediction import PredictionEncoder, Unscored
 from inference.prediction_table import schema_of
 from jobs.parity.predictions import PredictionBatch, prediction_table
 from schemas.errors import DataError
@@ -46,18 +46,18 @@ def _encoded(service: ServicePlan, schema_set: SchemaSet, score: Sequence[Sequen
         variant="champion",
     )
     times = np.array([1_380_600_000_123, 1_380_600_000_124], dtype=np.int64)
-    before, between = encoder.unscored(
-        request_id=["a", "b"],
+    made = Unscored(
+        request_id=pa.array(["a", "b"]),
         event_time_ms=times,
         shard=np.array([0, -1]),
         features=features,
         request=request,
-        frontier_ms=times.tolist(),
+        frontier=pa.array(times),
         stale=np.array([False, True]),
         stale_age_ms=np.array([0, 5], dtype=np.int64),
         unseen={},
     )
-    return encoder.scored(before, np.array(score), between, scored_at_ms=1)
+    return encoder.records(made, np.array(score), scored_at_ms=1)
 
 
 def test_the_columns_are_the_request_the_features_and_the_verdict_in_this_order(service: ServicePlan, schema_set: SchemaSet) -> None:

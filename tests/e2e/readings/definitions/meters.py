@@ -62,6 +62,12 @@ PLACES: dict[str, Windowed | Lifetime] = {
     "place_level_max": Max("level").over(minute),
     "place_warmth_max": Max("warmth").over(minute),
     "place_draught_sum": Sum("draught").over(minute),
+    "place_readings_hops": Count().over(4 * minute, hop=2 * minute),
+    "place_level_max_hops": Max("level").over(2 * minute, hop=minute),
+    "place_level_mean_hops": Mean("level").over(4 * minute, hop=2 * minute),
+    "place_name_last_hops": Last("offset", tie="steps").over(4 * minute, hop=2 * minute),
+    "place_name_top_hops": TopK("offset", k=1).over(4 * minute, hop=2 * minute),
+    "place_names_distinct_hops": CountDistinct("offset").over(4 * minute, hop=minute),
 }
 
 once_levels = FeatureView(entity=meter, source=once, tile=minute, features=LEVELS)

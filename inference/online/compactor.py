@@ -1,37 +1,35 @@
-"""Compacts tiles into the lifetime aggregates of their entities, where views have `Lifetime` features: read, merge here, put back unless somebody was faster."""
+"""Merges tiles that are stored, where views have `Lifetime` features or several levels: read, merge here, put back unless somebody was faster."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-from features.tiles.codec import TileCodec
-from features.tiles.compaction import Retirement
+from features.tiles.compacted import Merge
 from inference.online.store import Member, TileMerges
 from schemas.errors import ServiceError
 
 RETIRE_AT = 32
-"""So many tiles past retention are merged at a time: a key that gets a tile at each step is not read and written back at each."""
+"""So many tiles are merged at a time, at least: a key that gets a tile at each step is not read and written back at each."""
 
 _KEYS = 256  # worked on at once
 _TRIES = 100
 
 
-class LifetimeAggregates:
-    """Those of one view's entities."""
+class Compactor:
+    """Of one view's entities."""
 
-    def __init__(self, codec: TileCodec, tiles: TileMerges, *, retention_ms: int) -> None:
-        """Prepare the constant parts.
+    def __init__(self, merge: Merge, tiles: TileMerges) -> None:
+        """Prepare.
 
         Args:
-            codec: The view's.
+            merge: What becomes of them.
             tiles: Where they are.
-            retention_ms: How far before its newest tile's end a key keeps tiles.
         """
-        self._retirement = Retirement(codec=codec, retention_ms=retention_ms)
+        self._merge = merge
         self._tiles = tiles
 
-    def retire(self, members: Sequence[Member]) -> None:
+    def compact(self, members: Sequence[Member]) -> None:
         """Merge all that is due of these entities. Who loses a race reads again; whoever wins has merged the same.
 
         Raises:
@@ -50,6 +48,6 @@ class LifetimeAggregates:
     def _try(self, members: Sequence[Member]) -> list[Member]:
         """One attempt; returns the entities that changed meanwhile."""
         found = [(member, old) for member, old in zip(members, self._tiles.stored(members), strict=True) if old is not None]
-        retired = self._retirement.retire([old.packed for _, old in found], now_ms=time.time_ns() // 1_000_000)
-        due = [(member, old, new) for (member, old), new in zip(found, retired, strict=True) if new is not None]
+        compacted = self._merge.compact([old.packed for _, old in found], now_ms=time.time_ns() // 1_000_000)
+        due = [(member, old, new) for (member, old), new in zip(found, compacted, strict=True) if new is not None]
         return [member for (member, _, _), done in zip(due, self._tiles.replace(due), strict=True) if not done]
