@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from features.columns.column import TILE_START, Column, engine_type
 from features.columns.tile_table import Tiles
 from features.kernel.fold import fold
-from features.kernel.larger import with_larger_levels
 from features.plan import ViewPlan
 from schemas.types import DataType
 
@@ -60,12 +59,7 @@ class Folder:
         base = starts.is_null().to_numpy() if starts.null_count else None
         start_ms = starts.fill_null(np.iinfo(np.int64).min).to_numpy()
         read = Tiles.of(self.view.tile_columns, owner=owner, start_ms=start_ms, table=tiles, base=base)
-        folded = fold(
-            self.view,
-            with_larger_levels(self.view, read),
-            owner=asked,
-            boundary_ms=self.view.boundary_ms(requests.column(AS_OF).to_numpy()),
-        )
+        folded = fold(self.view, read, owner=asked, boundary_ms=self.view.boundary_ms(requests.column(AS_OF).to_numpy()))
         values = [requests.column(ROW), *(folded[feature.name] for feature in self.view.features)]
         return pa.table(values, schema=self.schema)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -58,6 +58,17 @@ class Tiles:
         """Read the tile columns of an Arrow table."""
         values = {column.name: Values.of(table.column(column.name), column.type) for column in columns}
         return cls(owner=owner, start_ms=start_ms, columns=values, base=base, level=level)
+
+    def chosen(self, rows: Bools) -> Tiles:
+        """Some of the tiles."""
+        if rows.all():
+            return self
+        columns = {
+            name: Values(numbers=values.numbers[rows], valid=None if values.valid is None else values.valid[rows], words=values.words)
+            for name, values in self.columns.items()
+        }
+        base, level = None if self.base is None else self.base[rows], None if self.level is None else self.level[rows]
+        return replace(self, owner=self.owner[rows], start_ms=self.start_ms[rows], columns=columns, base=base, level=level)
 
     def read(self, column: str, read: Callable[[pa.Array[Any]], Read]) -> Read:
         """What the distinct texts of a string column say to its reader: read once, for all windows and features."""

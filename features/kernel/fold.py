@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from features.columns.tile_table import Range, TileIndex, Tiles, batches, count
 from features.columns.values import Int64s
+from features.kernel.larger import with_larger_levels
 from features.plan import ViewPlan
 
 
@@ -21,7 +22,8 @@ def fold(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) ->
 
     Args:
         view: Whose tiles these are.
-        tiles: n tiles. Several with one owner, level and start are merged.
+        tiles: n tiles. Several with one owner, level and start are merged. Which of the larger levels are there changes no value in any bit:
+            what is missing is made (`features.kernel.larger`).
         owner: int64[m], the entity of each row; −1 for none.
         boundary_ms: int64[m], aligned: a window covers tiles that start from where it begins (`features.window`) up to the boundary.
 
@@ -32,11 +34,15 @@ def fold(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) ->
 
 
 def fold_counting(view: ViewPlan, tiles: Tiles, *, owner: Int64s, boundary_ms: Int64s) -> tuple[dict[str, pa.Array[Any]], Int64s]:
-    """As `fold`, and how many tiles of all levels the view's widest window has for every row, a base as one (int64[m]): 0 where it is empty."""
+    """As `fold`, and how many of the tiles the view's widest window has for every row, a base as one (int64[m]): 0 where it is empty."""
     index = TileIndex.of(view.levels_ms, tiles)
     widest = index.ranges(owner, boundary_ms, view.windows[0])
     counts = count(widest)
-    parts = batches(counts)
+    given, tiles = tiles, with_larger_levels(view, tiles)
+    if tiles is not given:
+        index = TileIndex.of(view.levels_ms, tiles)
+        widest = index.ranges(owner, boundary_ms, view.windows[0])
+    parts = batches(count(widest))
     if len(parts) == 1:
         return _fold(view, tiles, index, owner, boundary_ms, widest), counts
     pieces = [

@@ -192,7 +192,7 @@ class TileCodec:
         if self.larger_levels:
             tiles = self._unpack_levels(owners[own], bodies, kept_from, larger_from, inexact)
             wanted = (tiles.start_ms >= np.maximum(kept_from, since_ms)[tiles.owner]) & (tiles.start_ms < before_ms)
-            tiles = _filtered(tiles, wanted | (tiles.level != 0))
+            tiles = tiles.chosen(wanted | (tiles.level != 0))
             return Unpacked(tiles=tiles, kept_from_ms=kept_from, inexact=inexact, larger_from_ms=larger_from)
         if not self.view.has_lifetime:
             tiles = self.read(owners[own], bodies, since_ms, before_ms)
@@ -206,7 +206,7 @@ class TileCodec:
         # Tiles that start before `kept_from` are strays: until a writer has merged them, nobody knows whether the base has them.
         assert tiles.base is not None
         wanted = (tiles.start_ms >= np.maximum(kept_from, since_ms)[tiles.owner]) & (tiles.start_ms < before_ms)
-        tiles = _filtered(tiles, tiles.base | wanted)
+        tiles = tiles.chosen(tiles.base | wanted)
         return Unpacked(tiles=tiles, kept_from_ms=kept_from, inexact=inexact, larger_from_ms=larger_from)
 
     def _unpack_levels(self, owners: Int64s, bodies: Sequence[Packed], kept_from: Int64s, larger_from: Int64s, inexact: Bools) -> Tiles:
@@ -358,19 +358,6 @@ def kept_from_ms(packed: Sequence[Packed | None]) -> Int64s:
     return np.array(
         [HEAD.unpack_from(value)[0] if value and len(value) >= HEAD.size else NOTHING_DROPPED for value in packed], dtype=np.int64
     )
-
-
-def _filtered(tiles: Tiles, wanted: Bools) -> Tiles:
-    """Some of the tiles."""
-    if wanted.all():
-        return tiles
-    columns = {
-        name: Values(numbers=values.numbers[wanted], valid=None if values.valid is None else values.valid[wanted], words=values.words)
-        for name, values in tiles.columns.items()
-    }
-    base = None if tiles.base is None else tiles.base[wanted]
-    level = None if tiles.level is None else tiles.level[wanted]
-    return replace(tiles, owner=tiles.owner[wanted], start_ms=tiles.start_ms[wanted], columns=columns, base=base, level=level)
 
 
 def _cells(values: Values, type_: DataType) -> list[bytes]:

@@ -81,6 +81,23 @@ def _segments(levels: Int64s, count: int, merged: int, tails: Int64s, heads: Int
 
 
 @compiled()
+def _unmerged(levels: Int64s, tails: Int64s, heads: Int64s, within: Int64s) -> None:
+    """Of each larger level what a window takes of it that is still in tiles of the level below: from, to.
+
+    Args:
+        levels: Sizes.
+        tails: Of `_segments`, up to where tiles are merged.
+        heads: The same.
+        within: int64[levels, 2], becomes what is found; of the smallest level nothing is told.
+    """
+    until, tail = heads[0], tails[0]
+    for level in range(1, levels.shape[0]):
+        tail, until = -(-tail // levels[level]) * levels[level], until // levels[level] * levels[level]
+        within[level, 0] = heads[level] if tails[level] < heads[level] else tail
+        within[level, 1] = max(until, within[level, 0])
+
+
+@compiled()
 def _find(
     data: Bytes,
     begin: Int64s,
@@ -96,10 +113,11 @@ def _find(
     heads: Int64s,
     needed: Int64s,
     found: Int64s,
+    within: Int64s,
 ) -> int:
     """Write where the records of a window that ends at `heads[0]` begin and end, piece by piece in order of time; returns how many they are.
 
-    Of entity −1 none. Notes from when on a window by itself needs tiles of each level.
+    Of entity −1 none. Notes from when on a window by itself needs tiles of each level, and what of it is yet to be merged (`_unmerged`).
     """
     count = begin.shape[0]
     top, total = count - 1, 0
@@ -107,6 +125,7 @@ def _find(
     for span in range(window[0], window[1]):
         tails[0] = min(tails[0], (heads[0] - spans[span, 0]) // spans[span, 1] * spans[span, 1])
     _segments(levels, count, merged, tails, heads)
+    _unmerged(levels, tails, heads, within)
     for piece in range(2 * count - 1):
         level = piece if piece <= top else 2 * top - piece
         since = tails[level] if piece <= top else heads[level + 1]
@@ -187,18 +206,18 @@ def _block(numbers: Doubles, low: int, many: int) -> float:
 
 
 @compiled()
-def add(numbers: Doubles, many: int) -> float:
-    """The sum of the first `many`, as `np.add.reduceat` has it: the first, and the sum of the others, which are halved until they are few.
+def add(numbers: Doubles, low: int, many: int) -> float:
+    """The sum of `many` from `low` on, as `np.add.reduceat` has it: the first, and the sum of the others, which are halved until they are few.
 
     That is numpy's `pairwise_sum`, without recursion, which numba cannot keep.
     """
     if many < 2:
-        return float(numbers[0]) if many == 1 else 0.0
+        return float(numbers[low]) if many == 1 else 0.0
     if many <= _PAIRWISE:
-        return float(numbers[0] + _block(numbers, 1, many - 1))
+        return float(numbers[low] + _block(numbers, low + 1, many - 1))
     begins, sizes, sums = np.empty(_DEPTH, np.int64), np.empty(_DEPTH, np.int64), np.empty(_DEPTH)  # of halves of halves
     is_second = np.zeros(_DEPTH, np.bool_)
-    depth, begins[0], sizes[0] = 0, 1, many - 1
+    depth, begins[0], sizes[0] = 0, low + 1, many - 1
     while True:
         while sizes[depth] > _PAIRWISE:
             half = sizes[depth] // 2
@@ -210,7 +229,7 @@ def add(numbers: Doubles, many: int) -> float:
             depth -= 1
             total = sums[depth] + total
         if depth == 0:
-            return float(numbers[0] + total)
+            return float(numbers[low] + total)
         sums[depth - 1], is_second[depth] = total, True
         begins[depth] += sizes[depth]
         sizes[depth] = sizes[depth - 1] - sizes[depth]
@@ -254,11 +273,14 @@ def _edge(data: Bytes, places: Int64s, width: int, nulls: int, merge: Int64s) ->
 
 
 @compiled()
-def _moments(many: int, condensed: bool, counts: Int64s, work: Doubles) -> tuple[int, float, float]:
-    """Count, Σ(x − pivot) and Σ(x − pivot)², as `MomentsPartial.merge` has them, of counts and of `work[0..2]`: pivots, s1, s2; the rest is overwritten."""
+def _moments(low: int, many: int, condensed: bool, counts: Int64s, work: Doubles) -> tuple[int, float, float, float]:
+    """Count, pivot, Σ(x − pivot) and Σ(x − pivot)², as `MomentsPartial.merge` has them, of `many` from `low` on.
+
+    Of counts and of `work[0..2]`: pivots, s1, s2; the rest is overwritten.
+    """
     pivot, s1, s2, first, second = work[0], work[1], work[2], work[3], work[4]
     total, base, based = 0, 0.0, False
-    for tile in range(many):
+    for tile in range(low, low + many):
         total += counts[tile]
         if counts[tile] <= 0:
             pivot[tile], s1[tile], s2[tile] = 0.0, 0.0, 0.0
@@ -266,16 +288,71 @@ def _moments(many: int, condensed: bool, counts: Int64s, work: Doubles) -> tuple
             base, based = pivot[tile], True
     again = condensed
     while True:
-        for tile in range(many):
+        for tile in range(low, low + many):
             shift = pivot[tile] - base if counts[tile] > 0 else 0.0
             first[tile] = s1[tile] + counts[tile] * shift
             second[tile] = s2[tile] + 2 * shift * s1[tile] + counts[tile] * shift * shift
-        about = add(first, many)
+        about = add(first, low, many)
         if not again:
-            return total, about, add(second, many)
+            return total, base, about, add(second, low, many)
         mean = base + about / max(total, 1)
         base = mean if np.isfinite(mean) else base
         again = False
+
+
+@compiled()
+def _starts(data: Bytes, places: Int64s, width: int, starts: Int64s) -> None:
+    """When the tiles of a window start."""
+    number = 0
+    for piece in range(places.shape[0]):
+        for place in range(places[piece, 0], places[piece, 1], width):
+            starts[number] = _int_at(data, place + _START)
+            number += 1
+
+
+@compiled()
+def _merge_doubles(of_moments: bool, many: int, levels: Int64s, within: Int64s, starts: Int64s, counts: Int64s, work: Doubles) -> int:
+    """Merge what is closed and not merged in the store yet, level by level, as `features.kernel.larger` does: doubles are added in the same groups wherever.
+
+    Args:
+        of_moments: Whether it is `counts` and `work[0..2]` that are merged, or `work[0]` alone.
+        many: How many tiles there are.
+        levels: Sizes.
+        within: Of `_unmerged`.
+        starts: When the tiles start; overwritten, as the numbers are.
+        counts: Of moments.
+        work: The doubles.
+
+    Returns:
+        How many are left.
+    """
+    for level in range(1, levels.shape[0]):
+        since, until, size = within[level, 0], within[level, 1], levels[level]
+        if since >= until:
+            continue
+        place = 0
+        while place < many and starts[place] < since:
+            place += 1
+        left = place
+        while place < many:
+            begin, start = place, starts[place]
+            if start >= until:
+                if of_moments:
+                    counts[left], work[1, left], work[2, left] = counts[place], work[1, place], work[2, place]
+                starts[left], work[0, left] = start, work[0, place]
+                place += 1
+            else:
+                start = start // size * size
+                while place < many and starts[place] < start + size:
+                    place += 1
+                if of_moments:
+                    counts[left], work[0, left], work[1, left], work[2, left] = _moments(begin, place - begin, True, counts, work)
+                else:
+                    work[0, left] = add(work[0], begin, place - begin)
+                starts[left] = start
+            left += 1
+        many = left
+    return many
 
 
 @compiled()
@@ -306,6 +383,9 @@ def _merge(
     shape: Int64s,
     merge: Int64s,
     at: int,
+    levels: Int64s,
+    within: Int64s,
+    starts: Int64s,
     numbers: Int64s,
     work: Doubles,
     wholes: Int64s,
@@ -332,11 +412,14 @@ def _merge(
         else:
             some = _wholes(data, places, width, nulls, cell, bit, _INT if of_moments else kind, whole_empty, numbers)
     there[at] = some or code == _TOTAL
+    if levels.shape[0] > 1 and (of_moments or (code == _TOTAL and kind == _DOUBLE)):
+        _starts(data, places, width, starts)
+        many = _merge_doubles(of_moments, many, levels, within, starts, numbers, work)
     if of_moments:
-        wholes[at], doubles[at, 0], doubles[at, 1] = _moments(many, merge[4] != 0, numbers, work)
+        wholes[at], _, doubles[at, 0], doubles[at, 1] = _moments(0, many, merge[4] != 0, numbers, work)
     elif kind == _DOUBLE:
         if code == _TOTAL:
-            doubles[at, 0] = add(work[0], many)
+            doubles[at, 0] = add(work[0], 0, many)
         else:
             doubles[at, 0] = _smallest(work[0], many) if code == _SMALLEST else _largest(work[0], many)
     else:
@@ -405,9 +488,10 @@ def fold(
         for level in range(begin.shape[0]):
             own += (end[level, entity] - begin[level, entity]) // shape[0]
         most = max(most, own)
-    numbers, work = np.empty(most, np.int64), np.empty((5, most))
+    numbers, starts, work = np.empty(most, np.int64), np.empty(most, np.int64), np.empty((5, most))
     tails, heads = np.empty(begin.shape[0], np.int64), np.empty(begin.shape[0], np.int64)
     places, many = np.empty((windows.shape[0], 2 * begin.shape[0] - 1, 2), np.int64), np.empty(windows.shape[0], np.int64)
+    within = np.empty((windows.shape[0], begin.shape[0], 2), np.int64)
     wholes, doubles = np.zeros(merges.shape[0], np.int64), np.zeros((merges.shape[0], 2))
     there = np.empty(merges.shape[0], np.bool_)
     first = _LEAST + windows[:, 2].max()  # a window that ends earlier would begin before all numbers
@@ -419,12 +503,41 @@ def fold(
         needed[0, row] = heads[0]
         for window in range(windows.shape[0]):
             many[window] = _find(
-                data, begin, end, entity, windows[window], spans, levels, until, shape[0], row, tails, heads, needed, places[window]
+                data,
+                begin,
+                end,
+                entity,
+                windows[window],
+                spans,
+                levels,
+                until,
+                shape[0],
+                row,
+                tails,
+                heads,
+                needed,
+                places[window],
+                within[window],
             )
         counts[row] = many[0]
         for at in range(merges.shape[0]):
             window = merges[at, 1]
-            _merge(data, places[window], many[window], shape, merges[at], at, numbers, work, wholes, doubles, there)
+            _merge(
+                data,
+                places[window],
+                many[window],
+                shape,
+                merges[at],
+                at,
+                levels,
+                within[window],
+                starts,
+                numbers,
+                work,
+                wholes,
+                doubles,
+                there,
+            )
         for feature in range(finishes.shape[0]):
             code, at, kind, result = finishes[feature, 0], finishes[feature, 1], finishes[feature, 3], finishes[feature, 4]
             double = doubles[at, 0] if kind == _DOUBLE else float(wholes[at])

@@ -1,4 +1,4 @@
-"""Tiles of all levels, made at once from the smallest, fold to what the smallest alone fold to."""
+"""Windows are the same in every bit, whatever larger tiles are there and whatever is made of small ones."""
 
 from __future__ import annotations
 
@@ -7,50 +7,74 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from hypothesis import given, settings
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import features.kernel.fold
+from features.columns.tile_table import Tiles
 from features.kernel.fold import fold, fold_counting
 from features.kernel.larger import with_larger_levels
-from features.tolerances import differences, view_rules
-from features.window import Sliding
-from tests.features.kernel.example import TILE_MS, VIEW, as_tiles, build_tiles
+from tests.features.kernel.example import DELAY_MS, HOP_VIEW, TILE_MS, as_tiles, build_tiles
 from tests.features.kernel.test_kernel_is_the_oracle import OWNERS, asked, event, histories
+from tests.features.kernel.test_kernel_laws import bits
 
-HOPS_MS = {TILE_MS: 5 * TILE_MS, 5 * TILE_MS: 5 * TILE_MS, 180 * TILE_MS: 60 * TILE_MS}
-
-
-def _hopping(size_ms: int) -> Sliding:
-    return Sliding(size_ms=max(size_ms, HOPS_MS[size_ms]), hop_ms=HOPS_MS[size_ms])
+History = tuple[list[dict[str, Any]], list[tuple[str, int]]]
 
 
-HOPPING = replace(VIEW, features=tuple(replace(each, window=_hopping(each.window.reach_ms)) for each in VIEW.features))
+def stored(small: Tiles, merged: Sequence[int], *, kept: int) -> Tiles:
+    """Tiles as the store has them: larger ones up to a time for each owner, and no small ones from long before that.
+
+    Args:
+        small: Of the smallest level.
+        merged: For each owner, the end of the last second-level tile that is there, in tiles.
+        kept: Small tiles that start so long before are there too, in tiles.
+    """
+    whole, sizes = with_larger_levels(HOP_VIEW, small), np.array(HOP_VIEW.levels_ms)
+    assert whole.level is not None
+    merged_ms = np.array(merged, dtype=np.int64) * TILE_MS // sizes[1] * sizes[1]
+    own = merged_ms[whole.owner]
+    there = np.where(whole.level > 0, whole.start_ms + sizes[whole.level] <= own, whole.start_ms >= own - kept * TILE_MS)
+    return replace(whole.chosen(there), merged_ms=merged_ms)
 
 
-@settings(max_examples=60, deadline=None)
-@given(histories(st.integers(-64_000, 64_000).map(lambda number: number / 64)))  # whose sums are exact in any order
-def test_values_are_the_same_from_fewer_tiles(history: tuple[list[dict[str, Any]], list[tuple[str, int]]]) -> None:
+@settings(max_examples=100, deadline=None)
+@given(histories(), st.lists(st.integers(-60, 300), min_size=3, max_size=3), st.integers(200, 400))
+def test_what_the_store_has_merged_changes_no_bit(history: History, merged: list[int], kept: int) -> None:
     events, rows = history
+    assume(events)
     owner, boundary = asked(rows)
-    small = as_tiles(HOPPING, build_tiles(HOPPING, events), OWNERS)
-    plain = fold(HOPPING, small, owner=owner, boundary_ms=boundary)
-    larger = fold(HOPPING, with_larger_levels(HOPPING, small), owner=owner, boundary_ms=boundary)
-    _same(plain, larger)
+    small = as_tiles(HOP_VIEW, build_tiles(HOP_VIEW, events), OWNERS)
+    origin = min(each["t"] for each in events) // TILE_MS
+    some = stored(small, [origin + each for each in merged], kept=kept)
+    every = replace(with_larger_levels(HOP_VIEW, small), merged_ms=None)
+    plain = bits(fold(HOP_VIEW, small, owner=owner, boundary_ms=boundary))
+    assert bits(fold(HOP_VIEW, some, owner=owner, boundary_ms=boundary)) == plain
+    assert bits(fold(HOP_VIEW, every, owner=owner, boundary_ms=boundary)) == plain
+
+
+def rough_events(count: int) -> list[dict[str, Any]]:
+    """Doubles of both signs and all sizes: the last digits of their sums tell how they were grouped."""
+    random = np.random.default_rng(5)
+    numbers = random.normal(size=count) * 10.0 ** random.integers(-3, 8, count)
+    return [{**event(number * TILE_MS, i=number, x=float(x)), "key": "a"} for number, x in enumerate(numbers)]
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_sums_of_doubles_would_tell_how_they_were_grouped(monkeypatch: pytest.MonkeyPatch, made: bool) -> None:
+    small = as_tiles(HOP_VIEW, build_tiles(HOP_VIEW, rough_events(400)), OWNERS)
+    owner, boundary = asked([("a", (300 + number) * TILE_MS + DELAY_MS) for number in range(60)] * 2)
+    if not made:
+        monkeypatch.setattr(features.kernel.fold, "with_larger_levels", lambda view, tiles: tiles)
+    found = [bits(fold(HOP_VIEW, stored(small, [end] * 3, kept=400), owner=owner, boundary_ms=boundary)) for end in range(0, 400, 35)]
+    assert all(each == found[0] for each in found) == made
 
 
 def test_a_window_of_many_tiles_takes_few() -> None:
-    events: Sequence[Mapping[str, Any]] = [{**event(number * TILE_MS, i=number), "key": "a"} for number in range(600)]
-    small = as_tiles(HOPPING, build_tiles(HOPPING, events), OWNERS)
+    events: Sequence[Mapping[str, Any]] = rough_events(600)
+    small = as_tiles(HOP_VIEW, build_tiles(HOP_VIEW, events), OWNERS)
     owner, boundary = np.array([0]), np.array([599 * TILE_MS])
-    plain, many = fold_counting(HOPPING, small, owner=owner, boundary_ms=boundary)
-    larger, few = fold_counting(HOPPING, with_larger_levels(HOPPING, small), owner=owner, boundary_ms=boundary)
-    _same(plain, larger)
-    assert (many.tolist(), few.tolist()) == ([239], [3 + 11 + 4])
-
-
-def _same(one: Mapping[str, pa.Array[Any]], other: Mapping[str, pa.Array[Any]]) -> None:
-    rules = view_rules(HOPPING)
-    for name, column in one.items():
-        apart = differences(pa.chunked_array([column]), pa.chunked_array([other[name]]))
-        assert np.all(apart <= rules[name].allowed), (name, column.to_pylist(), other[name].to_pylist())
+    plain, many = fold_counting(HOP_VIEW, small, owner=owner, boundary_ms=boundary)
+    larger, few = fold_counting(HOP_VIEW, with_larger_levels(HOP_VIEW, small), owner=owner, boundary_ms=boundary)
+    assert bits(plain) == bits(larger)
+    assert few.tolist()[0] < many.tolist()[0] / 3

@@ -212,7 +212,7 @@ def test_doubles_are_added_in_numpys_order() -> None:
     random = np.random.default_rng(11)
     for many in [*range(300), 1_000, 1_001, 4_097, 65_537, 200_003]:
         numbers = random.normal(size=many) * 10.0 ** random.integers(-10, 10, many)
-        assert add(numbers, many) == (np.add.reduceat(numbers, [0])[0] if many else 0.0)
+        assert add(numbers, 0, many) == (np.add.reduceat(numbers, [0])[0] if many else 0.0)
 
 
 def test_values_in_envelopes_are_read_where_they_are() -> None:
