@@ -15,7 +15,6 @@ from features.plan import ServicePlan
 from inference.boosters.cache import SHARD_MEMORY_BYTES
 from inference.model.loading import LoadedModel, load
 from inference.model.manifest import Manifest
-from inference.predict import ask
 from inference.prediction import VARIANT, id_field, told
 from inference.prediction_table import EVENT_TIME, REQUEST_ID, SCORES, schema_of
 from schemas.machine_code import keep_in
@@ -62,7 +61,7 @@ class BatchScorer:
         """
         keep_in(self.machine_code)
         model = _loaded(self.model, self.version, self.shard_memory_bytes)
-        _, scores = ask(self.service, model, table, table)
+        scores = model.score_table(table, table)
         n = len(table)
         said = {
             REQUEST_ID: table.column(id_field(self.service)).cast(pa.string()),

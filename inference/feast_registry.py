@@ -208,7 +208,7 @@ def fold_rows(pickled: str, inputs: Inputs) -> dict[str, list[Any]]:
     packed = [codec.joined(tiles or None, older or None) for tiles, older in zip(*stored, strict=True)]
     # In numpy: who asks Feast has no place of ours that keeps machine code, and would wait for it in each process.
     folded = fold_in_numpy(codec, packed, owner=np.arange(rows, dtype=np.int64), boundary_ms=boundary)
-    return _named(view.name, {feature.name: _plain(folded.values[feature.name].arrow(feature.type)) for feature in view.features})
+    return _named(view.name, {feature.name: _plain(folded.features[feature.name].arrow(feature.type)) for feature in view.features})
 
 
 def compute_rows(pickled: str, inputs: Inputs) -> dict[str, list[Any]]:

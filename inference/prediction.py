@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.columns.block import Block
 from features.plan import ServicePlan
-from schemas.avro_writer import Rows, long, text
+from inference.online.requests import Requests
+from schemas.avro_writer import BOOLEAN, DOUBLE, LONG, NULL, STRING, Rows, long, text
 from schemas.errors import DefinitionError, SettingError
 from schemas.schema import Schema
+from schemas.types import DataType
 
 _FIELDS = (
     "request_id",
@@ -43,6 +44,13 @@ _FIELDS = (
 VARIANT = "champion"
 """Of a model that answers alone."""
 _PRESENT = b"\x02"  # of a nullable field
+_BRANCHES = {
+    DataType.FLOAT64: DOUBLE,
+    DataType.INT64: LONG,
+    DataType.TIMESTAMP: LONG,
+    DataType.BOOLEAN: BOOLEAN,
+    DataType.STRING: STRING,
+}
 
 
 def told(score: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -77,23 +85,23 @@ class Unscored:
     """Predictions of n requests, but for what scoring adds.
 
     Attributes:
-        request_id: Of strings, n.
+        request_id: n texts as UTF-8.
         event_time_ms: int64[n], as-of times.
         shard: int64[n], which shard of the model answers.
         features: n rows, columns in the order of the feature vector.
-        request: n rows, the request's own fields.
-        frontier: Of times, n: the oldest frontier of the service's views; null before the first.
+        request: n, the request's own fields.
+        frontier_ms: The oldest frontier of the service's views; None before the first.
         stale: bool[n].
         stale_age_ms: int64[n].
         unseen: View → bool[n], whether its key was never seen.
     """
 
-    request_id: pa.Array[Any]
+    request_id: Sequence[bytes]
     event_time_ms: NDArray[np.int64]
     shard: NDArray[np.int64]
-    features: pa.Table
-    request: pa.Table
-    frontier: pa.Array[Any]
+    features: Block
+    request: Requests
+    frontier_ms: int | None
     stale: NDArray[np.bool_]
     stale_age_ms: NDArray[np.int64]
     unseen: Mapping[str, NDArray[np.bool_]]
@@ -181,18 +189,25 @@ class PredictionEncoder:
 
     def _before(self, rows: Rows, made: Unscored) -> None:
         rows.same(self._head)
-        rows.column(made.request_id)
+        rows.texts(made.request_id)
         rows.longs(made.event_time_ms)
         rows.same(self._versions)
         rows.longs(made.shard)
 
     def _between(self, rows: Rows, made: Unscored) -> None:
-        rows.map(made.features)
-        rows.map(made.request)
-        rows.column(made.frontier, branch=_PRESENT)
+        features = made.features
+        words = [features[name].arrow(DataType.STRING) for name in features.columns.texts]
+        rows.numbers_map(_branches_of(tuple(features.columns.types.items())), features.bits, features.valid, words)
+        rows.map(made.request.arrays)
+        rows.same(NULL if made.frontier_ms is None else _PRESENT + long(made.frontier_ms))
         rows.booleans(made.stale)
         rows.longs(made.stale_age_ms)
         rows.names(made.unseen)
+
+
+@lru_cache(maxsize=256)
+def _branches_of(types: tuple[tuple[str, DataType], ...]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, _BRANCHES[type_]) for name, type_ in types)
 
 
 def _scored(rows: Rows, score: NDArray[np.float64]) -> None:

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from features.plan import ServicePlan
 from inference.gc_paused import gc_paused
 from inference.online.reader import OnlineReader
+from inference.online.requests import Requests
 from inference.predict import Model, Predictions, predict
 from inference.prediction import PredictionEncoder, Unscored, id_field
 from inference.shards.partial_scores import PartialScores
 from inference.shards.shard_map import PARENT
-from schemas.arrow_numbers import numbers, texts, whole
-from schemas.avro_writer import split
 from schemas.errors import ServiceError
-from schemas.types import DataType
 from schemas.wire import OK, Decoded, Decoder, now_ms
 
 _Columns = Mapping[str, Sequence[Any]]
@@ -164,15 +162,15 @@ class Scorer:
         return self._scorable(columns, rows[:half], reasons) + self._scorable(columns, rows[half:], reasons)
 
     def _score(self, columns: _Columns, rows: NDArray[np.int64], reasons: list[str | None]) -> _Scored:
-        made = predict(self.service, self.reader, self.model, _requests(self.service, columns, rows))
+        made = predict(self.reader, self.model, _requests(self.service, columns, rows))
         refused = made.scores.refused
         for row in rows[refused].tolist():
             reasons[row] = "no-shard: no shard of the model has the request's key"
         answered = made.answered()
-        ids = _texts(answered.requests.column(id_field(self.service)))
+        ids = [str(identity).encode() for identity in answered.requests.values(id_field(self.service))]
         return _Scored(
             rows=rows[~refused],
-            ids=_octets(ids),
+            ids=ids,
             values=self._encoded(answered, ids),
             stale=int(answered.stale.sum()),
             unseen=int(np.any(list(answered.unseen.values()), axis=0).sum()) if answered.unseen else 0,
@@ -180,16 +178,17 @@ class Scorer:
             shard_loads=made.scores.loads,
         )
 
-    def _encoded(self, made: Predictions, ids: pa.Array[Any]) -> list[bytes]:
+    def _encoded(self, made: Predictions, ids: Sequence[bytes]) -> list[bytes]:
         """The records of predictions, or what a later stage of the model is to go on with."""
-        scores = made.scores
+        scores, time_ms = made.scores, made.requests.times_ms(self.service.request.event_time)
+        assert time_ms is not None  # or nothing would have been read
         unscored = Unscored(
             request_id=ids,
-            event_time_ms=numbers(whole(made.requests.column(self.service.request.event_time)), np.int64),
+            event_time_ms=time_ms,
             shard=scores.shard,
             features=made.features,
             request=made.requests,
-            frontier=made.frontier,
+            frontier_ms=made.frontier_ms,
             stale=made.stale,
             stale_age_ms=made.stale_age_ms,
             unseen=made.unseen,
@@ -211,25 +210,10 @@ class _Scored:
     shard_loads: int
 
 
-def _texts(column: pa.ChunkedArray[Any]) -> pa.Array[Any]:
-    """Of whatever identifies requests, as strings."""
-    identities = whole(column)
-    if identities.type == pa.string() and not identities.null_count:
-        return identities
-    return pa.array([str(identity) for identity in identities.to_pylist()], type=pa.string())
-
-
-def _octets(column: pa.Array[Any]) -> list[bytes]:
-    begins, content = texts(column)
-    return split(content.tobytes(), begins[1:].tolist())
-
-
-def _requests(service: ServicePlan, columns: _Columns, rows: NDArray[np.int64]) -> pa.Table:
-    """Some of the requests as a table of the schema's types."""
+def _requests(service: ServicePlan, columns: _Columns, rows: NDArray[np.int64]) -> Requests:
+    """Some of the requests."""
+    types = service.request.columns
+    if len(rows) == len(columns[service.request.event_time]):
+        return Requests(types, len(rows), columns)
     chosen = rows.tolist()
-
-    def column(name: str, type_: DataType) -> pa.Array[Any]:
-        values = columns[name]
-        return pa.array([values[row] for row in chosen], type=type_.arrow)
-
-    return pa.table({name: column(name, type_) for name, type_ in service.request.columns.items()})
+    return Requests(types, len(chosen), {name: [columns[name][row] for row in chosen] for name in types})

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.plan import ServicePlan
 from inference.boosters.cache import Boosters
 from inference.boosters.scores import Scores, Shape
 from inference.gc_paused import gc_paused
+from inference.model.encoding import Encoding
 from inference.model.manifest import Manifest
+from inference.online.requests import Requests
 from inference.prediction import PredictionEncoder
 from inference.shards.partial_scores import PartialScores
 from inference.shards.shard_map import PARENT, Missing
@@ -65,15 +66,20 @@ class FirstStage:
     manifest: Manifest
     stage: Stage
 
-    def score(self, features: pa.Table, requests: pa.Table) -> Scores:
+    @property
+    def encoding(self) -> Encoding:
+        """What makes features its matrix."""
+        return self.manifest.encoding
+
+    def score(self, matrix: NDArray[np.float64], requests: Requests) -> Scores:
         """Begin n requests; arguments and errors as of `LoadedModel.score`."""
-        matrix, before = self.manifest.encoding.matrix(features), self.stage.boosters.loads
+        before = self.stage.boosters.loads
         nothing = np.zeros((len(matrix), self.manifest.outputs))
         if self.manifest.map is None:
             begun = Scores.of_one(nothing)
             shard, refused = begun.shard, begun.refused
         else:
-            shard = route(self.manifest.map, list(self.manifest.shards), requests)
+            shard = route(self.manifest.map, list(self.manifest.shards), requests.table)
             refused = (shard == PARENT) & (self.manifest.map.missing is Missing.REFUSE)
         raw = self.stage.add(nothing, matrix, np.where(refused, _NOBODY, shard))
         return Scores(score=raw, shard=shard, refused=refused, loads=self.stage.boosters.loads - before, matrix=matrix)

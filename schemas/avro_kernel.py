@@ -45,12 +45,11 @@ def _put(out: _Bytes, at: np.uint64, content: _Bytes, begin: np.uint64, end: np.
     return np.uint64(at)
 
 
-@compiled("void(i8[:, ::1], u1[::1], i8[:, ::1], u8[:, ::1], u1[:, ::1], i8[:, ::1], u1[::1], u1[::1], i8[::1])")
+@compiled("void(i8[:, ::1], u1[::1], i8[:, ::1], u1[:, ::1], i8[:, ::1], u1[::1], u1[::1], i8[::1])")
 def write(
     fields: _Wholes,
     same: _Bytes,
-    longs: _Wholes,
-    doubles: NDArray[np.uint64],
+    numbers: _Wholes,
     flags: _Bytes,
     text_ends: _Wholes,
     texts: _Bytes,
@@ -62,8 +61,7 @@ def write(
     Args:
         fields: int64[fields, 3], which sort each is of, and two numbers that the sort says.
         same: uint8[…], what is the same in all rows.
-        longs: int64[longs, n].
-        doubles: uint64[doubles, n], their bits.
+        numbers: int64[numbers, n], of doubles their bits, of booleans 0 and 1.
         flags: uint8[flags, n], 0 or 1.
         text_ends: int64[texts, n + 1], where among the texts each row's begins; the last is where the column ends.
         texts: uint8[…], UTF-8.
@@ -79,11 +77,11 @@ def write(
             if sort == SAME_FIELD:
                 at = _put(out, at, same, np.uint64(first), np.uint64(second))
             elif sort == DOUBLE_FIELD:
-                at = _put_double(out, at, doubles[first, row])
+                at = _put_double(out, at, np.uint64(numbers[first, row]))
             elif sort == LONG_FIELD:
-                at = _put_long(out, at, longs[first, row])
+                at = _put_long(out, at, numbers[first, row])
             elif sort == BOOLEAN_FIELD:
-                out[at] = flags[first, row]
+                out[at] = np.uint8(numbers[first, row])
                 at += _ONE
             elif sort == TEXT_FIELD:
                 begin, end = text_ends[first, row], text_ends[first, row + 1]

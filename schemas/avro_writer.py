@@ -5,7 +5,8 @@ fields, one after the other ─Rows─▶ what is the same in all rows, numbers,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -53,10 +54,12 @@ class Rows:
         """Without a field yet."""
         self._n = n
         self._fields: list[tuple[int, int, int]] = []
+        self._blocks: list[NDArray[np.int64]] = []  # fields before these
         self._same = bytearray()
-        self._longs: list[NDArray[np.int64]] = []
-        self._doubles: list[NDArray[np.float64]] = []
-        self._flags: list[NDArray[Any]] = []
+        self._numbers: list[NDArray[np.int64]] = []  # each some rows of the kernel's `numbers`
+        self._numbers_rows = 0
+        self._flags: list[NDArray[np.bool_]] = []
+        self._flags_rows = 0
         self._text_begins: list[NDArray[np.int64]] = []
         self._texts: list[NDArray[np.uint8]] = []
         self._texts_bytes = 0
@@ -74,13 +77,11 @@ class Rows:
 
     def longs(self, values: NDArray[np.int64]) -> None:
         """A long of each row, int64[n]."""
-        self._field(LONG_FIELD, len(self._longs), _LONGEST)
-        self._longs.append(values)
+        self._number(LONG_FIELD, values, _LONGEST)
 
     def doubles(self, values: NDArray[np.float64]) -> None:
         """A double of each row, float64[n]."""
-        self._field(DOUBLE_FIELD, len(self._doubles), 8)
-        self._doubles.append(values)
+        self._number(DOUBLE_FIELD, np.ascontiguousarray(values).view(np.int64), 8)
 
     def double_arrays(self, values: NDArray[np.float64]) -> None:
         """Each row of a matrix, float64[n, columns], as an array of doubles in one block; an empty one without columns."""
@@ -92,40 +93,67 @@ class Rows:
 
     def booleans(self, values: NDArray[np.bool_]) -> None:
         """A boolean of each row, bool[n]."""
-        self._field(BOOLEAN_FIELD, len(self._flags), 1)
-        self._flags.append(values)
+        self._number(BOOLEAN_FIELD, values.astype(np.int64), 1)
+
+    def texts(self, values: Sequence[bytes]) -> None:
+        """A text of each row, as UTF-8."""
+        begins = np.zeros(self._n + 1, dtype=np.int64)
+        np.cumsum([len(value) for value in values], out=begins[1:])
+        self._text(begins, np.frombuffer(b"".join(values), dtype=np.uint8))
 
     def names(self, flags: Mapping[str, NDArray[np.bool_]]) -> None:
         """An array of strings: the names whose flag a row has set, bool[n] each."""
         if not any(flag.any() for flag in flags.values()):
             self.same(END)
             return
-        self._fields.append((NAMES_FIELD, len(self._flags), len(flags)))
+        self._fields.append((NAMES_FIELD, self._flags_rows, len(flags)))
         self._widest += _LONGEST + len(END)
         for name, flag in flags.items():
             begin = len(self._same)
             self._same += text(name)
             self._widest += len(self._same) - begin
             self._fields.append((SAME_FIELD, begin, len(self._same)))
-            self._flags.append(flag)
+            self._flag(flag)
         self._fields.append((SAME_FIELD, len(self._same), len(self._same)))  # what follows is none of the names
 
-    def column(self, column: pa.Array[Any] | pa.ChunkedArray[Any], *, branch: bytes = b"") -> None:
-        """A column of booleans, numbers, times (in ms) or strings; nulls are the union's branch 0.
+    def map(self, columns: Mapping[str, pa.Array[Any]]) -> None:
+        """Each row as a map of the union above: one block with every column, then the end.
 
         Args:
-            column: Of n.
-            branch: What precedes a value that is there, one byte; none where no value is null.
+            columns: Name → n booleans, numbers, times (in ms) or strings; nulls are the union's branch 0.
         """
-        self._column(whole(column), before=b"", branch=branch)
-
-    def map(self, table: pa.Table) -> None:
-        """Each row as a map of the union above: one block with every column, then the end."""
-        if table.num_columns:
-            self.same(long(table.num_columns))
-        for name, column in zip(table.column_names, table.columns, strict=True):
+        if columns:
+            self.same(long(len(columns)))
+        for name, column in columns.items():
             self._column(whole(column), before=_name(name), branch=_BRANCHES.get(column.type.id, STRING))
         self.same(END)
+
+    def numbers_map(
+        self, branches: tuple[tuple[str, bytes], ...], numbers: NDArray[np.int64], valid: NDArray[np.bool_], words: Iterable[pa.Array[Any]]
+    ) -> None:
+        """As `map`, of columns that are numbers already.
+
+        Args:
+            branches: Name and branch of each column.
+            numbers: int64[columns, n], of doubles their bits, of booleans 0 and 1; of texts anything.
+            valid: bool[columns, n], which are there.
+            words: The columns of texts, in their order.
+        """
+        layout = _layout(branches)
+        begin = len(self._same)
+        moved = layout.fields.copy()
+        moved[:, 1] += np.array([begin, self._numbers_rows, self._flags_rows, len(self._texts)])[layout.of]
+        moved[:, 2] += np.where(layout.of == 0, begin, 0)
+        self._blocks += [_table_of(self._fields), moved]
+        self._fields = []
+        self._same += layout.same
+        self._widest += layout.widest
+        self._numbers.append(numbers)
+        self._numbers_rows += len(numbers)
+        self._flags.append(valid)
+        self._flags_rows += len(valid)
+        for column in words:
+            self._add_texts(*texts(column))
 
     def written(self) -> list[bytes]:
         """The rows."""
@@ -136,11 +164,10 @@ class Rows:
         out = np.empty(self._n * self._widest + self._texts_bytes, dtype=np.uint8)
         ends = np.empty(self._n, dtype=np.int64)
         avro_kernel.write(
-            np.array(self._fields, dtype=np.int64).reshape(-1, 3),
+            np.concatenate([*self._blocks, _table_of(self._fields)]),
             np.frombuffer(self._same, dtype=np.uint8),
-            self._side_by_side(self._longs, np.int64),
-            self._side_by_side(self._doubles, np.float64).view(np.uint64),
-            self._side_by_side(self._flags, np.uint8),
+            np.concatenate([np.zeros((0, self._n), dtype=np.int64), *self._numbers]),
+            np.concatenate([np.zeros((0, self._n), dtype=np.bool_), *self._flags]).view(np.uint8),
             np.array(self._text_begins, dtype=np.int64).reshape(len(self._texts), self._n + 1),
             np.concatenate([np.zeros(0, dtype=np.uint8), *self._texts]),
             out,
@@ -148,16 +175,32 @@ class Rows:
         )
         return split(out[: ends[-1]].tobytes(), ends.tolist())
 
-    def _field(self, sort: int, number: int, widest: int) -> None:
-        self._fields.append((sort, number, 0))
+    def _number(self, sort: int, values: NDArray[np.int64], widest: int) -> None:
+        self._fields.append((sort, self._numbers_rows, 0))
         self._widest += widest
+        self._numbers.append(values.reshape(1, -1))
+        self._numbers_rows += 1
+
+    def _flag(self, values: NDArray[np.bool_]) -> None:
+        self._flags.append(values.reshape(1, -1))
+        self._flags_rows += 1
+
+    def _text(self, begins: NDArray[np.int64], content: NDArray[np.uint8]) -> None:
+        self._fields.append((TEXT_FIELD, len(self._texts), 0))
+        self._widest += _LONGEST
+        self._add_texts(begins, content)
+
+    def _add_texts(self, begins: NDArray[np.int64], content: NDArray[np.uint8]) -> None:
+        self._text_begins.append(begins + self._texts_bytes)
+        self._texts.append(content)
+        self._texts_bytes += len(content)
 
     def _column(self, column: pa.Array[Any], *, before: bytes, branch: bytes) -> None:
         if column.null_count:
             self.same(before)
-            self._fields.append((NULLABLE_FIELD, len(self._flags), branch[0]))
+            self._fields.append((NULLABLE_FIELD, self._flags_rows, branch[0]))
             self._widest += 1
-            self._flags.append(there(column))
+            self._flag(there(column))
         else:
             self.same(before + branch)
         kind: Any = column.type
@@ -173,17 +216,7 @@ class Rows:
                 column = column.cast(_INT64)
             self.longs(numbers(column, np.int64))
         else:
-            begins, content = texts(column if kind == _STRING else column.cast(_STRING))
-            self._field(TEXT_FIELD, len(self._texts), _LONGEST)
-            self._text_begins.append(begins + self._texts_bytes)
-            self._texts.append(content)
-            self._texts_bytes += len(content)
-
-    def _side_by_side(self, columns: list[NDArray[Any]], kind: type[np.generic]) -> NDArray[Any]:
-        together = np.empty((len(columns), self._n), dtype=kind)
-        for number, column in enumerate(columns):
-            together[number] = column
-        return together
+            self._text(*texts(column if kind == _STRING else column.cast(_STRING)))
 
 
 _FLOAT64, _INT64, _STRING = pa.float64(), pa.int64(), pa.string()
@@ -200,6 +233,51 @@ _BRANCHES = {
 """Of Arrow's types, by their number; of all others the strings'."""
 
 _name = lru_cache(maxsize=4096)(text)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A map's fields, as if nothing were before them.
+
+    Attributes:
+        same: What is the same in all rows.
+        fields: int64[fields, 3].
+        of: int64[fields], what the first number of each counts: bytes of `same`, numbers, flags or texts.
+        widest: Bytes of a row without its texts.
+    """
+
+    same: bytes
+    fields: NDArray[np.int64]
+    of: NDArray[np.int64]
+    widest: int
+
+
+@lru_cache(maxsize=256)
+def _layout(branches: tuple[tuple[str, bytes], ...]) -> _Layout:
+    rows, nothing = Rows(0), np.empty(0)
+    if branches:
+        rows.same(long(len(branches)))
+    for name, branch in branches:
+        rows.same(text(name))
+        rows._fields.append((NULLABLE_FIELD, rows._flags_rows, branch[0]))
+        rows._flag(nothing.astype(np.bool_))
+        if branch == STRING:
+            rows._text(nothing.astype(np.int64), nothing.astype(np.uint8))
+            rows._numbers_rows += 1
+        else:
+            rows._number(_SORTS[branch], nothing.astype(np.int64), _LONGEST)
+    rows.same(END)
+    fields = _table_of(rows._fields)
+    counted = {SAME_FIELD: 0, NULLABLE_FIELD: 2, TEXT_FIELD: 3}
+    of = np.array([counted.get(sort, 1) for sort in fields[:, 0].tolist()], dtype=np.int64)
+    return _Layout(bytes(rows._same), fields, of, rows._widest + len(branches))
+
+
+_SORTS = {DOUBLE: DOUBLE_FIELD, LONG: LONG_FIELD, BOOLEAN: BOOLEAN_FIELD}
+
+
+def _table_of(fields: list[tuple[int, int, int]]) -> NDArray[np.int64]:
+    return np.array(fields, dtype=np.int64).reshape(-1, 3)
 
 
 def split(flat: bytes, ends: Iterable[int]) -> list[bytes]:

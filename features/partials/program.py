@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,7 +49,6 @@ class Program:
         merges: int64[merges, 13], code, window, kind of the value, kind of the tie (−1: none), whether tiles may be many; then of up to four columns where
             in the record each is, and the number of its null bit.
         finishes: int64[features, 5], code, the merges that it reads, kind of the first of them, kind of the value.
-        features: Name and type of each value.
     """
 
     record: np.dtype[Any]
@@ -60,12 +58,6 @@ class Program:
     spans: Int64s
     merges: Int64s
     finishes: Int64s
-    features: tuple[tuple[str, DataType], ...]
-
-    @cached_property
-    def rows(self) -> dict[str, tuple[int, DataType]]:
-        """Of each feature its place, and its type."""
-        return {name: (row, type_) for row, (name, type_) in enumerate(self.features)}
 
     @classmethod
     def of(
@@ -109,7 +101,6 @@ class Program:
             spans=np.array(spans, dtype=np.int64),
             merges=np.array(merges, dtype=np.int64).reshape(len(merges), 5 + 2 * _CELLS),
             finishes=np.array(finishes, dtype=np.int64).reshape(len(finishes), 5),
-            features=tuple((feature.name, feature.type) for feature in features),
         )
 
 

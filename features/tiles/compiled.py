@@ -643,9 +643,11 @@ def fold_packed(
     spans: Int64s,
     merges: Int64s,
     finishes: Int64s,
+    told: Int64s,
+    flags: Bools,
     out: Int64s,
     out_doubles: Doubles,
-    flags: Bools,
+    valid: Bools,
 ) -> bool:
     """Open packed values of some views, and write what rows have of them; False where one is damaged, or has records out of order.
 
@@ -665,18 +667,18 @@ def fold_packed(
         spans: int64[spans, 2].
         merges: int64[merges, 13].
         finishes: int64[features, 5].
-        out: int64[3 · views + features, rows], becomes of each view the tiles of its first window, from when on windows need tiles, from when on small
-            ones; and the values.
+        told: int64[3, views, rows], becomes the tiles of each view's first window, from when on windows need tiles, from when on small ones.
+        flags: bool[3, views, rows], becomes whether there is no value, whether tiles are lacking, whether small ones.
+        out: int64[features, rows], becomes the values of all views.
         out_doubles: The same memory, as float64.
-        flags: bool[3 · views + features, rows], becomes of each view whether there is no value, whether tiles are lacking, whether small ones; and which
-            values are there.
+        valid: bool[features, rows], becomes which values are there.
     """
     rows, place = owners.shape[1], 0
     for view in range(owners.shape[0]):
         own = sizes[firsts[view] : firsts[view + 1]]
         part, following = parts[view], parts[view + 1]
         sized, values = levels[part[0] : following[0]], own.shape[0]
-        count, at, shape = sized.shape[0], 3 * view + part[4], shapes[view]
+        count, at, shape = sized.shape[0], part[4], shapes[view]
         kept_from, merged = np.full((count, values), _LEAST, np.int64), np.full(values, _LEAST, np.int64)
         begin, end, inexact = np.zeros((count, values), np.int64), np.zeros((count, values), np.int64), np.zeros(values, np.bool_)
         if not _open(data, place, own, head, longer, layouts[view], shape[0], kept_from, merged, inexact, begin, end):
@@ -695,21 +697,21 @@ def fold_packed(
             spans[part[2] : following[2]],
             merges[part[3] : following[3]],
             finishes[part[4] : following[4]],
-            out[at],
+            told[0, view],
             needed,
-            out[at + 3 :],
-            out_doubles[at + 3 :],
-            flags[at + 3 :],
+            out[at:],
+            out_doubles[at:],
+            valid[at:],
         )
         for row in range(rows):
             value = owners[view, row]
-            out[at + 1, row], out[at + 2, row] = needed[:, row].min(), needed[0, row]
-            flags[at, row] = value < 0 or own[value] < 0
-            flags[at + 1, row], flags[at + 2, row] = False, False
+            told[1, view, row], told[2, view, row] = needed[:, row].min(), needed[0, row]
+            flags[0, view, row] = value < 0 or own[value] < 0
+            flags[1, view, row], flags[2, view, row] = False, False
             if value >= 0:
-                flags[at + 1, row], flags[at + 2, row] = inexact[value], needed[0, row] < kept_from[0, value]
+                flags[1, view, row], flags[2, view, row] = inexact[value], needed[0, row] < kept_from[0, value]
                 for level in range(count):
-                    flags[at + 1, row] |= needed[level, row] < kept_from[level, value]
+                    flags[1, view, row] |= needed[level, row] < kept_from[level, value]
         for value in range(values):
             place += max(own[value], 0)
     return True

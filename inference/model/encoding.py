@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.columns.block import Block
 from schemas.arrow_numbers import numbers, whole
 from schemas.errors import DataError
 from schemas.types import DataType
@@ -48,6 +49,25 @@ class Encoding:
     @cached_property
     def _known(self) -> dict[str, pa.Array[Any]]:
         return {name: pa.array(values, type=pa.string()) for name, values in self.categories.items()}
+
+    def matrix_of(self, block: Block) -> NDArray[np.float64]:
+        """As `matrix`, of columns that are numbers already, in any order.
+
+        Raises:
+            DataError: A feature is missing, or of another type.
+        """
+        if lacking := [name for name, type_ in self.types.items() if block.columns.types.get(name) is not type_]:
+            raise DataError(f"features: no column {', '.join(lacking)} as the model needs it")
+        found = block.numbers()
+        for name, words in block.words.items():
+            place, _ = block.columns.places[name]
+            known: Any = pc.index_in(words, value_set=self._known[name])
+            codes = known.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False)
+            valid = block.valid[place]
+            found[place, valid] = codes[block.bits[place, valid]]
+        if block.columns.names != tuple(self.types):
+            found = found[[block.columns.places[name][0] for name in self.types]]
+        return np.ascontiguousarray(found.T)
 
     def matrix(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float64]:
         """float64[rows, columns]; null is NaN, a boolean 0 or 1, a timestamp ms since the epoch.

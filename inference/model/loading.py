@@ -14,7 +14,9 @@ from inference.boosters.booster import LOAD_DEADLINE_S, parse, read, try_in_a_ch
 from inference.boosters.cache import SHARD_MEMORY_BYTES, Boosters
 from inference.boosters.ensemble import Ensemble, ensemble, predict
 from inference.boosters.scores import Scores
+from inference.model.encoding import Encoding
 from inference.model.manifest import MODEL_FILE, Manifest
+from inference.online.requests import Requests
 from inference.shards.sharded import ShardedModel
 
 
@@ -45,26 +47,36 @@ class LoadedModel:
         Raises:
             DataError: A feature is missing, or of another type.
         """
-        score = self._whole(table)
+        score = predict(self.trees, self.encoding.matrix(table), max(1, len(self.manifest.stages)))
         return score if self.manifest.outputs > 1 else score[:, 0]
 
-    def _whole(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float64]:
-        return predict(self.trees, self.manifest.encoding.matrix(table), max(1, len(self.manifest.stages)))
+    @property
+    def encoding(self) -> Encoding:
+        """What makes features its matrix."""
+        return self.manifest.encoding
 
-    def score(self, features: pa.Table, requests: pa.Table) -> Scores:
+    def score_table(self, features: pa.Table, requests: pa.Table) -> Scores:
+        """As `score`, of features in a table; columns are found by name, others passed over.
+
+        Raises:
+            DataError: A feature is missing, or of another type.
+        """
+        return self.score(self.encoding.matrix(features), Requests.of_table(requests))
+
+    def score(self, matrix: NDArray[np.float64], requests: Requests) -> Scores:
         """The answers to n requests, each by the shard whose key it has.
 
         Args:
-            features: n rows; columns are found by name, others passed over.
-            requests: n rows, with the fields of the shard key.
+            matrix: float64[n, features], as `encoding` makes it.
+            requests: n, with the fields of the shard key.
 
         Raises:
             SettingError: A shard's file is not there any more.
-            DataError: It is damaged; or a feature is missing, or of another type.
+            DataError: It is damaged.
         """
         if self.shards is None:
-            return Scores.of_one(self._whole(features))
-        return self.shards.score(self.manifest.encoding.matrix(features), requests, parent=self.trees)
+            return Scores.of_one(predict(self.trees, matrix, max(1, len(self.manifest.stages))))
+        return self.shards.score(matrix, requests.table, parent=self.trees)
 
 
 def load_for(service: ServicePlan, folder: Path, *, shard_memory_bytes: int = SHARD_MEMORY_BYTES) -> LoadedModel:

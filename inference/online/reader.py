@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.columns.column import Column
-from features.columns.values import Int64s, Values
+from features.columns.values import Int64s
 from features.kernel.needed import lacking
 from features.plan import ServicePlan, ViewPlan
 from features.tiles.codec import ALL_TIME, TileCodec, kept_from_ms
@@ -19,10 +19,10 @@ from features.window import NEVER_MS, boundary_ms, complete_ms
 from inference.gc_paused import gc_paused
 from inference.online.active_generation import ActiveGeneration
 from inference.online.frontier import Completeness
+from inference.online.requests import Requests
 from inference.online.served import Served
 from inference.online.store import OnlineStore, Snapshot
 from schemas.errors import DataError
-from schemas.types import DataType
 
 NO_FRONTIER_AGE_MS = ALL_TIME[1]
 
@@ -49,69 +49,79 @@ class OnlineReader:
         for view in service.views:
             entities.setdefault(view.keys, []).append(view)
         self._entities = list(entities.items())
-        views = [view for group in entities.values() for view in group]
+        views, grouped = service.views, [view.name for group in entities.values() for view in group]
         self._views = views
+        self._order = [grouped.index(view.name) for view in views]  # where each is among the groups' views
+        self._entity_of = [number for number, (_, group) in enumerate(self._entities) for _ in group]
+        self._names = [view.name for view in views]
         self._folds = PackedFolds([TileCodec(view=view) for view in views])
         self._folds.prepare()
         self._tile_ms = np.array([view.tile_ms for view in views], dtype=np.int64).reshape(-1, 1)
         self._delay_ms = np.array([view.delay_ms for view in views], dtype=np.int64).reshape(-1, 1)
+        self._endless = np.array([view.has_lifetime for view in views], dtype=np.bool_).reshape(-1, 1)
         self._known: Mapping[str, Completeness] | None = None  # of which the following is
         self._complete_ms, self._unknown = np.empty((0, 1), dtype=np.int64), list[int]()
+        self._since_ms: Int64s | None = None
+        self._frontier_ms: int | None = None
         self._reads = store.tile_reads(list(entities.values()))
         self._cold = False  # whether cold tiles are asked for too: as long as requests need them
 
     @gc_paused()
-    def read(self, requests: pa.Table | pa.RecordBatch) -> Served:
+    def read(self, requests: Requests | pa.Table | pa.RecordBatch) -> Served:
         """Features of every request as of its event time, in the order of the requests.
 
         Raises:
             DataError: A request has no event time, or a stored value is damaged.
             ServiceError: The store does not answer.
         """
-        as_of = requests.column(self.service.request.event_time)
-        if as_of.null_count:
+        asked = requests if isinstance(requests, Requests) else Requests.of_table(requests)
+        as_of_ms = asked.times_ms(self.service.request.event_time)
+        if as_of_ms is None:
             raise DataError(
                 f"service {self.service.name!r}: a request without {self.service.request.event_time!r} cannot be served as of a time"
             )
-        as_of_ms = _milliseconds(as_of)
-        served, reaches = self._read(requests, as_of_ms, cold=self._cold)
+        served, reaches = self._read(asked, as_of_ms, cold=self._cold)
         if reaches and not self._cold:
-            served, reaches = self._read(requests, as_of_ms, cold=True)
+            served, reaches = self._read(asked, as_of_ms, cold=True)
         self._cold = reaches
         return served
 
-    def _read(self, requests: pa.Table | pa.RecordBatch, as_of_ms: Int64s, *, cold: bool) -> tuple[Served, bool]:
+    def _read(self, requests: Requests, as_of_ms: Int64s, *, cold: bool) -> tuple[Served, bool]:
         """All in one round trip, with or without cold tiles; and whether a window reaches back to those."""
-        owners = [_distinct(requests, keys) for keys, _ in self._entities]
-        found = self._snapshot([entities for _, entities in owners], cold=cold) if self.service.views else _NOTHING
+        entities = [_distinct(requests, keys) for keys, _ in self._entities]
+        found = self._snapshot([values for _, values in entities], cold=cold) if self._views else _NOTHING
         boundary, behind = self._boundaries(as_of_ms, found)
-        of_each = [(owner, tiles) for (owner, _), stored in zip(owners, found.tiles, strict=True) for tiles in stored]
-        packed = [tiles.whole(codec) for codec, (_, tiles) in zip(self._folds.codecs, of_each, strict=True)]
-        folded = self._folds(packed, owners=[owner for owner, _ in of_each], boundaries=boundary)
+        grouped = [tiles for stored in found.tiles for tiles in stored]
+        stored = [grouped[place] for place in self._order]
+        packed = [tiles.whole(codec) for codec, tiles in zip(self._folds.codecs, stored, strict=True)]
+        own = [entities[self._entity_of[place]][0] for place in self._order]
+        owners = np.concatenate(own).reshape(len(own), -1) if own else np.empty((0, len(requests)), dtype=np.int64)
+        folded = self._folds(packed, owners=owners, boundaries=boundary)
         age = behind.max(axis=0, initial=0)
-        stale, reaches = age > 0, False
-        for view, part, (owner, tiles) in zip(self._views, folded, of_each, strict=True):
-            stale |= part.lacking
-            since = found.completeness[view.name].since_ms
-            if since is not None:
-                stale |= True if view.has_lifetime else part.begin_ms < since
-            if found.forgets:
-                stale |= part.unseen & (owner >= 0)
-            if not view.has_lifetime:
-                newest = lacking([part.small_ms], owner, [kept_from_ms(tiles.recent)]) if cold else part.lacking_small
-                reaches |= bool(newest.any())
-        by_name = {view.name: part for view, part in zip(self._views, folded, strict=True)}
+        stale = folded.lacking.any(axis=0)
+        stale |= age > 0
+        if self._since_ms is not None:
+            stale |= (folded.begin_ms < self._since_ms).any(axis=0)
+        if found.forgets:
+            stale |= (folded.unseen & (owners >= 0)).any(axis=0)
+        newest = folded.lacking_small
+        if cold:
+            kept = [
+                lacking([small], owner, [kept_from_ms(tiles.recent)])
+                for small, owner, tiles in zip(folded.small_ms, own, stored, strict=True)
+            ]
+            newest = np.array(kept, dtype=np.bool_).reshape(newest.shape)
         served = Served(
             service=self.service,
             requests=requests,
-            by_view={view.name: by_name[view.name].values for view in self.service.views},
-            frontier_ms=_least([each.frontier_ms for each in found.completeness.values()]),
+            windowed=folded.features,
+            frontier_ms=self._frontier_ms,
             stale=stale,
             stale_age_ms=age,
-            unseen={name: part.unseen for name, part in by_name.items()},
-            tiles={name: part.tiles for name, part in by_name.items()},
+            unseen=dict(zip(self._names, folded.unseen, strict=True)),
+            tiles=dict(zip(self._names, folded.tiles, strict=True)),
         )
-        return served, reaches
+        return served, bool((newest & ~self._endless).any())
 
     def _snapshot(self, entities: Sequence[Sequence[tuple[Any, ...]]], *, cold: bool) -> Snapshot:
         """Completeness and tiles, all of one generation and of one incarnation of it. Where it never stays the same, nothing counts as complete."""
@@ -125,6 +135,14 @@ class OnlineReader:
         unknown = Completeness(frontier_ms=None, since_ms=None)
         return replace(found, completeness=dict.fromkeys(found.completeness, unknown), forgets=False)
 
+    def _incomplete_until(self, found: Snapshot) -> Int64s | None:
+        """int64[views, 1]: windows that begin before are not exact, since when the store is complete; None where it has all of all views."""
+        since = [found.completeness[view.name].since_ms for view in self._views]
+        if all(each is None for each in since):
+            return None
+        known = np.array([ALL_TIME[0] if each is None else each for each in since], dtype=np.int64).reshape(-1, 1)
+        return np.where(self._endless & (known != ALL_TIME[0]), ALL_TIME[1], known)
+
     def _boundaries(self, as_of_ms: Int64s, found: Snapshot) -> tuple[Int64s, Int64s]:
         """int64[views, rows]: the end of every row's windows that can be served, and how far that lies behind what was asked for."""
         if found.completeness is not self._known:
@@ -133,6 +151,8 @@ class OnlineReader:
             known = np.array([NEVER_MS if each is None else each for each in frontiers], dtype=np.int64).reshape(-1, 1)
             self._complete_ms = complete_ms(np.full_like(known, ALL_TIME[1]), known, tile_ms=self._tile_ms)
             self._unknown = [number for number, each in enumerate(frontiers) if each is None]
+            self._frontier_ms = min((each for each in frontiers if each is not None), default=None) if not self._unknown else None
+            self._since_ms = self._incomplete_until(found)
         wanted = boundary_ms(as_of_ms, delay_ms=self._delay_ms, tile_ms=self._tile_ms)
         boundary = np.minimum(wanted, self._complete_ms)
         behind = wanted - boundary
@@ -141,32 +161,11 @@ class OnlineReader:
         return boundary, behind
 
 
-def _distinct(requests: pa.Table | pa.RecordBatch, keys: Sequence[Column]) -> tuple[Int64s, list[tuple[Any, ...]]]:
+def _distinct(requests: Requests, keys: Sequence[Column]) -> tuple[Int64s, Sequence[tuple[Any, ...]]]:
     """The distinct entities of the requests, and which of them each row asks for; −1 where a key is null."""
-    columns = [requests.column(key.name) for key in keys]
-    rows = list(zip(*map(_python, columns), strict=True))
-    if len(seen := dict.fromkeys(rows)) == len(rows) and not any(column.null_count for column in columns):
+    columns = [requests.values(key.name) for key in keys]
+    rows = list(zip(*columns, strict=True))
+    if len(seen := dict.fromkeys(rows)) == len(rows) and not any(None in column for column in columns):
         return np.arange(len(rows), dtype=np.int64), rows
     numbers = {values: number for number, values in enumerate(values for values in seen if None not in values)}
     return np.array([numbers.get(values, -1) for values in rows], dtype=np.int64), list(numbers)
-
-
-def _milliseconds(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> Int64s:
-    """Times without nulls, ms since the epoch; as `Values.of`, several times faster."""
-    if column.type != DataType.TIMESTAMP.arrow:
-        return Values.of(column, DataType.TIMESTAMP).numbers
-    times = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
-    return times.view(np.int64)
-
-
-def _python(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> list[Any]:
-    """As `to_pylist`, several times faster."""
-    if column.null_count and pa.types.is_integer(column.type):
-        return column.to_pylist()  # numpy would make doubles of them
-    values: list[Any] = (column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)).tolist()
-    return values
-
-
-def _least(frontiers: Sequence[int | None]) -> int | None:
-    known = [frontier for frontier in frontiers if frontier is not None]
-    return min(known) if known and len(known) == len(frontiers) else None

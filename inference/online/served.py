@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import pyarrow as pa
 
+from features.columns.block import Block, Columns
 from features.columns.values import Bools, Int64s, Values
 from features.plan import ServicePlan
+from inference.online.requests import Requests
 from schemas.types import DataType
 
 
@@ -20,8 +22,8 @@ class Served:
 
     Attributes:
         service: Whose features.
-        requests: n rows.
-        by_view: View → its features: name → n values.
+        requests: n.
+        windowed: The features of the service's views, in order.
         frontier_ms: The least of the service's views; None before the first closing of one of them.
         stale: bool[n], whether features are older than an exact read's, or lack something.
         stale_age_ms: int64[n], how far the oldest view's newest complete tiles lie behind the boundary that was asked for:
@@ -31,8 +33,8 @@ class Served:
     """
 
     service: ServicePlan
-    requests: pa.Table | pa.RecordBatch
-    by_view: Mapping[str, Mapping[str, Values]]
+    requests: Requests
+    windowed: Block
     frontier_ms: int | None
     stale: Bools
     stale_age_ms: Int64s
@@ -40,13 +42,15 @@ class Served:
     tiles: Mapping[str, Int64s]
 
     @cached_property
-    def columns(self) -> dict[str, Values]:
-        """The feature vector: name → n values, in the service's order. No Arrow is made of the features of views, but of those that derived ones read."""
-        service, types, windowed = self.service, self.service.feature_types, self._windowed
-        if len(windowed) == len(types):
-            return windowed
-        others = self._computed([name for derived in service.derived for name in derived.inputs if name in windowed])
-        return {name: windowed[name] if name in windowed else Values.of(others[name], type_) for name, type_ in types.items()}
+    def vector(self) -> Block:
+        """The feature vector, in the service's order. No Arrow is made of the features of views, but of those that derived ones read."""
+        service, n = self.service, len(self.requests)
+        if not service.request_features and not service.derived:
+            return self.windowed
+        others = self._computed([name for derived in service.derived for name in derived.inputs if name in self.windowed])
+        columns, own, derived = _columns(tuple(service.feature_types.items()), len(service.request_features), len(service.derived))
+        parts = [Block.of(part, {name: Values.of(others[name], type_) for name, type_ in part.types.items()}, n) for part in (own, derived)]
+        return Block.together(columns, [parts[0], self.windowed, parts[1]])
 
     @cached_property
     def table(self) -> pa.Table:
@@ -54,20 +58,23 @@ class Served:
 
         A feature that has the name of a request column takes its place.
         """
-        columns = self._computed([name for name in self.service.feature_types if name in self._windowed])
-        columns["frontier"] = pa.array([self.frontier_ms] * self.requests.num_rows, type=DataType.TIMESTAMP.arrow)
+        columns = self._computed([name for name in self.service.feature_types if name in self.windowed])
+        columns["frontier"] = pa.array([self.frontier_ms] * len(self.requests), type=DataType.TIMESTAMP.arrow)
         columns["stale"] = pa.array(self.stale)
         return pa.table(columns)
 
-    @cached_property
-    def _windowed(self) -> dict[str, Values]:
-        return {name: features[name] for features in self.by_view.values() for name in features}
-
     def _computed(self, windowed: Iterable[str]) -> dict[str, Any]:
         """The request's columns and features, some features of views, and the derived ones, which read no others, as Arrow."""
-        columns: dict[str, Any] = {name: self.requests.column(name) for name in self.requests.schema.names}
-        columns |= {feature.name: feature.expression.evaluate(self.requests) for feature in self.service.request_features}
-        columns |= {name: self._windowed[name].arrow(self.service.feature_types[name]) for name in windowed}
+        table = self.requests.table
+        columns: dict[str, Any] = dict(zip(table.schema.names, table.columns, strict=True))
+        columns |= {feature.name: feature.expression.evaluate(table) for feature in self.service.request_features}
+        columns |= {name: self.windowed[name].arrow(self.service.feature_types[name]) for name in windowed}
         for derived in self.service.derived:
             columns[derived.name] = derived.evaluate(columns)
         return columns
+
+
+@lru_cache(maxsize=256)
+def _columns(types: tuple[tuple[str, DataType], ...], first: int, last: int) -> tuple[Columns, Columns, Columns]:
+    """All columns of a vector, those before the views' and those behind them."""
+    return Columns(types=dict(types)), Columns(types=dict(types[:first])), Columns(types=dict(types[len(types) - last :]))

@@ -91,7 +91,7 @@ def test_64_shards_with_room_for_16_answer_every_request(runtime_settings: Setti
     print(f"{USERS:,} requests, {len(answered):,} answered, by {len(set(answered['shard'].to_pylist()))} shards, {loads} loads")
     assert set(answered["shard"].to_pylist()) == set(range(SHARDS))
     assert loads > SHARDS, "all of them had room"
-    right = whole.score(answered.select(list(BUY.feature_types)), answered.select(["user"]))
+    right = whole.score_table(answered.select(list(BUY.feature_types)), answered.select(["user"]))
     assert answered["score"].to_pylist() == right.score[:, 0].tolist()
     assert answered["shard"].to_pylist() == right.shard.tolist()
 
@@ -130,7 +130,7 @@ def resident_bytes(settings: Settings, model: Path) -> dict[int, int]:
         answered = asked(settings, None)
         workers = python_workers(settings) - before
         found = {worker: psutil.Process(worker).memory_info().rss for worker in workers}
-    right = load(model).score(answered.select(list(BUY.feature_types)), answered.select(["user"]))
+    right = load(model).score_table(answered.select(list(BUY.feature_types)), answered.select(["user"]))
     assert np.allclose(answered["score"], right.score[:, 0], rtol=CLOSE, atol=CLOSE)
     assert len(np.unique(right.score)) > STAGES
     return found

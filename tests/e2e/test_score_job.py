@@ -255,7 +255,7 @@ def test_a_model_cut_by_its_trees_is_answered_by_workers_of_their_own(settings: 
     whole = load(folder)
     for row in predictions(of_run):
         features = pa.table({name: pa.array([row["features"][name]], type=kind.arrow) for name, kind in BUY.feature_types.items()})
-        score = whole.score(features, pa.table({"user": [users[row["request_id"]]]}))
+        score = whole.score_table(features, pa.table({"user": [users[row["request_id"]]]}))
         assert (row["scores"], row["shard"], row["model_version"]) == (score.score[0].tolist(), score.shard[0], whole.version)
         assert row["score"] == max(row["scores"]) and len(row["scores"]) == 4
     assert Counter(map(code, refused)) == {"no-shard": 100, "unknown-format": 1}

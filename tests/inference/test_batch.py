@@ -95,7 +95,7 @@ def test_a_model_by_key_scores_as_the_stream_does_and_a_refused_request_has_no_s
 def test_of_several_classes_there_are_all_scores_and_the_highest(tmp_path: Path, shards: ShardMap | None) -> None:
     folder = shop.train(tmp_path / "m", shards=shards, classes=3)
     table = features()
-    said, right = scorer(folder).score(table), load(folder).score(table, table)
+    said, right = scorer(folder).score(table), load(folder).score_table(table, table)
     assert said.schema == schema_of(BUY, several=True)
     assert right.refused.sum() == (25 if shards is not None else 0)
     for score, scores, expected, refused in zip(

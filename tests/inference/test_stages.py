@@ -96,10 +96,10 @@ def test_every_request_is_answered_as_by_the_whole(client: Client, tmp_path: Pat
         assert row is not None and reason is None
         features = pa.table({name: pa.array([row["features"][name]], type=kind.arrow) for name, kind in BUY.feature_types.items()})
         requests = pa.table({"user": pa.array([user], type=pa.string())})
-        together = cut.score(features, requests)  # in one process, as batch scoring does it: the same in every bit
+        together = cut.score_table(features, requests)  # in one process, as batch scoring does it: the same in every bit
         scores = row["scores"] if classes > 2 else [row["score"]]
         assert (scores, row["shard"]) == (together.score[0].tolist(), together.shard[0])
-        assert scores == pytest.approx(whole.score(features, requests).score[0], rel=1e-12, abs=0)
+        assert scores == pytest.approx(whole.score_table(features, requests).score[0], rel=1e-12, abs=0)
         assert row["score"] == max(scores) and len(row["scores"]) == (classes if classes > 2 else 0)
         assert row["model_version"] == cut.version
         assert row["scored_at"].timestamp() == 1_400_000_000

@@ -159,7 +159,7 @@ def test_each_shard_learns_from_its_own_rows_alone(tmp_path: Path) -> None:
         assert (record["rows"], record["trees"]) == (rows.sum(), alone.num_trees())
         assert record["metrics"]["test"]["auc"] > 0.7
         assert record["metrics"]["test"]["rows"] == record["parent"]["test"]["rows"] > 0
-    scores = model.score(data.table, data.table)
+    scores = model.score_table(data.table, data.table)
     assert [set(scores.shard[np.array(data.table["carrier"].to_pylist()) == carrier]) for carrier in ("AA", "B6", "UA")] == [{-1}, {0}, {1}]
     test = Split.of(data.times_ms).parts(data.times_ms)[2]
     assert model.manifest.said["together"]["test"]["auc"] == auc(data.happened[test], scores.score[test, 0])

@@ -39,7 +39,7 @@ def main(address: str, inputs: Path, out: Path, seconds: float, cases: list[Case
 def _ask(reader: OnlineReader, requests: pa.Table) -> Served:
     """What a model reads: its inputs as numbers."""
     served = reader.read(requests)
-    assert len(served.columns) >= 1
+    assert len(served.vector) >= 1
     return served
 
 

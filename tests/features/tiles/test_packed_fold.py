@@ -32,6 +32,7 @@ from schemas.types import DataType
 from tests.features.kernel.example import TILE_MS, VIEW
 from tests.features.tiles.test_codec import NUMBERS
 
+_TOLD = ("tiles", "begin_ms", "small_ms", "unseen", "lacking", "lacking_small")
 _WINDOWS = {
     "sliding": (Sliding(size_ms=TILE_MS), Sliding(size_ms=7 * TILE_MS), Sliding(size_ms=300 * TILE_MS)),
     "a hop": (Sliding(size_ms=5 * TILE_MS), Sliding(size_ms=30 * TILE_MS, hop_ms=10 * TILE_MS)),
@@ -135,11 +136,11 @@ def bits(numbers: NDArray[Any]) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def content(folded: Folded) -> dict[str, Any]:
-    """All of it, as the store's readers see it."""
-    found: dict[str, Any] = {"tiles": folded.tiles.tolist(), "begin": folded.begin_ms.tolist(), "small": folded.small_ms.tolist()}
-    found |= {"unseen": folded.unseen.tolist(), "lacking": folded.lacking.tolist(), "lacking small": folded.lacking_small.tolist()}
-    for name, values in folded.values.items():
+def content(folded: Folded, view: int = 0, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """All that is told of one view, as the store's readers see it."""
+    found: dict[str, Any] = {name: getattr(folded, name)[view].tolist() for name in _TOLD}
+    for name in folded.features if names is None else names:
+        values = folded.features[name]
         valid = np.ones(len(values.numbers), dtype=np.bool_) if values.valid is None else values.valid
         found[name] = [number if there else None for number, there in zip(bits(values.numbers), valid.tolist(), strict=True)]
     return found
@@ -147,8 +148,7 @@ def content(folded: Folded) -> dict[str, Any]:
 
 def compiled(values: Sequence[Packed | None], asked: World) -> Folded:
     """By machine code, where it can."""
-    (found,) = PackedFolds([asked.codec])([values], owners=[asked.owner], boundaries=asked.boundary_ms[np.newaxis])
-    return found
+    return PackedFolds([asked.codec])([values], owners=asked.owner[np.newaxis], boundaries=asked.boundary_ms[np.newaxis])
 
 
 def in_numpy(values: Sequence[Packed | None], asked: World) -> Folded:
@@ -225,6 +225,11 @@ def test_values_in_envelopes_are_read_where_they_are() -> None:
     assert outcome(compiled, enveloped, given) == outcome(in_numpy, given.packed, given)
 
 
+def _named(view: ViewPlan, prefix: str) -> ViewPlan:
+    """The same features under names of their own."""
+    return replace(view, features=tuple(replace(each, name=prefix + each.name) for each in view.features))
+
+
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 3))
@@ -235,10 +240,12 @@ def test_views_together_are_the_same_as_each_alone(seed: int) -> None:
     asked = [replace(each, owner=each.owner[:rows], boundary_ms=each.boundary_ms[:rows]) for each in worlds]
     ever = replace(asked[0].codec.view, features=tuple(replace(each, window=Lifetime()) for each in asked[0].codec.view.features))
     asked.insert(1, replace(asked[0], codec=TileCodec(view=ever), packed=[None] * len(asked[0].packed)))
+    asked = [replace(each, codec=TileCodec(view=_named(each.codec.view, f"v{number}_"))) for number, each in enumerate(asked)]
     folds = PackedFolds([each.codec for each in asked])
-    owners, boundaries = [each.owner for each in asked], np.stack([each.boundary_ms for each in asked])
+    owners, boundaries = np.stack([each.owner for each in asked]), np.stack([each.boundary_ms for each in asked])
     together = folds([each.packed for each in asked], owners=owners, boundaries=boundaries)
-    assert [content(each) for each in together] == [outcome(in_numpy, each.packed, each) for each in asked]
+    names = [[feature.name for feature in each.codec.view.features] for each in asked]
+    assert [content(together, number, own) for number, own in enumerate(names)] == [outcome(in_numpy, each.packed, each) for each in asked]
     if asked[2].packed:
         asked[2].packed[0] = b"short"
         with pytest.raises(DataError, match="less than its header"):

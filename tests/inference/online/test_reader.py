@@ -110,9 +110,9 @@ def test_the_model_reads_the_same_as_numbers(client: Client) -> None:
     assert isinstance(derived, DerivedFeature)
     service = replace(SERVICE, derived=(derived,))
     served = OnlineReader(service, RedisStore(client)).read(requests_of([("a", TILE_MS + DELAY_MS), (None, TILE_MS), ("b", TILE_MS)] * 2))
-    assert list(served.columns) == list(service.feature_types)
+    assert list(served.vector) == list(service.feature_types)
     for name, type_ in service.feature_types.items():
-        assert served.columns[name].arrow(type_).equals(served.table[name].combine_chunks()), name
+        assert served.vector[name].arrow(type_).equals(served.table[name].combine_chunks()), name
 
 
 def test_features_of_views_are_read_without_a_table(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_features_of_views_are_read_without_a_table(client: Client, monkeypatch:
     expected = reader.read(requests).table
     for module in (features.columns.values, inference.online.served):
         monkeypatch.setattr(module, "pa", None)
-    columns = reader.read(requests).columns
+    columns = reader.read(requests).vector
     assert {name: columns[name].numbers.tolist() for name in ("by_key_count_3h", "by_zone_sum_i_5m")} == {
         "by_key_count_3h": expected["by_key_count_3h"].to_pylist(),
         "by_zone_sum_i_5m": expected["by_zone_sum_i_5m"].to_pylist(),

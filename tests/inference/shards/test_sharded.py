@@ -72,7 +72,7 @@ def test_with_room_for_a_quarter_of_its_shards_every_request_is_answered_as_with
     for seed in range(4):
         features, requests = batch(500, seed=seed)
         before = boosters.loads
-        scores = narrow.score(features, requests)
+        scores = narrow.score_table(features, requests)
         assert scores.score[:, 0].tolist() == by_hand(wide, features, requests)
         assert np.array_equal(scores.shard, MAP.route(requests))
         assert not scores.refused.any()
@@ -96,7 +96,7 @@ def test_a_batch_of_one_shard_loads_that_shard_alone(model: Path) -> None:
     loaded = load(model)
     features, requests = batch(2_000, seed=9)
     rows = np.flatnonzero(MAP.route(requests) == 5)
-    assert loaded.score(features.take(rows), requests.take(rows)).loads == 1
+    assert loaded.score_table(features.take(rows), requests.take(rows)).loads == 1
     assert boosters_of(loaded).held == [5]
 
 

@@ -10,7 +10,10 @@ import pyarrow as pa
 import pytest
 
 from features.catalog import load
+from features.columns.block import Block, Columns
+from features.columns.values import Values
 from features.plan import ServicePlan
+from inference.online.requests import Requests
 from inference.prediction import PredictionEncoder, Unscored
 from inference.prediction_table import schema_of
 from jobs.parity.predictions import PredictionBatch, prediction_table
@@ -32,10 +35,10 @@ def schema_set() -> SchemaSet:
 
 
 def _encoded(service: ServicePlan, schema_set: SchemaSet, score: Sequence[Sequence[float]] = ((0.25,), (0.5,))) -> list[bytes]:
-    request = pa.table(
-        {name: pa.array([EXAMPLES[type_], EXAMPLES[type_]], type=type_.arrow) for name, type_ in service.request.columns.items()}
-    )
-    features = pa.table({name: pa.array([EXAMPLES[type_], None], type=type_.arrow) for name, type_ in service.feature_types.items()})
+    request = Requests(service.request.columns, 2, {name: [EXAMPLES[type_]] * 2 for name, type_ in service.request.columns.items()})
+    features = {
+        name: Values.of(pa.array([EXAMPLES[type_], None], type=type_.arrow), type_) for name, type_ in service.feature_types.items()
+    }
     encoder = PredictionEncoder(
         schema=schema_set.current("prediction"),
         service=service.name,
@@ -47,12 +50,12 @@ def _encoded(service: ServicePlan, schema_set: SchemaSet, score: Sequence[Sequen
     )
     times = np.array([1_380_600_000_123, 1_380_600_000_124], dtype=np.int64)
     made = Unscored(
-        request_id=pa.array(["a", "b"]),
+        request_id=[b"a", b"b"],
         event_time_ms=times,
         shard=np.array([0, -1]),
-        features=features,
+        features=Block.of(Columns(types=service.feature_types), features, 2),
         request=request,
-        frontier=pa.array(times),
+        frontier_ms=1_380_600_000_123,
         stale=np.array([False, True]),
         stale_age_ms=np.array([0, 5], dtype=np.int64),
         unseen={},
