@@ -7,18 +7,24 @@ process holds: tens of milliseconds in a worker with Flink's and LightGBM's Pyth
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 
 
-@contextmanager
-def gc_paused() -> Iterator[None]:
+class gc_paused(ContextDecorator):  # noqa: N801  # reads as what it is, as a decorator too
     """Nothing is collected inside, in any thread; reference counts free what a batch makes, as ever. Whoever switched the collector off keeps it off."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+
+    __slots__ = ("_paused",)
+
+    def _recreate_cm(self) -> gc_paused:
+        return gc_paused()  # each call its own
+
+    def __enter__(self) -> None:
+        """Switch it off."""
+        self._paused = gc.isenabled()
+        if self._paused:
+            gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        """Switch it on again."""
+        if self._paused:
+            gc.enable()

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from features.columns.block import Block
 from features.plan import ServicePlan
 from inference.online.requests import Requests
-from schemas.avro_writer import BOOLEAN, DOUBLE, LONG, NULL, STRING, Rows, long, text
+from schemas.arrow_numbers import texts
+from schemas.avro_writer import BOOLEAN, DOUBLE, LONG, NULL, STRING, Rows, Texts, joined, long, text
 from schemas.errors import DefinitionError, SettingError
 from schemas.schema import Schema
 from schemas.types import DataType
@@ -195,10 +196,10 @@ class PredictionEncoder:
         rows.longs(made.shard)
 
     def _between(self, rows: Rows, made: Unscored) -> None:
-        features = made.features
-        words = [features[name].arrow(DataType.STRING) for name in features.columns.texts]
-        rows.numbers_map(_branches_of(tuple(features.columns.types.items())), features.bits, features.valid, words)
-        rows.map(made.request.arrays)
+        features, request = made.features, made.request
+        branches = _branches(tuple(features.columns.types.items()))
+        rows.map(branches, features.bits, features.valid, [texts(features[name].arrow(DataType.STRING)) for name in features.columns.texts])
+        rows.map(_branches(tuple(request.types.items())), *_fields(request))
         rows.same(NULL if made.frontier_ms is None else _PRESENT + long(made.frontier_ms))
         rows.booleans(made.stale)
         rows.longs(made.stale_age_ms)
@@ -206,8 +207,29 @@ class PredictionEncoder:
 
 
 @lru_cache(maxsize=256)
-def _branches_of(types: tuple[tuple[str, DataType], ...]) -> tuple[tuple[str, bytes], ...]:
+def _branches(types: tuple[tuple[str, DataType], ...]) -> tuple[tuple[str, bytes], ...]:
+    """Of each field which it is of the union that the map has."""
     return tuple((name, _BRANCHES[type_]) for name, type_ in types)
+
+
+def _fields(request: Requests) -> tuple[NDArray[np.int64], NDArray[np.bool_], list[Texts]]:
+    """A request's fields, as `Rows.map` takes them."""
+    numbers, valid = (
+        np.zeros((len(request.types), len(request)), dtype=np.int64),
+        np.ones((len(request.types), len(request)), dtype=np.bool_),
+    )
+    words = []
+    for place, (name, type_) in enumerate(request.types.items()):
+        if type_ is DataType.STRING:
+            values = request.values(name)
+            words.append(joined([b"" if value is None else value.encode() for value in values]))
+            if None in values:
+                valid[place] = [value is not None for value in values]
+        else:
+            numbers[place], there = request.bits(name)
+            if there is not None:
+                valid[place] = there
+    return numbers, valid, words
 
 
 def _scored(rows: Rows, score: NDArray[np.float64]) -> None:

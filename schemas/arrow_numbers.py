@@ -25,11 +25,6 @@ def numbers(column: pa.Array[Any], kind: type[np.generic]) -> NDArray[Any]:
     return np.frombuffer(content, dtype=kind, count=len(column), offset=column.offset * np.dtype(kind).itemsize)
 
 
-def there(column: pa.Array[Any]) -> NDArray[np.bool_]:
-    """bool[n], whether each is not null."""
-    return np.asarray(column.is_valid()).astype(np.bool_, copy=False)
-
-
 def texts(column: pa.Array[Any]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Where each text of a column of strings begins, int64[n + 1] with the end, and the bytes of all, uint8[…]; of null, any or none."""
     buffers: Any = column.buffers()

@@ -8,13 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-
-from schemas.arrow_numbers import numbers, texts, there, whole
 
 NULL, BOOLEAN, LONG, DOUBLE, STRING = b"\x00", b"\x02", b"\x04", b"\x06", b"\x08"
 """Branches of the union null, boolean, long, double, string."""
@@ -23,6 +19,9 @@ END = b"\x00"
 SAME_FIELD, LONG_FIELD, DOUBLE_FIELD, BOOLEAN_FIELD, TEXT_FIELD, NULLABLE_FIELD, NAMES_FIELD = range(7)
 """The sorts of field that the kernel knows; of a null one the next is passed over, and names are followed by each as the same in all rows."""
 _LONGEST = 10  # bytes of a long
+
+Texts = tuple[NDArray[np.int64], NDArray[np.uint8]]
+"""Of n rows: where each begins, and at last where all end, int64[n + 1]; and the bytes of all."""
 
 
 def text(value: str) -> bytes:
@@ -97,9 +96,7 @@ class Rows:
 
     def texts(self, values: Sequence[bytes]) -> None:
         """A text of each row, as UTF-8."""
-        begins = np.zeros(self._n + 1, dtype=np.int64)
-        np.cumsum([len(value) for value in values], out=begins[1:])
-        self._text(begins, np.frombuffer(b"".join(values), dtype=np.uint8))
+        self._text(joined(values))
 
     def names(self, flags: Mapping[str, NDArray[np.bool_]]) -> None:
         """An array of strings: the names whose flag a row has set, bool[n] each."""
@@ -116,28 +113,16 @@ class Rows:
             self._flag(flag)
         self._fields.append((SAME_FIELD, len(self._same), len(self._same)))  # what follows is none of the names
 
-    def map(self, columns: Mapping[str, pa.Array[Any]]) -> None:
-        """Each row as a map of the union above: one block with every column, then the end.
-
-        Args:
-            columns: Name → n booleans, numbers, times (in ms) or strings; nulls are the union's branch 0.
-        """
-        if columns:
-            self.same(long(len(columns)))
-        for name, column in columns.items():
-            self._column(whole(column), before=_name(name), branch=_BRANCHES.get(column.type.id, STRING))
-        self.same(END)
-
-    def numbers_map(
-        self, branches: tuple[tuple[str, bytes], ...], numbers: NDArray[np.int64], valid: NDArray[np.bool_], words: Iterable[pa.Array[Any]]
+    def map(
+        self, branches: tuple[tuple[str, bytes], ...], numbers: NDArray[np.int64], valid: NDArray[np.bool_], texts: Iterable[Texts]
     ) -> None:
-        """As `map`, of columns that are numbers already.
+        """Each row as a map of the union above: one block with every column, then the end.
 
         Args:
             branches: Name and branch of each column.
             numbers: int64[columns, n], of doubles their bits, of booleans 0 and 1; of texts anything.
             valid: bool[columns, n], which are there.
-            words: The columns of texts, in their order.
+            texts: The columns of texts, in their order.
         """
         layout = _layout(branches)
         begin = len(self._same)
@@ -152,8 +137,8 @@ class Rows:
         self._numbers_rows += len(numbers)
         self._flags.append(valid)
         self._flags_rows += len(valid)
-        for column in words:
-            self._add_texts(*texts(column))
+        for each in texts:
+            self._add_texts(each)
 
     def written(self) -> list[bytes]:
         """The rows."""
@@ -185,54 +170,23 @@ class Rows:
         self._flags.append(values.reshape(1, -1))
         self._flags_rows += 1
 
-    def _text(self, begins: NDArray[np.int64], content: NDArray[np.uint8]) -> None:
+    def _text(self, column: Texts) -> None:
         self._fields.append((TEXT_FIELD, len(self._texts), 0))
         self._widest += _LONGEST
-        self._add_texts(begins, content)
+        self._add_texts(column)
 
-    def _add_texts(self, begins: NDArray[np.int64], content: NDArray[np.uint8]) -> None:
+    def _add_texts(self, column: Texts) -> None:
+        begins, content = column
         self._text_begins.append(begins + self._texts_bytes)
         self._texts.append(content)
         self._texts_bytes += len(content)
 
-    def _column(self, column: pa.Array[Any], *, before: bytes, branch: bytes) -> None:
-        if column.null_count:
-            self.same(before)
-            self._fields.append((NULLABLE_FIELD, self._flags_rows, branch[0]))
-            self._widest += 1
-            self._flag(there(column))
-        else:
-            self.same(before + branch)
-        kind: Any = column.type
-        sort = _BRANCHES.get(kind.id)
-        if sort == DOUBLE:
-            self.doubles(numbers(column if kind == _FLOAT64 else column.cast(_FLOAT64), np.float64))
-        elif sort == BOOLEAN:
-            self.booleans(np.asarray(column.fill_null(False)))
-        elif sort == LONG:
-            if pa.types.is_timestamp(kind):
-                column = column if kind.unit == "ms" else column.cast(pa.timestamp("ms", tz=kind.tz))
-            elif kind != _INT64:
-                column = column.cast(_INT64)
-            self.longs(numbers(column, np.int64))
-        else:
-            self._text(*texts(column if kind == _STRING else column.cast(_STRING)))
 
-
-_FLOAT64, _INT64, _STRING = pa.float64(), pa.int64(), pa.string()
-
-
-_BRANCHES = {
-    **{kind.id: DOUBLE for kind in (_FLOAT64, pa.float32(), pa.float16())},
-    **{
-        kind.id: LONG
-        for kind in (_INT64, pa.int32(), pa.int16(), pa.int8(), pa.uint64(), pa.uint32(), pa.uint16(), pa.uint8(), pa.timestamp("ms"))
-    },
-    pa.bool_().id: BOOLEAN,
-}
-"""Of Arrow's types, by their number; of all others the strings'."""
-
-_name = lru_cache(maxsize=4096)(text)
+def joined(values: Sequence[bytes]) -> Texts:
+    """Texts, as UTF-8, one after the other."""
+    begins = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum([len(value) for value in values], out=begins[1:])
+    return begins, np.frombuffer(b"".join(values), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -262,7 +216,7 @@ def _layout(branches: tuple[tuple[str, bytes], ...]) -> _Layout:
         rows._fields.append((NULLABLE_FIELD, rows._flags_rows, branch[0]))
         rows._flag(nothing.astype(np.bool_))
         if branch == STRING:
-            rows._text(nothing.astype(np.int64), nothing.astype(np.uint8))
+            rows._text(joined([]))
             rows._numbers_rows += 1
         else:
             rows._number(_SORTS[branch], nothing.astype(np.int64), _LONGEST)

@@ -35,6 +35,11 @@ class Expression:
         """Whether the value may be null."""
         return self.root.nullable
 
+    @property
+    def column(self) -> str | None:
+        """The column that it is, and nothing more."""
+        return str(self.root.value) if self.root.op == "column" else None
+
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns read, sorted."""

@@ -214,6 +214,5 @@ class Partial(ABC):
 
 def _plain_column(value: Expression | None) -> str | None:
     """The name of a column that is aggregated as it is; names with two underscores could be mistaken for a part's."""
-    if value is None or value.root.op != "column" or "__" in str(value.root.value):
-        return None
-    return str(value.root.value)
+    column = None if value is None else value.column
+    return None if column is None or "__" in column else column

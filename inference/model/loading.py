@@ -61,7 +61,7 @@ class LoadedModel:
         Raises:
             DataError: A feature is missing, or of another type.
         """
-        return self.score(self.encoding.matrix(features), Requests.of_table(requests))
+        return self.score(self.encoding.matrix(features), Requests.of_table(requests, {}))
 
     def score(self, matrix: NDArray[np.float64], requests: Requests) -> Scores:
         """The answers to n requests, each by the shard whose key it has.

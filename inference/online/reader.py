@@ -74,7 +74,7 @@ class OnlineReader:
             DataError: A request has no event time, or a stored value is damaged.
             ServiceError: The store does not answer.
         """
-        asked = requests if isinstance(requests, Requests) else Requests.of_table(requests)
+        asked = requests if isinstance(requests, Requests) else Requests.of_table(requests, self.service.request.columns)
         as_of_ms = asked.times_ms(self.service.request.event_time)
         if as_of_ms is None:
             raise DataError(

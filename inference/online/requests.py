@@ -9,8 +9,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from features.columns.values import Int64s, Values
-from schemas.arrow_numbers import whole
+from features.columns.values import Bools, Int64s, Values
 from schemas.types import DataType
 
 
@@ -31,9 +30,14 @@ class Requests:
         self._table: pa.Table | pa.RecordBatch | None = None
 
     @classmethod
-    def of_table(cls, table: pa.Table | pa.RecordBatch) -> Self:
-        """Take a table; its columns have the types that are asked for, or what is read as these."""
-        found = cls({}, table.num_rows, {})
+    def of_table(cls, table: pa.Table | pa.RecordBatch, types: Mapping[str, DataType]) -> Self:
+        """Take a table.
+
+        Args:
+            table: n rows; the fields are found by name, and have these types or what is read as them.
+            types: Field → type.
+        """
+        found = cls(types, table.num_rows, {})
         found._table = table
         return found
 
@@ -64,23 +68,31 @@ class Requests:
         times_of: Any = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
         return np.asarray(times_of.view(np.int64))
 
-    @cached_property
-    def arrays(self) -> dict[str, pa.Array[Any]]:
-        """Field → array of n."""
-        if self._table is not None:
-            return dict(zip(self._table.schema.names, map(whole, self._table.columns), strict=True))
-        return {name: pa.array(self._lists[name], type=type_.arrow) for name, type_ in self.types.items()}
+    def bits(self, name: str) -> tuple[Int64s, Bools | None]:
+        """A field that is no text: int64[n], as of `Block`, with −0.0 as it came; and which are there, None where all are."""
+        values, double = self._lists.get(name), self.types[name] is DataType.FLOAT64
+        if values is None:
+            column = Values.of(self.table.column(name), self.types[name])
+            numbers, valid = column.numbers, column.valid
+        else:
+            valid = np.array([value is not None for value in values], dtype=np.bool_) if None in values else None
+            numbers = np.array(values if valid is None else [value or 0 for value in values], dtype=np.float64 if double else np.int64)
+        return numbers.view(np.int64) if double else numbers.astype(np.int64, copy=False), valid
 
-    @property
+    def array(self, name: str) -> pa.Array[Any] | pa.ChunkedArray[Any]:
+        """A field as Arrow."""
+        return pa.array(self._lists[name], type=self.types[name].arrow) if self._table is None else self._table.column(name)
+
+    @cached_property
     def table(self) -> pa.Table | pa.RecordBatch:
         """As Arrow."""
-        if self._table is None:
-            self._table = pa.table(self.arrays)
-        return self._table
+        if self._table is not None:
+            return self._table
+        return pa.table({name: self.array(name) for name in self.types})
 
     def take(self, rows: Int64s) -> Requests:
         """Some of them."""
         if self._table is not None:
-            return Requests.of_table(self._table.take(rows))
+            return Requests.of_table(self._table.take(rows), self.types)
         chosen = rows.tolist()
         return Requests(self.types, len(chosen), {name: [values[row] for row in chosen] for name, values in self._lists.items()})

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from features.columns.block import Block, Columns
 from features.columns.values import Bools, Int64s, Values
-from features.plan import ServicePlan
+from features.plan import RequestFeature, ServicePlan
 from inference.online.requests import Requests
 from schemas.types import DataType
 
@@ -43,14 +44,26 @@ class Served:
 
     @cached_property
     def vector(self) -> Block:
-        """The feature vector, in the service's order. No Arrow is made of the features of views, but of those that derived ones read."""
+        """The feature vector, in the service's order. Arrow is made of what is computed alone: of request features that are more than a number, and of what derived ones read."""
         service, n = self.service, len(self.requests)
         if not service.request_features and not service.derived:
             return self.windowed
-        others = self._computed([name for derived in service.derived for name in derived.inputs if name in self.windowed])
         columns, own, derived = _columns(tuple(service.feature_types.items()), len(service.request_features), len(service.derived))
-        parts = [Block.of(part, {name: Values.of(others[name], type_) for name, type_ in part.types.items()}, n) for part in (own, derived)]
-        return Block.together(columns, [parts[0], self.windowed, parts[1]])
+        first = {feature.name: self._of_request(feature) for feature in service.request_features}
+        parts = [Block.of(own, first, n), self.windowed]
+        if service.derived:
+            made = self._computed([name for each in service.derived for name in each.inputs if name in self.windowed])
+            parts.append(Block.of(derived, {name: Values.of(made[name], type_) for name, type_ in derived.types.items()}, n))
+        return Block.together(columns, parts)
+
+    def _of_request(self, feature: RequestFeature) -> Values:
+        name, type_ = feature.expression.column, feature.expression.type
+        if name is None:
+            return Values.of(feature.expression.evaluate(self.requests.table), type_)
+        if type_ is DataType.STRING:
+            return Values.of(self.requests.array(name), type_)
+        bits, valid = self.requests.bits(name)
+        return Values(numbers=bits.view(np.float64) if type_ is DataType.FLOAT64 else bits, valid=valid)
 
     @cached_property
     def table(self) -> pa.Table:

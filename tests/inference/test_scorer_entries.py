@@ -87,6 +87,14 @@ def test_an_object_is_answered_as_its_record_and_as_its_text(job: Scorer, reques
     assert one == job.answer([json.dumps(request_).encode()])
 
 
+def test_no_table_is_made_of_records(job: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = job.answer([avro(request) for request in REQUESTS])
+    for name in ("table", "RecordBatch", "record_batch", "chunked_array"):
+        monkeypatch.setattr(pa, name, None)
+    assert job.answer([avro(request) for request in REQUESTS]) == expected
+    assert job.answer_one(REQUESTS[0]).values == expected.values[:1]
+
+
 def test_an_object_is_refused_as_its_text(job: Scorer) -> None:
     for change in ({"event_time": None}, {"shop": "7"}, {"shop": 1.5}, {"price": "x"}, {"event_time": "yesterday"}, {"colour": 3}):
         wrong = GOOD | change

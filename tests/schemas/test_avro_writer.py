@@ -13,6 +13,7 @@ from fastavro import parse_schema, schemaless_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.arrow_numbers import texts
 from schemas.avro_writer import BOOLEAN, DOUBLE, LONG, STRING, Rows, long, text
 
 SCHEMA = parse_schema({"type": "map", "values": ["null", "boolean", "long", "double", "string"]})
@@ -40,60 +41,29 @@ def tables(draw: st.DrawFn) -> pa.Table:
 
 def maps(table: pa.Table) -> list[bytes]:
     rows = Rows(table.num_rows)
-    rows.map(dict(zip(table.column_names, table.columns, strict=True)))
+    add_map(rows, table)
     return rows.written()
 
 
-NUMBER_KINDS = {"d": pa.string(), "e": pa.bool_(), "f": pa.int64()}
-
-
-def numbers_map(rows: Rows, table: pa.Table) -> None:
+def add_map(rows: Rows, table: pa.Table) -> None:
     """A table's columns as numbers; of texts and nulls anything."""
-    branches, numbers, words = [], [], []
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        kind = column.type
-        if kind == pa.string():
+    branches: list[tuple[str, bytes]] = []
+    numbers, valid, words = [], [], []
+    for name, chunked in zip(table.column_names, table.columns, strict=True):
+        column: Any = chunked.combine_chunks()
+        valid.append(column.is_valid().to_numpy(zero_copy_only=False))
+        if column.type == pa.string():
             branches.append((name, STRING))
-            words.append(column.combine_chunks())
+            words.append(texts(column))
             numbers.append(np.full(len(table), 7))
-        elif kind == pa.float64():
+        elif column.type == pa.float64():
             branches.append((name, DOUBLE))
-            numbers.append(column.fill_null(3.5).to_numpy().view(np.int64))
+            numbers.append(column.fill_null(3.5).to_numpy(zero_copy_only=False).view(np.int64))
         else:
-            branches.append((name, BOOLEAN if kind == pa.bool_() else LONG))
-            numbers.append(column.cast(pa.int64()).fill_null(9).to_numpy())
-    valid = [column.is_valid().to_numpy() for column in table.columns]
+            branches.append((name, BOOLEAN if column.type == pa.bool_() else LONG))
+            numbers.append(column.cast(pa.int64()).fill_null(9).to_numpy(zero_copy_only=False))
     shape = (len(branches), len(table))
-    rows.numbers_map(
-        tuple(branches),
-        np.array(numbers, dtype=np.int64).reshape(shape),
-        np.array(valid, dtype=np.bool_).reshape(shape),
-        words,
-    )
-
-
-@settings(max_examples=150)
-@given(tables(), st.booleans())
-def test_columns_of_numbers_are_written_as_those_of_arrow(table: pa.Table, after: bool) -> None:
-    """Also behind other fields, and before them."""
-    plain = pa.table(
-        [column.cast(pa.int64()) if column.type == pa.int32() else column for column in table.columns], names=table.column_names
-    )
-    plain = plain if table.num_columns else table
-    ours, theirs = Rows(len(table)), Rows(len(table))
-    for rows in (ours, theirs):
-        if after:
-            rows.same(b"before")
-            rows.longs(np.arange(len(table)))
-            rows.texts([b"t"] * len(table))
-            rows.names({"n": np.arange(len(table)) % 2 == 1})
-    numbers_map(ours, plain)
-    theirs.map(dict(zip(table.column_names, table.columns, strict=True)))
-    for rows in (ours, theirs):
-        rows.booleans(np.arange(len(table)) % 3 == 1)
-        rows.names({"n": np.arange(len(table)) % 2 == 0})
-        rows.same(b"behind")
-    assert ours.written() == theirs.written()
+    rows.map(tuple(branches), np.array(numbers, dtype=np.int64).reshape(shape), np.array(valid, dtype=np.bool_).reshape(shape), words)
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -188,17 +158,16 @@ def test_a_record_of_every_sort_of_field(n: int, data: st.DataObject) -> None:
         ),
         "score": column(st.floats(allow_nan=False)),
     }
+    more = {"d": pa.string(), "e": pa.bool_(), "f": pa.int64()}
     rows = Rows(n)
     rows.names({name: np.array([row[name] for row in unseen], dtype=bool) for name in names})
     rows.same(text("the"))
     rows.booleans(np.array(expected["stale"], dtype=bool))
-    numbers_map(
-        rows, pa.table({name: pa.array([row[name] for row in expected["numbers"]], type=kind) for name, kind in NUMBER_KINDS.items()})
-    )
+    add_map(rows, pa.table({name: pa.array([row[name] for row in expected["numbers"]], type=kind) for name, kind in more.items()}))
     rows.texts([each.encode() for each in expected["id"]])
     rows.names({name: np.array([row[name] for row in again], dtype=bool) for name in names})
     kinds = {"a": pa.string(), "b": pa.bool_(), "c": pa.int64()}
-    rows.map({name: pa.array([row[name] for row in expected["values"]], type=kind) for name, kind in kinds.items()})
+    add_map(rows, pa.table({name: pa.array([row[name] for row in expected["values"]], type=kind) for name, kind in kinds.items()}))
     rows.doubles(np.array(expected["score"], dtype=np.float64))
     for number, body in enumerate(rows.written()):
         stream = io.BytesIO(body)

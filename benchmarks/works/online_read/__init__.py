@@ -62,7 +62,7 @@ def contenders(workspace: Workspace, cases: Sequence[Case], chief: Case) -> list
         Contender(
             name=OURS,
             role=Role.OURS,
-            what=f"`OnlineReader.read` of a table of requests, each as of its own time, and the model's inputs as numbers: an `HMGET` per key and entity; of the 27 hours of tiles that the store keeps, each value has the last {held}; 6 features folded from them",
+            what=f"`OnlineReader.read` of requests as they are decoded, each as of its own time, and the model's inputs as numbers: an `HMGET` per key and entity; of the 27 hours of tiles that the store keeps, each value has the last {held}; 6 features folded from them",
             run=run(ours, "ours.py"),
             check=features,
         ),

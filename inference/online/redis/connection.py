@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache, lru_cache
 from hashlib import sha1
-from itertools import islice
+from itertools import accumulate, pairwise
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import redis
@@ -67,13 +67,25 @@ class _Pool(redis.ConnectionPool):
         super().release(connection)
 
 
-@contextmanager
-def answering(client: Client) -> Iterator[None]:
-    """Turn the client's errors into a ServiceError that names the server and what to do."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise refusal(error, StoreAddress(options=client.connection_pool.connection_kwargs).where) from error
+class answering:  # noqa: N801  # reads as what it is: with answering(client)
+    """Turn the client's errors into a ServiceError that names the server and what to do.
+
+    A class, which a read enters and leaves in a third of the time of a generator.
+    """
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Client) -> None:
+        """Of the client that is asked inside."""
+        self._client = client
+
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        """Raises ServiceError instead of the client's."""
+        if isinstance(error, (RedisError, OSError)):
+            raise refusal(error, StoreAddress(options=self._client.connection_pool.connection_kwargs).where) from error
 
 
 class Script:
@@ -132,14 +144,14 @@ def hmget_many(client: Client, groups: Sequence[tuple[Sequence[bytes], Sequence[
     Raises:
         ServiceError: The server does not answer.
     """
-    payload = b"".join(_hmgets(keys, fields) for keys, fields in groups)
+    payload = b"".join([_hmgets(keys, tuple(fields)) for keys, fields in groups])
+    ends = list(accumulate([len(keys) for keys, _ in groups], initial=0))
     with answering(client):
-        answers = _ask(client, lambda _: [payload], sum(len(keys) for keys, _ in groups))
+        answers = _ask(client, lambda _: (payload,), ends[-1])
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
-    following = iter(answers)
-    return [list(islice(following, len(keys))) for keys, _ in groups]
+    return [answers[begin:end] for begin, end in pairwise(ends)]
 
 
 def _ask(client: Client, parts: Callable[[Any], Iterable[bytes]], replies: int) -> list[Any]:
@@ -193,14 +205,20 @@ def _replies(connection: Any, number: int) -> list[Any]:
     return answers
 
 
-def _hmgets(keys: Sequence[bytes], fields: Sequence[bytes]) -> bytes:
-    head, tail = _around(tuple(fields))
-    heads = {length: b"%b%d\r\n" % (head, length) for length in set(map(len, keys))}
-    return b"".join([heads[len(key)] + key + tail for key in keys])
+def _hmgets(keys: Sequence[bytes], fields: tuple[bytes, ...]) -> bytes:
+    _, tail = _around(fields)
+    return b"".join([b"".join((_head(fields, len(key)), key, tail)) for key in keys])
+
+
+@lru_cache(maxsize=4096)
+def _head(fields: tuple[bytes, ...], length: int) -> bytes:
+    """What is before a key of a length; of views there are few."""
+    head, _ = _around(fields)
+    return b"%b%d\r\n" % (head, length)
 
 
 @lru_cache(maxsize=1024)
 def _around(fields: tuple[bytes, ...]) -> tuple[bytes, bytes]:
-    """What is before the size of a key, and behind the key; of views there are few."""
+    """What is before the size of a key, and behind the key."""
     head = b"*%d\r\n$5\r\nHMGET\r\n$" % (2 + len(fields))
     return head, b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import mmh3
@@ -17,6 +18,7 @@ from inference.online.active_generation import RECORD_NAME
 from inference.online.cold_tiles import ViewTiles
 from schemas.types import DataType
 
+_WHOLE_NUMBER = struct.Struct("<IIq")
 _STRING, _INT64 = 2, 4  # feast.protos.feast.types.Value_pb2.ValueType
 _BYTES_TAG, _INT64_TAG = b"\x0a", b"\x20"  # fields 1 and 4 of ValueProto
 _LONGER = np.array([128**more + more + 2 for more in range(1, 5)])  # sizes of a ValueProto from which on its length is a byte longer
@@ -48,19 +50,23 @@ class EntityKeys:
 
     def of_all(self, entities: Sequence[Sequence[Any]]) -> list[bytes]:
         """The keys of many."""
-        columns: list[list[bytes]] = []
-        for number, type_ in zip(self._order, self._types, strict=True):
-            if type_ is DataType.STRING:
-                texts = [values[number].encode() for values in entities]
-                heads = {length: struct.pack("<II", _STRING, length) for length in set(map(len, texts))}
-                columns.append([heads[len(text)] + text for text in texts])
-            else:
-                whole = struct.Struct("<IIq").pack
-                columns.append([whole(_INT64, 8, values[number]) for values in entities])
         prefix, suffix = self._prefix, self._suffix
-        if len(columns) == 1:
-            return [prefix + part + suffix for part in columns[0]]
+        if len(self._order) == 1:
+            return [b"".join((prefix, part, suffix)) for part in self._parts(0, self._types[0], entities)]
+        columns = [self._parts(number, type_, entities) for number, type_ in zip(self._order, self._types, strict=True)]
         return [b"".join((prefix, *parts, suffix)) for parts in zip(*columns, strict=True)]
+
+    def _parts(self, number: int, type_: DataType, entities: Sequence[Sequence[Any]]) -> list[bytes]:
+        """One value of each, as Feast writes it."""
+        if type_ is not DataType.STRING:
+            return [_WHOLE_NUMBER.pack(_INT64, 8, values[number]) for values in entities]
+        texts = [values[number].encode() for values in entities]
+        return [_text_head(len(text)) + text for text in texts]
+
+
+@lru_cache(maxsize=1024)
+def _text_head(length: int) -> bytes:
+    return struct.pack("<II", _STRING, length)
 
 
 def member_key(entity: bytes, project: str) -> bytes:

@@ -13,6 +13,8 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from features.columns.block import Block, Columns
+from features.columns.values import Values
 from inference.boosters import load_probe
 from inference.model import manifest
 from inference.model.encoding import Encoding
@@ -97,6 +99,19 @@ def test_types_become_the_numbers_that_they_are() -> None:
     matrix = Encoding(types=TYPES, categories={"colour": ("blue", "red")}).matrix(table)
     nan = float("nan")
     assert np.array_equal(matrix, np.array([[nan, nan, 0.0, 1.0, -1000.0], [2.5, -7.0, nan, nan, nan]]), equal_nan=True)
+
+
+def test_columns_that_are_numbers_already_make_the_same_matrix_in_every_bit() -> None:
+    table = pa.concat_tables([rows(), rows(50).set_column(2, "colour", pa.array([None, "mauve"] * 25))])
+    encoding = Encoding.of(TYPES, rows())
+    for types in (TYPES, dict(reversed(TYPES.items()))):
+        block = Block.of(Columns(types=types), {name: Values.of(table[name], type_) for name, type_ in types.items()}, len(table))
+        for few in (np.arange(len(table)), np.array([3]), np.array([], dtype=np.int64)):
+            expected, found = encoding.matrix(table.take(few)), encoding.matrix_of(block.take(few))
+            assert found.flags.c_contiguous and np.array_equal(found.view(np.int64), expected.view(np.int64))
+    lacking = block.part(Columns(types={"at": DataType.TIMESTAMP}), 0)
+    with pytest.raises(DataError, match=r"^features: no column x, n, colour, flag as the model needs it$"):
+        encoding.matrix_of(lacking)
 
 
 def test_a_missing_or_mistyped_feature_is_named(tmp_path: Path) -> None:
