@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,8 +185,7 @@ class Rows:
 
 def joined(values: Sequence[bytes]) -> Texts:
     """Texts, as UTF-8, one after the other."""
-    begins = np.zeros(len(values) + 1, dtype=np.int64)
-    np.cumsum([len(value) for value in values], out=begins[1:])
+    begins = np.array([*accumulate(map(len, values), initial=0)], dtype=np.int64)
     return begins, np.frombuffer(b"".join(values), dtype=np.uint8)
 
 

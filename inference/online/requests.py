@@ -76,7 +76,9 @@ class Requests:
             numbers, valid = column.numbers, column.valid
         else:
             valid = np.array([value is not None for value in values], dtype=np.bool_) if None in values else None
-            numbers = np.array(values if valid is None else [value or 0 for value in values], dtype=np.float64 if double else np.int64)
+            numbers = np.array(
+                values if valid is None else [0 if value is None else value for value in values], dtype=np.float64 if double else np.int64
+            )
         return numbers.view(np.int64) if double else numbers.astype(np.int64, copy=False), valid
 
     def array(self, name: str) -> pa.Array[Any] | pa.ChunkedArray[Any]:
