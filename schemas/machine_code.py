@@ -10,7 +10,7 @@ import hashlib
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -33,7 +33,7 @@ def keep_in(folder: Path | None) -> None:
 def compiled(signature: str | None = None) -> Callable[[F], F]:
     """A function as machine code, which runs without the interpreter's lock: compiled at once for a signature, else for those who call it.
 
-    Floats are IEEE's in the order that is written; no index is checked; a division by zero is infinite. What it calls is of its own module.
+    Floats are IEEE's in the order that is written; no index is checked; a division by zero is infinite.
     """
 
     def declare(function: F) -> F:
@@ -82,10 +82,18 @@ def _kept(function: Callable[..., Any]) -> Iterator[bool]:
         config.CACHE_DIR = before
 
 
-def _version(source: Path, names: dict[str, Any]) -> str:
-    """Of what a function is compiled from: numba itself knows a file by its time and size, and of the numbers that it imports nothing."""
+def _version(source: Path, names: Mapping[str, Any]) -> str:
+    """Of what a function is compiled from: its module and those of the functions that it calls, and the numbers that they import.
+
+    numba itself knows the file of a function by its time and size, and of what that imports nothing.
+    """
     numbers = sorted((name, value) for name, value in names.items() if isinstance(value, (int, float)) and not name.startswith("__"))
-    return hashlib.sha256(source.read_bytes() + repr(numbers).encode()).hexdigest()[:16]
+    called = [
+        getattr(value, "py_func", getattr(value, "_defn", None)) for _, value in sorted(names.items())
+    ]  # numba's functions and intrinsics
+    others = {Path(each.__code__.co_filename): each.__globals__ for each in called if each is not None}
+    versions = [_version(other, theirs) for other, theirs in others.items() if other != source]
+    return hashlib.sha256(source.read_bytes() + repr((numbers, versions)).encode()).hexdigest()[:16]
 
 
 @cache

@@ -17,6 +17,8 @@ from schemas.types import DataType
 
 RECORD = struct.Struct("<Iqq")
 """Of a record, ahead of its payload."""
+START = 4
+"""Where in it the tile's start is."""
 FORMATS = {DataType.INT64: "<i8", DataType.TIMESTAMP: "<i8", DataType.FLOAT64: "<f8", DataType.BOOLEAN: "u1"}
 
 

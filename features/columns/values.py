@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from schemas.types import DataType
 
 Int64s = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,9 @@ class Kind(IntEnum):
 
 
 _KINDS = {DataType.INT64: Kind.INT, DataType.TIMESTAMP: Kind.INT, DataType.FLOAT64: Kind.DOUBLE, DataType.BOOLEAN: Kind.BYTE}
-_CELLS = 4
+CELLS = 5
+"""Where in a merge its columns are, two numbers each."""
+_MOST_CELLS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,7 @@ class Program:
             shape=np.array([record.itemsize, _offset(record, "nulls")], dtype=np.int64),
             windows=np.array(own, dtype=np.int64),
             spans=np.array(spans, dtype=np.int64),
-            merges=np.array(merges, dtype=np.int64).reshape(len(merges), 5 + 2 * _CELLS),
+            merges=np.array(merges, dtype=np.int64).reshape(len(merges), CELLS + 2 * _MOST_CELLS),
             finishes=np.array(finishes, dtype=np.int64).reshape(len(finishes), 5),
         )
 
@@ -113,7 +115,7 @@ def _merge(partial: Partial, window: int, bounded: bool, cells: dict[str, tuple[
     assert partial.compiled is not None
     tie = -1 if partial.tie is None else _KINDS[partial.tie.type]
     own = [cells[column.name] for column in partial.columns]
-    own += [(-1, -1)] * (_CELLS - len(own))
+    own += [(-1, -1)] * (_MOST_CELLS - len(own))
     return (partial.compiled, window, _KINDS[partial.type], tie, bounded, *(number for cell in own for number in cell))
 
 

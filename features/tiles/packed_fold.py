@@ -131,7 +131,7 @@ class PackedFolds:
 
     @cached_property
     def _code(self) -> Callable[..., bool]:
-        from features.tiles.compiled import fold_packed  # numba's second, when it is needed
+        from features.tiles.machine.packed import fold_packed  # numba's second, when it is needed
 
         return fold_packed
 

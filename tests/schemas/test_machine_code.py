@@ -19,17 +19,25 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = "BY = 3\n"
-SOURCE = """
+CALLED = """
 from schemas.machine_code import compiled
-from numbers_of_mine import BY
 
 @compiled()
-def _twice(value):
-    return 2 * value
+def once(value):
+    return value
+
+@compiled()
+def twice(value):
+    return 2 * once(value)
+"""
+SOURCE = """
+from schemas.machine_code import compiled
+from called_of_mine import twice
+from numbers_of_mine import BY
 
 @compiled("i8(i8)")
 def times(value):
-    return _twice(value) * BY
+    return twice(value) * BY
 """
 CALL = """
 import json, sys
@@ -45,8 +53,9 @@ print(json.dumps({"answer": times(7), "hits": sum(times.stats.cache_hits.values(
 """
 
 
-def project(folder: Path, numbers: str = NUMBERS) -> Path:
+def project(folder: Path, numbers: str = NUMBERS, called: str = CALLED) -> Path:
     folder.mkdir(exist_ok=True)
+    (folder / "called_of_mine.py").write_text(called)
     (folder / "numbers_of_mine.py").write_text(numbers)
     (folder / "code_of_mine.py").write_text(SOURCE)
     return folder
@@ -74,7 +83,7 @@ def test_the_next_process_compiles_nothing(tmp_path: Path) -> None:
     assert call(mine, kept) == ({"answer": 42, "hits": 0}, "")
     assert files(kept) and set(files(kept)) == {".nbi", ".nbc"}
     assert call(mine, kept) == ({"answer": 42, "hits": 1}, "")
-    assert files(mine) == [".py", ".py"]  # nothing beside the sources
+    assert files(mine) == [".py"] * 3  # nothing beside the sources
 
 
 def test_a_number_of_another_module_makes_another_code(tmp_path: Path) -> None:
@@ -84,6 +93,16 @@ def test_a_number_of_another_module_makes_another_code(tmp_path: Path) -> None:
     project(mine, numbers="BY = 5\n")
     os.utime(mine / "code_of_mine.py", ns=(times.st_atime_ns, times.st_mtime_ns))
     assert call(mine, kept)[0] == {"answer": 70, "hits": 0}
+
+
+def test_a_function_of_another_module_makes_another_code(tmp_path: Path) -> None:
+    mine, kept = project(tmp_path / "mine"), tmp_path / "kept"
+    call(mine, kept)
+    times = (mine / "code_of_mine.py").stat()
+    project(mine, called=CALLED.replace("return value", "return value + 1"))
+    os.utime(mine / "code_of_mine.py", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert call(mine, kept)[0] == {"answer": 48, "hits": 0}
+    assert call(mine, kept)[0] == {"answer": 48, "hits": 1}
 
 
 AS_PYFLINK_DOES = """
@@ -108,7 +127,7 @@ def test_where_print_is_another_function_it_is_that_function_again(tmp_path: Pat
 def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
     mine = project(tmp_path / "mine")
     assert call(mine, "") == call(mine, "") == ({"answer": 42, "hits": 0}, "")
-    assert files(tmp_path) == [".py", ".py"]
+    assert files(tmp_path) == [".py"] * 3
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_costs_time_alone(tmp_path: Path) -> None:
@@ -117,7 +136,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_costs_time_alone(tmp_path: 
     said, told = call(mine, file / "machine-code")
     assert said == {"answer": 42, "hits": 0}
     assert told == f"{file / 'machine-code'}: machine code cannot be kept, each process compiles it anew: Not a directory\n"
-    assert files(mine) == [".py", ".py"]
+    assert files(mine) == [".py"] * 3
 
 
 def test_so_is_one_that_may_only_be_read(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from features.partials.opcodes import MergeCode
 from features.partials.sum import SumPartial
 from features.plan import ViewPlan, WindowFeature
 from features.tiles.codec import HEAD, LENGTH, Enveloped, Packed, TileCodec
-from features.tiles.compiled import add
 from features.tiles.level_block import LevelBlock, LevelTiles
+from features.tiles.machine.sums import add
 from features.tiles.packed_fold import Folded, PackedFolds, fold_in_numpy
 from features.tiles.ranges import TileRanges
 from features.window import Lifetime, Sliding
