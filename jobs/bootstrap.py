@@ -42,6 +42,7 @@ from schemas.errors import SettingError
 from schemas.parquet import parquet_files
 from schemas.schema import SHIPPED, SchemaSet, parse
 from schemas.times import instant_ms, show_ms
+from schemas.wording import quantity
 
 COMMANDS = {"bootstrap": "Load the tiles of history beside the stream's", "correct": "Count late events in the tiles that they belong to"}
 NEEDS = {"bootstrap": ("spark",), "correct": ("spark",)}
@@ -172,7 +173,7 @@ def _send(settings: Settings, view: ViewPlan, folder: Path, *, revision: int) ->
             for key, value, time_ms in batch:
                 publisher.send(value, timestamp_ms=time_ms, key=key)
             bar.advance(task, len(batch))
-    print(f"{view.name}: {count:,} tiles of history to topic {view.tiles_topic}, revision {revision}", flush=True)
+    print(f"{view.name}: {quantity(count, 'tile')} of history to topic {view.tiles_topic}, revision {revision}", flush=True)
 
 
 def _waits_for(source: str) -> None:

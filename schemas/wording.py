@@ -13,6 +13,11 @@ _FRAME = re.compile(r"at [\w.$/<>]+\(")  # of a stack trace of Java's
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1))
 
 
+def quantity(count: int, thing: str) -> str:
+    """How many of what: `1 record`, `1,234 records`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def span(duration_ms: float) -> str:
     """How long, in the two largest units that it has, cut: `34 s`, `1 d 3 h`, `250 ms`; with a minus where it is negative."""
     rest = abs(round(duration_ms))

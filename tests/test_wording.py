@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jobs.report.command import guarded
 from schemas.errors import SettingError
 from schemas.times import show_ms
-from schemas.wording import beside, cause, near, sentence, span
+from schemas.wording import beside, cause, near, quantity, sentence, span
 
 ROOT = Path(__file__).parents[1]
 UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "min": 60_000, "s": 1_000, "ms": 1}
@@ -46,6 +46,10 @@ ASKS_AFTER = {
         (86_400_000 * 365, "365 d"),
     ],
 )
+def test_one_is_no_plural() -> None:
+    assert [quantity(count, "record") for count in (0, 1, 2, 1_234)] == ["0 records", "1 record", "2 records", "1,234 records"]
+
+
 def test_a_duration_is_told_in_its_two_largest_units(duration_ms: int, text: str) -> None:
     assert span(duration_ms) == text
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from features.versions.data_version import DataFile, DataVersion
 from features.versions.plan_diff import schema_differences, service_differences, view_differences
+from schemas.wording import quantity
 
 _NAMED = 5
 """Files that are named of each kind of change; the others are counted."""
@@ -63,8 +64,8 @@ def _options(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 def _files(before: Mapping[str, Sequence[DataFile]], after: Mapping[str, Sequence[DataFile]]) -> Iterator[str]:
     for relation in sorted(before.keys() | after.keys()):
         old, new = ({file.name: file for file in each.get(relation, ())} for each in (before, after))
-        added = [f"{name} ({new[name].rows:,} rows)" for name in sorted(new.keys() - old.keys())]
-        removed = [f"{name} ({old[name].rows:,} rows)" for name in sorted(old.keys() - new.keys())]
+        added = [f"{name} ({quantity(new[name].rows, 'row')})" for name in sorted(new.keys() - old.keys())]
+        removed = [f"{name} ({quantity(old[name].rows, 'row')})" for name in sorted(old.keys() - new.keys())]
         changed = [f"{name} ({_rows(old[name], new[name])})" for name in sorted(old.keys() & new.keys()) if old[name] != new[name]]
         for what, files in (("added", added), ("removed", removed), ("changed", changed)):
             if files:
@@ -73,7 +74,7 @@ def _files(before: Mapping[str, Sequence[DataFile]], after: Mapping[str, Sequenc
 
 
 def _rows(old: DataFile, new: DataFile) -> str:
-    return f"{old.rows:,} → {new.rows:,} rows" if old.rows != new.rows else f"{new.rows:,} rows, other content"
+    return f"{old.rows:,} → {new.rows:,} rows" if old.rows != new.rows else f"{quantity(new.rows, 'row')}, other content"
 
 
 def _code(before: DataVersion, after: DataVersion) -> Iterator[str]:

@@ -19,6 +19,7 @@ from schemas import parquet
 from schemas.errors import SettingError
 from schemas.machine_code import keep_in
 from schemas.schema import SHIPPED, SchemaSet
+from schemas.wording import quantity
 
 COMMANDS = {"features": "Read a service's features online"}
 
@@ -49,7 +50,7 @@ def command(
                 rows += table.num_rows
     except OSError as fault:
         raise SettingError(f"{out}: cannot be written: {fault.strerror or fault}") from fault
-    print(f"{rows:,} rows, {len(plan.feature_types)} features: {out}")
+    print(f"{quantity(rows, 'row')}, {quantity(len(plan.feature_types), 'feature')}: {out}")
 
 
 def read_requests(file: Path, service: ServicePlan, schemas: SchemaSet) -> Iterator[pa.Table]:

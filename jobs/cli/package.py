@@ -14,6 +14,7 @@ import typer
 
 from jobs.control.code_version import PACKAGES
 from schemas.errors import SettingError
+from schemas.wording import quantity
 
 COMMANDS = {"package": "Pack Tidemark's code for spark-submit --py-files"}
 
@@ -32,7 +33,7 @@ def command(
         count = write(out)
     except OSError as fault:
         raise SettingError(f"package: --out {out} cannot be written: {fault.strerror or fault}") from fault
-    print(f"{out}: {count} files, {out.stat().st_size:,} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+    print(f"{out}: {quantity(count, 'file')}, {out.stat().st_size:,} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
 
 
 def write(out: Path) -> int:

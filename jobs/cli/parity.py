@@ -23,6 +23,7 @@ from jobs.parity.terminal import Steps, show
 from schemas.errors import SettingError
 from schemas.schema import SHIPPED, SchemaSet
 from schemas.times import instant_ms
+from schemas.wording import quantity
 
 COMMANDS = {"parity": "Prove that what was served is what history says"}
 NEEDS = {"parity": ("spark",)}
@@ -96,10 +97,12 @@ def features_report(question: features.ParityRequest, answer: features.ParityRes
     counted = "late events counted too (as known)" if question.as_known else "late events left out, as the stream left them out (as served)"
     how = [f"History: {question.history}; {counted}."]
     if question.sample is not None:
-        how.append(f"Recomputed: {answer.recomputed:,} requests, those whose ids have the lowest SHA-256. Missing and extra are of all.")
+        how.append(
+            f"Recomputed: {quantity(answer.recomputed, 'request')}, those whose ids have the lowest SHA-256. Missing and extra are of all."
+        )
     if not answer.requests_known:
         how.append("Predictions came from a file and no requests were named: none can be missing.")
-    how += [f"Left out: {count:,} predictions {reason}." for reason, count in answer.skipped.items()]
+    how += [f"Left out: {quantity(count, 'prediction')} {reason}." for reason, count in answer.skipped.items()]
     return Report(
         subject=f"service {service.name}",
         row="prediction",

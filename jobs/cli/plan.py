@@ -20,6 +20,7 @@ from jobs.control.deployed import Deployed
 from jobs.control.missing_history import HistorySize, measure
 from schemas.schema import SHIPPED, SchemaSet
 from schemas.times import show_ms
+from schemas.wording import quantity
 
 COMMANDS = {"plan": "Say what changed definitions would do"}
 
@@ -171,6 +172,6 @@ def _history(change: ViewChange, size: HistorySize | None) -> str:
     # What the store once dropped, or merged, counts as dropped for good: only another generation of it keeps more.
     remedy = f"bootstrap {change.name}" if change.breaking or change.kind is Kind.ADDED else "rebuild --switch"
     return (
-        f"{span}: {show_ms(size.from_ms)} to {show_ms(size.until_ms)}, {show(size.until_ms - size.from_ms)}, {size.events:,} events, "
-        f"{size.tiles:,} tiles of {size.bytes:,} bytes{rest}{counted}; `tidemark {remedy}`"
+        f"{span}: {show_ms(size.from_ms)} to {show_ms(size.until_ms)}, {show(size.until_ms - size.from_ms)}, {quantity(size.events, 'event')}, "
+        f"{quantity(size.tiles, 'tile')} of {quantity(size.bytes, 'byte')}{rest}{counted}; `tidemark {remedy}`"
     )

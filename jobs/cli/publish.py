@@ -29,6 +29,7 @@ from schemas.event_time import HINT, plausible_as_seconds
 from schemas.schema import SHIPPED, Schema, SchemaSet
 from schemas.times import show_ms
 from schemas.wire import now_ms
+from schemas.wording import quantity
 
 COMMANDS = {"publish": "Publish a Parquet file to a source's topic"}
 
@@ -90,7 +91,7 @@ def command(
         count = _publish(publisher, table, target.topic, speed)
         publisher.flush()
         took_s = time.monotonic() - started
-        said = f"published {count:,} records to topic {target.topic} in {took_s:.1f} s ({count / max(took_s, 1e-3):,.0f}/s)"
+        said = f"published {quantity(count, 'record')} to topic {target.topic} in {took_s:.1f} s ({count / max(took_s, 1e-3):,.0f}/s)"
         if ending is not None and (end_marker or not ending.is_live(now_ms())):
             said += ending.sent(publisher.marker(ending.marker_ms, final=True), now_ms())
         elif ending is not None:

@@ -18,6 +18,7 @@ from infra.settings import Settings
 from jobs.report.text_table import aligned
 from schemas.errors import DataError
 from schemas.times import show_ms
+from schemas.wording import quantity
 
 COMMANDS = {"shadow": "Compare a view with the one that it is to replace"}
 
@@ -43,7 +44,7 @@ def command(
     values, different = sum(each.values for each in found), sum(each.different for each in found)
     if not values:
         raise DataError("shadow: nothing could be compared: no entity has whole windows in both views; see `tidemark bootstrap`")
-    print(f"✗ {different:,} of {values:,} values differ" if different else f"✓ equal: {values:,} values")
+    print(f"✗ {different:,} of {values:,} values differ" if different else f"✓ equal: {quantity(values, 'value')}")
     return int(different > 0)
 
 

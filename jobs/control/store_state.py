@@ -9,6 +9,7 @@ from infra.settings import Settings
 from jobs.control.deployed import Deployed
 from schemas.errors import ServiceError, TidemarkError
 from schemas.times import show_ms
+from schemas.wording import quantity
 
 _MENDS = "`tidemark rebuild --switch` fills it anew"
 
@@ -27,7 +28,7 @@ def problems(settings: Settings) -> list[str]:
     ]
     if state.suspects:
         found.append(
-            f"it is another server than the one that was written to, and may lack records of {state.suspects} partitions of the tiles topics: "
+            f"it is another server than the one that was written to, and may lack records of {quantity(state.suspects, 'partition')} of the tiles topics: "
             "all is served stale until the next of each has come"
         )
     try:

@@ -22,6 +22,7 @@ from jobs.demo.topic_follower import Follower
 from jobs.kafka.connection import Connection
 from schemas.errors import ServiceError
 from schemas.schema import SHIPPED, SchemaSet
+from schemas.wording import quantity
 
 STEPS_A_DAY = 4
 HISTORY_DAYS = 30
@@ -66,7 +67,7 @@ def replay_october(demo: Demo, follower: Follower, events: dict[str, pa.Table], 
         _wait_closed(closings, follower, service, OCTOBER_MS)
         throughput = count / (time.monotonic() - since)
         readable(OCTOBER_MS)
-        notes.append(f"{count:,} events")
+        notes.append(quantity(count, "event"))
     steps = demo.days * STEPS_A_DAY
     length_ms = DAY_MS // STEPS_A_DAY
     name = f"{demo.days} days of October" if demo.days > 1 else "1 day of October"
@@ -76,7 +77,7 @@ def replay_october(demo: Demo, follower: Follower, events: dict[str, pa.Table], 
             demo.stages.advance(name, replay.step(start_ms, start_ms + length_ms, steps_left=steps - step))
         replay.close(demo.end_ms)
         _wait_for_records(follower, (service.predictions_topic,), len(replay.tally.asked_ns))
-        notes.append(f"{len(replay.tally.asked_ns):,} requests")
+        notes.append(quantity(len(replay.tally.asked_ns), "request"))
     closings.take(follower.records)
     asked = replay.requests_between(OCTOBER_MS, demo.end_ms)
     backfilled = _backfill_served(demo, asked, replay.tally.events)
@@ -133,7 +134,7 @@ def _backfill_served(demo: Demo, asked: pa.Table, events: int) -> pa.Table:
                     f"demo: {archive} holds {archived:,} events, not {events:,}; see the checkpoints of the features job in `tidemark jobs`"
                 )
             time.sleep(0.2)
-        notes.append(f"{archived:,} events")
+        notes.append(quantity(archived, "event"))
     served = ("--service", SERVICE, "--events", archive, "--requests", requests, "--out", out, "--overwrite")
     demo.run([demo.task("backfill of what was served", "backfill", *served)])
     return ds.dataset(out).to_table()

@@ -29,6 +29,7 @@ from jobs.spark.tiles_of_history import BEFORE_THE_STREAM, Wanted, staged
 from schemas.errors import ServiceError
 from schemas.parquet import parquet_files
 from schemas.schema import SHIPPED, SchemaSet
+from schemas.wording import quantity
 
 _POLL_S = 0.5
 _BATCH = 10_000
@@ -117,7 +118,7 @@ def fill_of_history(
                 progress=progress,
             )
             store.frontiers(project=project_of(generation)).complete([name])
-            print(f"{name}: {count:,} tiles of history", flush=True)
+            print(f"{name}: {quantity(count, 'tile')} of history", flush=True)
 
 
 def _batches(view: ViewPlan, folder: Path) -> Iterator[pa.Table]:

@@ -20,6 +20,7 @@ from jobs.kafka.lag import Lag
 from jobs.report.progress import spinner
 from jobs.report.text_table import aligned
 from schemas.times import show_ms
+from schemas.wording import quantity
 
 _SETTLE_S = 10.0  # how long what differs may take to be the same: a correction comes to one generation before the other
 _MOST_AGAIN = 10_000  # entities that are compared again; where more differ, waiting does not help
@@ -85,7 +86,7 @@ def prove(settings: Settings, store: OnlineStore, views: Sequence[ViewPlan], fir
     with spinner() as tell:
         found = Comparison()
         for found in both.compare():
-            tell(f"comparing, {sum(found.tiles.values()):,} tiles")
+            tell(f"comparing, {quantity(sum(found.tiles.values()), 'tile')}")
     lacking = tuple(view.name for view in views if _lacks(view, *proof.known[view.name], slack_ms=settings.tile_slack_ms))
     return Proof(comparison=_settled(both, found), known=proof.known, lacking=lacking)
 
@@ -129,7 +130,7 @@ def lines(proof: Proof, first: int, second: int) -> Iterator[str]:
     if not found.equal:
         yield f"✗ tiles that differ: {sum(found.differences.values()):,}, of {len(found.differing):,} entities"
     elif proof.holds:
-        yield f"✓ equal: {sum(found.tiles.values()):,} tiles"
+        yield f"✓ equal: {quantity(sum(found.tiles.values()), 'tile')}"
 
 
 def _settled(both: Generations, found: Comparison) -> Comparison:

@@ -19,7 +19,7 @@ from jobs.kafka.connection import FETCH_ONE, Connection
 from jobs.kafka.reader import Reader
 from schemas.errors import ServiceError
 from schemas.times import show_ms
-from schemas.wording import beside, span
+from schemas.wording import beside, quantity, span
 
 LONG_S = 30.0
 """From when on a transaction is told: those of stream processors last from one checkpoint to the next, which is seconds, and have no need of a word."""
@@ -72,7 +72,7 @@ class OpenTransaction:
 def held(place: Place, end: End) -> str:
     """What an open transaction holds back of a partition."""
     topic, partition = place
-    return f"topic {topic}, partition {partition}: an open transaction holds back {end.undecided:,} records from offset {end.decided} on"
+    return f"topic {topic}, partition {partition}: an open transaction holds back {quantity(end.undecided, 'record')} from offset {end.decided} on"
 
 
 def lasting(
@@ -169,6 +169,6 @@ class OpenTransactions:
                 self._told_s[partition] = now_s
                 lines.append(
                     f"topic {self._topic}, partition {partition}: a transaction has been open for {now_s - since_s:.0f} s; "
-                    f"{end.undecided:,} records from offset {end.decided} on wait for it, and event time with them"
+                    f"it holds back {quantity(end.undecided, 'record')} from offset {end.decided} on, and event time with them"
                 )
         return lines

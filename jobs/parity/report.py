@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.parity.evidence import Evidence
 from jobs.parity.findings import DECADES, Cases, ColumnParity, Example, Parity
+from schemas.wording import quantity
 
 SIZE_NAMES = ("0", *(f"1e{power}" for power in DECADES[:-1]), "1", "above 1", "no size")
 """Of `findings.sizes`: the largest difference of each size."""
@@ -48,9 +49,9 @@ class Report:
         p, rows = self.parity, f"{self.row}s"
         nothing = "nothing was compared" + (f": every {self.row} was stale" if p.stale.count == p.rows and p.rows else "")
         told = (
-            (p.different > 0, f"{p.different:,} of {p.compared:,} values differ, in {p.different_rows:,} {rows}"),
-            (p.missing.count > 0, f"{p.missing.count:,} {rows} missing"),
-            (p.extra.count > 0, f"{p.extra.count:,} {rows} too many"),
+            (p.different > 0, f"{p.different:,} of {p.compared:,} values differ, in {quantity(p.different_rows, self.row)}"),
+            (p.missing.count > 0, f"{quantity(p.missing.count, self.row)} missing"),
+            (p.extra.count > 0, f"{quantity(p.extra.count, self.row)} too many"),
             (p.unbacked.count > 0, f"{p.unbacked.count:,} {rows} claim to be exact with a frontier that is behind"),
             (p.compared == 0 and not p.missing.count and not p.extra.count, nothing),
         )

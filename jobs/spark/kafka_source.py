@@ -26,6 +26,7 @@ from jobs.spark.kafka_partition_reader import TopicReader
 from jobs.spark.relation import at_once
 from schemas.errors import SettingError
 from schemas.schema import SchemaSet
+from schemas.wording import quantity
 
 _EVENTS, _READING, _TOPICS = "events", "reading", "topics.json"
 _ANSWER_S = 10.0
@@ -63,7 +64,7 @@ class TopicTally:
 
     def __str__(self) -> str:
         """One line for the user."""
-        said = f"{self.source}: {self.records:,} records of topic {self.topic}"
+        said = f"{self.source}: {quantity(self.records, 'record')} of topic {self.topic}"
         if self.markers:
             said += f", {self.markers:,} of them markers"
         if self.refused:

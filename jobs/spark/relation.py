@@ -15,6 +15,7 @@ from jobs.spark.partitioning import DAY_MS
 from schemas.acceptance import rules
 from schemas.schema import Schema
 from schemas.types import DataType
+from schemas.wording import quantity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +64,9 @@ class RowCounts:
     def __str__(self) -> str:
         """One line for the user."""
         if not self.refused:
-            return f"{self.name}: {self.rows:,} rows"
+            return f"{self.name}: {quantity(self.rows, 'row')}"
         why = ", ".join(f"{reason}: {count:,}" for reason, count in self.reasons.items() if count)
-        return f"{self.name}: {self.rows:,} rows, {self.refused:,} refused ({why})"
+        return f"{self.name}: {quantity(self.rows, 'row')}, {self.refused:,} refused ({why})"
 
 
 def between(rows: DataFrame, time: str, low_ms: int | None, high_ms: int | None) -> DataFrame:

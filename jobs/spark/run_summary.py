@@ -10,6 +10,7 @@ from typing import Any
 from jobs.spark.daily_output import spans
 from jobs.spark.kafka_source import TopicHistory
 from jobs.spark.relation import RowCounts
+from schemas.wording import quantity
 
 
 @dataclass(kw_only=True)
@@ -56,11 +57,11 @@ class RunSummary:
     def lines(self, out: Path, what: str) -> list[str]:
         """For the user."""
         none = ["no requests of these times"] if self.tallies and not self.tallies[0].rows else []
-        before = f", {self.resumed:,} days of them from before" if self.resumed else ""
+        before = f", {quantity(self.resumed, 'day')} of them from before" if self.resumed else ""
         return [
             *(self.topics.lines() if self.topics is not None else ()),
             *map(str, self.tallies),
             *none,
             *spans(sorted(self.asked), self.done, self.failed),
-            f"{self.rows:,} rows of {what} in {self.seconds:.1f} s{before}: {out}",
+            f"{quantity(self.rows, 'row')} of {what} in {self.seconds:.1f} s{before}: {out}",
         ]

@@ -80,7 +80,7 @@ def test_a_transaction_is_told_when_it_has_lasted(settings: Settings) -> None:
 
         for partition in range(len(times)):
             produce(partition)
-        holds = f"topic {topic}, partition {{}}: an open transaction holds back 1 records from offset 0 on; its first record is of {{}}, {{}}; {{}}"
+        holds = f"topic {topic}, partition {{}}: an open transaction holds back 1 record from offset 0 on; its first record is of {{}}, {{}}; {{}}"
         lost = (
             "a transaction that the broker has not ended after its transaction.timeout.ms, at most 15 min, is one that it has lost track of: "
             f"`kafka-transactions.sh --bootstrap-server S abort --start-offset 0 --topic {topic} --partition {{}}` ends it"

@@ -316,7 +316,7 @@ def test_inputs_that_have_changed_are_noticed_by_their_content(
     assert main(["data", "diff", str(tmp_path / "out"), str(tmp_path / "after")]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[:-1] == [
-        "arrivals: 1 file added: late/b.parquet (1 rows)",
+        "arrivals: 1 file added: late/b.parquet (1 row)",
         "departures: 1 file changed: a.parquet (6 rows, other content)",
     ]
 

@@ -66,7 +66,7 @@ def test_spark_submit_and_the_command_line_write_the_same_whole_or_not_at_all(tm
     assert main(["data", "diff", str(tmp_path / "plainly"), str(tmp_path / "shortly")]) == 0
 
     assert "done: 2013-10-01 (1 day, 2 rows)" in plainly.stdout
-    assert "1 days of them from before" in call(tmp_path, tmp_path / "plainly")
+    assert "1 day of them from before" in call(tmp_path, tmp_path / "plainly")
     other = submit(tmp_path, "--out", tmp_path / "plainly", "--as-known", program="tidemark")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "begun with other inputs (option as_known: false → true)" in other.stderr

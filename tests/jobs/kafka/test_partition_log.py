@@ -224,7 +224,7 @@ def test_a_transaction_that_is_open_for_long_is_told_now_and_then() -> None:
     held = {0: End(decided=5, head=5), 1: End(decided=7, head=1_009)}
     assert [seen.see(held, second) for second in (0.0, 29.0)] == [[], []]
     assert len(seen) == 1
-    said = "topic clicks, partition 1: a transaction has been open for 30 s; 1,002 records from offset 7 on wait for it, and event time with them"
+    said = "topic clicks, partition 1: a transaction has been open for 30 s; it holds back 1,002 records from offset 7 on, and event time with them"
     assert seen.see(held, 30.0) == [said]
     assert [len(seen.see(held, second)) for second in (31.0, 329.0, 330.0, 331.0)] == [0, 0, 1, 0]
     another = {1: End(decided=8, head=1_010)}

@@ -83,7 +83,7 @@ def test_a_difference_is_shown_with_both_values_and_the_tile_that_is_missing() -
     printed = _printed(report)
     assert "clicks_5m of <r1> at 2013-10-01T12:00:00Z: online 1, history 2" in printed
     assert "2013-10-01T11:59:00Z missing online: online nothing | history count=1" in printed
-    assert "✗ 1 of 2 values differ, in 1 predictions" in printed
+    assert "✗ 1 of 2 values differ, in 1 prediction" in printed
     html = page(report)
     assert "<h1>Online and history differ</h1>" in html
     for shown in ("&lt;r1&gt;", "&lt;ann&gt;", "s&lt;1&gt;", "missing online", "History: &lt;here&gt;."):
