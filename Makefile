@@ -36,7 +36,7 @@ million: $(READY) ## A million requests answered exactly once, with a TaskManage
 	@$(BIN)/python -m pytest -n 0 -s -m million tests/faults/test_million_requests.py
 
 large: $(READY) ## Models of 5,000 trees and 64 shards, views of 300 features, ten years of events beside other jobs, services that hang
-	@$(BIN)/python -m pytest -n 0 -s -m large tests/e2e/test_large_models.py tests/e2e/test_wide_views.py tests/faults/test_ten_years.py tests/infra/test_runtime.py
+	@$(BIN)/python -m pytest -n 0 -s -m large tests/e2e/test_large_models.py tests/e2e/test_wide_views.py tests/faults/test_ten_years.py tests/infra/test_hanging.py
 
 bench: $(READY) ## Speed beside the limit and the peers: over two and a half hours; writes the tables of docs/benchmarks.md, and a page with plots
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -46,12 +46,12 @@ ASKS_AFTER = {
         (86_400_000 * 365, "365 d"),
     ],
 )
-def test_one_is_no_plural() -> None:
-    assert [quantity(count, "record") for count in (0, 1, 2, 1_234)] == ["0 records", "1 record", "2 records", "1,234 records"]
-
-
 def test_a_duration_is_told_in_its_two_largest_units(duration_ms: int, text: str) -> None:
     assert span(duration_ms) == text
+
+
+def test_one_is_no_plural() -> None:
+    assert [quantity(count, "record") for count in (0, 1, 2, 1_234)] == ["0 records", "1 record", "2 records", "1,234 records"]
 
 
 @given(duration_ms=st.integers(-(10**15), 10**15))

@@ -24,21 +24,17 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from features.plan import Plan
 from infra import flink, flink_cluster, runtime
 from infra.liveness import COLLECTORS
-from infra.runtime import RuntimeState
 from infra.service import LOOPBACK, marked
 from infra.settings import Settings
 from jobs.kafka import admin
 from jobs.kafka.connection import Connection
 from schemas.errors import DataError, ServiceError
-from tests import shop
+from tests.infra.homes import JOB, PATIENT, completed, endpoints_of, pid_of, settings_of, state_of, up
 from tests.infra.test_java import installation
 from tests.jobs.cli.test_main import tidemark
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.e2e
-
-_JOB = "tests.infra.counting_job"
-PATIENT = {"TIDEMARK_CHECKPOINT_INTERVAL": "1s", "TIDEMARK_START_TIMEOUT": f"{PATIENCE_S:.0f}s", "TIDEMARK_JIT": "quick"}
 
 
 @pytest.fixture(scope="module")
@@ -52,44 +48,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     finally:
         ended = tidemark("down", home=folder)
         assert ended.returncode == 0, ended.stderr
-
-
-HASTY = {"TIDEMARK_HANG_TIMEOUT": "10s", "TIDEMARK_FLINK_TASKMANAGERS": "2"}
-
-
-@pytest.fixture(scope="module")
-def hasty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Another, of the least patience, of two TaskManagers, and with next to no memory for windows."""
-    folder = tmp_path_factory.mktemp("hasty")
-    try:
-        started = up(folder, **HASTY, TIDEMARK_FLINK_SLOT_MEMORY="16MB")
-        assert started.returncode == 0, started.stderr
-        yield folder
-    finally:
-        assert tidemark("down", home=folder).returncode == 0
-
-
-def up(home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    return tidemark("up", "--detach", home=home, **PATIENT, **environ)
-
-
-def settings_of(home: Path) -> Settings:
-    return Settings.load(environ={"TIDEMARK_HOME": str(home)} | PATIENT, folder=home)
-
-
-def state_of(home: Path) -> RuntimeState:
-    state = RuntimeState.read(settings_of(home))
-    assert state is not None
-    return state
-
-
-def pid_of(home: Path, service: str) -> int:
-    return next(each.pid for each in state_of(home).services if each.name == service)
-
-
-def endpoints_of(home: Path) -> dict[str, str]:
-    endpoints: dict[str, str] = json.loads((home / "endpoints.json").read_text())
-    return endpoints
 
 
 def test_the_endpoints_lead_to_the_real_services(home: Path) -> None:
@@ -162,100 +120,6 @@ def test_the_threads_that_collect_garbage_are_known_by_name_in_every_jvm(home: P
         assert [name for name in names if name.startswith(COLLECTORS)]
 
 
-@pytest.mark.large
-def test_all_services_that_hang_at_once_are_told_then_killed_and_replaced(hasty_home: Path) -> None:
-    before = {service.name: service.pid for service in state_of(hasty_home).services}
-    troubled: set[str] = set()
-
-    def all_are_told() -> bool:
-        """One by one: the first may be replaced before the last is told."""
-        troubled.update(service.name for service in state_of(hasty_home).services if "its process is stopped" in service.trouble)
-        return troubled == before.keys()
-
-    for pid in before.values():
-        os.kill(pid, signal.SIGSTOP)
-    assert eventually("all are told", all_are_told)
-    assert eventually(
-        "all are replaced", lambda: all(pid != before[service.name] for service in state_of(hasty_home).services for pid in [service.pid])
-    )
-    assert eventually("all are well", lambda: not any(service.trouble for service in state_of(hasty_home).services))
-    told = tidemark("status", home=hasty_home)
-    assert re.findall(
-        r"^([\w-]+) .*started again \d+× \(last: does not answer, its process is stopped for \d+ s\)", told.stdout, re.MULTILINE
-    ) == [*before]
-    assert "jobs: none; those that ran before the JobManager was started again are gone" in told.stdout
-
-
-@pytest.mark.large
-def test_a_worker_that_is_stopped_is_killed_alone_and_its_job_goes_on(hasty_home: Path) -> None:
-    cluster, before = flink.Cluster(endpoints_of(hasty_home)["flink"]), state_of(hasty_home).services
-    assert eventually("there is room", lambda: cluster.room().slots == 12)
-    job = flink.submit(_JOB, [], name="stopped", settings=settings_of(hasty_home))
-    try:
-        assert eventually("a checkpoint", lambda: cluster.job(job).checkpoint)
-        (worker,) = python_workers(hasty_home)
-        os.kill(worker, signal.SIGSTOP)
-        killed = rf"flink-taskmanager(-2)?: its worker {worker} is stopped for \d+ s; it is killed\n"
-        assert eventually("it is killed", lambda: re.search(killed, (hasty_home / "logs" / "supervisor.log").read_text()))
-        assert eventually("the job is restored", lambda: (found := cluster.job(job)).restarts == 1 and found.state == "RUNNING")
-        done = _completed(cluster, job)
-        assert eventually("it gets on", lambda: _completed(cluster, job) > done)
-        assert worker not in python_workers(hasty_home)
-        assert [service.pid for service in state_of(hasty_home).services] == [service.pid for service in before], "no service was replaced"
-        assert tidemark("status", home=hasty_home).returncode == 0
-    finally:
-        cluster.cancel(job, timeout_s=PATIENCE_S)
-
-
-@pytest.mark.large
-def test_a_worker_that_does_not_answer_is_told_by_the_checkpoint_that_waits_for_it(hasty_home: Path, tmp_path: Path) -> None:
-    cluster = flink.Cluster(endpoints_of(hasty_home)["flink"])
-    assert eventually("there is room", lambda: cluster.room().slots == 12)
-    file = tmp_path / "hangs"
-    file.touch()
-    job = flink.submit(_JOB, ["hang", str(file)], name="hanging", settings=settings_of(hasty_home))
-    told = (
-        r"hanging: RUNNING since .*, a checkpoint has not ended after \d+ s: \d of \d tasks hang, wait for a service, or have much to do\n"
-    )
-    try:
-        assert eventually("it is told", lambda: re.search(told, tidemark("jobs", home=hasty_home).stdout))
-        assert re.search(f"job {told}", tidemark("status", home=hasty_home).stdout)
-        file.unlink()
-        assert eventually("it gets on", lambda: "a checkpoint has not ended" not in tidemark("jobs", home=hasty_home).stdout)
-    finally:
-        file.unlink(missing_ok=True)
-        cluster.cancel(job, timeout_s=PATIENCE_S)
-
-
-def python_workers(home: Path) -> set[int]:
-    return {process.pid for process in marked(state_of(home).mark) if "pyflink.fn_execution.beam.beam_boot" in process.cmdline()}
-
-
-@pytest.mark.large
-def test_a_job_that_does_not_fit_is_refused_with_the_number_with_which_it_runs(hasty_home: Path) -> None:
-    of_the_shop = {"TIDEMARK_DEFINITIONS": str(shop.DEFINITIONS), "TIDEMARK_SCHEMAS": str(shop.SCHEMAS), "TIDEMARK_START_TIMEOUT": "300s"}
-    cluster = flink.Cluster(endpoints_of(hasty_home)["flink"])
-    assert eventually("replaced TaskManagers have found the JobManager", lambda: cluster.room().slots == 12)
-    refused = tidemark("submit", "features", "--parallelism", "13", home=hasty_home, **of_the_shop)
-    assert (refused.returncode, refused.stderr) == (
-        3,
-        "tidemark: job features: not submitted: it needs 13 slots, 12 of 12 are free: `tidemark cancel` what is not needed, or TIDEMARK_FLINK_SLOTS=13, "
-        "then `tidemark down` and `tidemark up`\n",
-    )
-    refused = tidemark("submit", "features", home=hasty_home, **of_the_shop)
-    assert refused.returncode == 3
-    told = (
-        r"^tidemark: job features: not submitted: its \d+ window operators need (\d+) MB of a slot, and a slot of the cluster has 16 MB: "
-    )
-    found = re.search(told + r"TIDEMARK_FLINK_SLOT_MEMORY=\1MB, ", refused.stderr)
-    assert found is not None, refused.stderr
-    assert tidemark("down", home=hasty_home).returncode == 0
-    assert up(hasty_home, **HASTY, TIDEMARK_FLINK_SLOT_MEMORY=f"{found[1]}MB").returncode == 0
-    submitted = tidemark("submit", "features", home=hasty_home, **of_the_shop)
-    assert submitted.returncode == 0, submitted.stderr
-    assert tidemark("status", home=hasty_home).returncode == 0
-
-
 def test_jobs_cannot_be_submitted_through_the_web_page(home: Path) -> None:
     request = urllib.request.Request(f"{endpoints_of(home)['flink']}/jars/upload", data=b"", method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(request):
@@ -315,31 +179,26 @@ def test_topics_can_be_asked_for_again_and_again(home: Path) -> None:
 def test_a_job_resumes_from_its_newest_checkpoint_wherever_it_was_ended(home: Path) -> None:
     settings = settings_of(home)
     cluster = flink.Cluster(settings.flink_url)
-    first = flink.submit(_JOB, [], name="counting", settings=settings)
+    first = flink.submit(JOB, [], name="counting", settings=settings)
     with pytest.raises(ServiceError, match=r"job counting is running already \(id [0-9a-f]{32}\); end it with `tidemark cancel counting`"):
-        flink.submit(_JOB, [], name="counting", settings=settings)
+        flink.submit(JOB, [], name="counting", settings=settings)
     eventually("it counts", lambda: max(_numbers(home), default=0) > 30)
-    eventually("a checkpoint", lambda: _completed(cluster, first) > 0)
+    eventually("a checkpoint", lambda: completed(cluster, first) > 0)
 
     os.kill(pid_of(home, "flink-taskmanager"), signal.SIGKILL)
     eventually("another TaskManager", lambda: cluster.job(first).tasks == (1, 1) and cluster.job(first).restarts > 0)
-    resumed = _completed(cluster, first)
-    eventually("checkpoints of the resumed job", lambda: _completed(cluster, first) > resumed + 1)
+    resumed = completed(cluster, first)
+    eventually("checkpoints of the resumed job", lambda: completed(cluster, first) > resumed + 1)
 
     listed = tidemark("jobs", home=home).stdout
     assert listed.split("counting")[1].split()[:2] == [first, "RUNNING"]
     assert tidemark("cancel", "counting", home=home).returncode == 0
     before = _numbers(home)
-    second = flink.submit(_JOB, [], name="counting", settings=settings)
+    second = flink.submit(JOB, [], name="counting", settings=settings)
     eventually("it counts again", lambda: len(_numbers(home)) > len(before))
     assert 30 < _numbers(home)[len(before)] <= max(before) + 3, "it goes on where the checkpoint was, and does not start at 1"
     cluster.cancel(second)
     assert cluster.running("counting") is None
-
-
-def _completed(cluster: flink.Cluster, job_id: str) -> int:
-    """The number of the newest checkpoint that the job has completed."""
-    return int((cluster.job(job_id).checkpoint or "chk-0").rpartition("-")[2])
 
 
 def _numbers(home: Path) -> list[int]:
@@ -348,7 +207,7 @@ def _numbers(home: Path) -> list[int]:
 
 def test_a_driver_that_refuses_is_quoted(home: Path) -> None:
     with pytest.raises(DataError, match=r"^job never: not submitted: this job never starts \(log: .*submit-never\.log\)$"):
-        flink.submit(_JOB, ["never"], name="never", settings=settings_of(home))
+        flink.submit(JOB, ["never"], name="never", settings=settings_of(home))
 
 
 def test_submitting_something_else_than_a_job_is_refused(home: Path) -> None:
@@ -363,7 +222,7 @@ def test_a_supervisor_that_is_killed_takes_all_with_it_and_the_data_stays(home: 
     producer = Producer({"bootstrap.servers": servers, "log_level": 0})
     producer.produce(topic, value=b"kept", on_delivery=_must_arrive)
     assert producer.flush(PATIENCE_S) == 0
-    flink.submit(_JOB, [], name="orphaned", settings=settings_of(home))
+    flink.submit(JOB, [], name="orphaned", settings=settings_of(home))
     before = state_of(home)
     eventually("the job's Python worker", lambda: len(marked(before.mark)) > len(before.services))
     os.kill(before.pid, signal.SIGKILL)

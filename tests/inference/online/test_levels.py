@@ -3,142 +3,35 @@
 from __future__ import annotations
 
 import random
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import inference.online.writer
-from features.columns.column import Column
-from features.columns.tile_table import Tiles
-from features.compiler.feast import AS_OF
-from features.kernel.fold import fold
-from features.plan import Plan, ViewPlan, WindowFeature
-from features.tiles.codec import HEAD, LENGTH, TileCodec
-from features.tolerances import differences, view_rules
-from features.window import Sliding, Window
-from inference.feast_registry import registry
-from inference.online.generation_diff import Generations, last
-from inference.online.reader import OnlineReader
+from features.plan import ViewPlan, WindowFeature
+from features.window import Sliding
 from inference.online.redis.connection import Client
-from inference.online.redis.layout import EntityKeys, cold_fields, packed_of, tiles_fields, value_of
 from inference.online.redis.store import RedisStore
-from inference.online.served import Served
-from inference.online.view_diff import compare
 from inference.online.writer import TileWriter
-from schemas.types import DataType
-from tests.features.kernel.example import DELAY_MS, TILE_MS, VIEW, build_tiles
-from tests.features.kernel.test_kernel_is_the_oracle import event, values
-from tests.inference.example import SERVICE, requests_of, rows_table
-
-WINDOWS: Mapping[Window, Window] = {
-    Sliding(size_ms=TILE_MS): Sliding(size_ms=12 * TILE_MS),  # longer than a tile of the second level: its tail needs small ones too
-    Sliding(size_ms=5 * TILE_MS): Sliding(size_ms=10 * TILE_MS, hop_ms=5 * TILE_MS),
-    Sliding(size_ms=180 * TILE_MS): Sliding(size_ms=45 * TILE_MS, hop_ms=15 * TILE_MS),
-}
-FAR_MS = 10**14 // TILE_MS * TILE_MS
-NOW_MS = time.time_ns() // 1_000_000
-TOP = 15  # tiles in one of the largest level
-KEYS = ("a", "b")
-
-
-def _levelled(view: ViewPlan, name: str, windows: Mapping[Window, Window] = WINDOWS) -> ViewPlan:
-    features = tuple(replace(each, name=f"{name}_{each.name}", window=windows[each.window]) for each in view.features)
-    return replace(view, name=name, entity=name, keys=(Column(name="key", type=DataType.STRING),), features=features)
-
-
-WORDS = _levelled(VIEW, "hop_words")
-NUMBERS_BASE = replace(
-    VIEW,
-    partials=tuple(p for p in VIEW.partials if p.type is not DataType.STRING),
-    features=tuple(f for f in VIEW.features if all(p.type is not DataType.STRING for p in f.partials)),
+from tests.features.kernel.example import TILE_MS
+from tests.inference.example import rows_table
+from tests.inference.online.levels import (
+    FAR_MS,
+    KEYS,
+    NOW_MS,
+    NUMBERS,
+    TOP,
+    WORDS,
+    World,
+    apart,
+    kept,
+    reading,
+    writer_of,
 )
-NUMBERS = _levelled(NUMBERS_BASE, "hop_numbers")
-
-
-class World:
-    """What was ever sent of each tile: of several the highest revision counts.
-
-    Args:
-        view: Whose tiles.
-        rough: Whether doubles are of all sizes and both signs, so that the last digits of a sum tell in which groups it was added; else they add up exactly,
-            in whatever order.
-    """
-
-    def __init__(self, view: ViewPlan, *, rough: bool = False) -> None:
-        self.view = view
-        self.rough = rough
-        self.rows: dict[tuple[str, int], dict[str, Any]] = {}
-
-    def send(self, key: str, number: int, *, revision: int = 0) -> dict[str, Any]:
-        """A tile: the same in all revisions that do not correct it."""
-        version = max(revision, 0)
-        dice = random.Random(f"{key} {number} {version}")
-        times = [number * TILE_MS + dice.randrange(TILE_MS) for _ in range(dice.choice([1, 1, 2, 3]))]
-        events = [
-            {
-                **event(at, i=dice.randrange(-9, 99), x=self._double(dice), word=dice.choice("abcd"), seq=dice.randrange(3)),
-                "key": key,
-            }
-            for at in times
-        ]
-        (row,) = build_tiles(self.view, events)
-        known = self.rows.get((key, number))
-        if known is None or revision >= known["revision"]:
-            self.rows[key, number] = {**row, "revision": revision}
-        return {**row, "revision": revision}
-
-    def _double(self, dice: random.Random) -> float:
-        return dice.uniform(-1, 1) * 10.0 ** dice.randrange(-3, 8) if self.rough else dice.randrange(-320, 320) / 64
-
-    def expected(self, asked: Sequence[tuple[str, int]]) -> dict[str, pa.Array[Any]]:
-        """Windows that end at these tiles, from small tiles alone."""
-        rows = [row for _, row in sorted(self.rows.items())]
-        table = rows_table(self.view, rows)
-        owner = np.array([KEYS.index(key) for key, _ in sorted(self.rows)], dtype=np.int64)
-        start_ms = np.array([number * TILE_MS for _, number in sorted(self.rows)], dtype=np.int64)
-        tiles = Tiles.of(self.view.tile_columns, owner=owner, start_ms=start_ms, table=table)
-        boundary = np.array([number * TILE_MS for _, number in asked], dtype=np.int64)
-        return fold(self.view, tiles, owner=np.array([KEYS.index(key) for key, _ in asked], dtype=np.int64), boundary_ms=boundary)
-
-
-def reading(client: Client, view: ViewPlan, asked: Sequence[tuple[str, int]]) -> Served:
-    service = replace(SERVICE, name="levels", views=(view,))
-    return OnlineReader(service, RedisStore(client)).read(requests_of([(key, number * TILE_MS + DELAY_MS) for key, number in asked]))
-
-
-def apart(world: World, served: Served, asked: Sequence[tuple[str, int]]) -> list[tuple[str, tuple[str, int], Any, Any]]:
-    """The exact values that are not what they should be."""
-    exact = np.flatnonzero(~served.table["stale"].to_numpy())
-    expected, rules, found = world.expected(asked), view_rules(world.view), []
-    for feature in world.view.features:
-        sides = [served.table[feature.name].take(exact), pa.chunked_array([expected[feature.name].take(exact)])]
-        wrong = np.flatnonzero(differences(*sides) > rules[feature.name].allowed).tolist()
-        found += [(feature.name, asked[exact[row]], sides[0][row].as_py(), sides[1][row].as_py()) for row in wrong]
-    return found
-
-
-def writer_of(client: Client, view: ViewPlan, *, slack: int = 20) -> TileWriter:
-    writer = TileWriter(view, RedisStore(client), slack_ms=slack * TILE_MS)
-    writer.close(FAR_MS, 0)
-    return writer
-
-
-def kept(client: Client, view: ViewPlan, key: str = "a") -> Any:
-    raw: Any = client
-    name = EntityKeys(view.keys, "tidemark").of([key])
-    recent, cold = (packed_of(raw.hget(name, fields(view)[0])) for fields in (tiles_fields, cold_fields))
-    codec = TileCodec(view=view)
-    return codec.unpack([codec.joined(recent, cold)])
 
 
 @pytest.mark.parametrize("view", [NUMBERS, WORDS], ids=lambda view: view.name)
@@ -326,95 +219,3 @@ def _other_hop(feature: WindowFeature) -> WindowFeature:
     window = feature.window
     assert isinstance(window, Sliding)
     return replace(feature, window=replace(window, hop_ms=20 * TILE_MS) if window.hop_ms == 15 * TILE_MS else window)
-
-
-def test_two_generations_are_equal_whatever_each_has_merged_and_a_lost_tile_of_any_level_is_found(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world, rows = World(NUMBERS), []
-    for number in range(400):
-        rows += [world.send("a", number), world.send("b", number)]
-    for project, size, merge_at in (("one", 7, 1), ("two", 90, 8)):
-        monkeypatch.setattr(inference.online.writer, "RETIRE_AT", merge_at)
-        writer = TileWriter(NUMBERS, RedisStore(client), project=project, slack_ms=20 * TILE_MS)
-        for begin in range(0, len(rows), size):
-            writer.write(rows_table(NUMBERS, rows[begin : begin + size]))
-        writer.close(FAR_MS, 0)
-    both = Generations(store=RedisStore(client), views=[NUMBERS], first="one", second="two", slack_ms=20 * TILE_MS)
-    found = last(both.compare())
-    assert (found.examples, found.stale_bases) == ([], 0)
-    assert found.tiles["hop_numbers"] >= 2 * (20 + 3 + 3)
-    for level, size in ((1, 5 * TILE_MS), (2, 15 * TILE_MS)):
-        with _without_a_tile(client, level):
-            assert ("missing", size) in [(each.what, each.size_ms) for each in last(both.compare()).examples]
-
-
-def test_what_one_generation_has_in_small_tiles_and_the_other_merged_is_compared_as_well(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(NUMBERS)
-    rows = [world.send("a", number) for number in range(400)]
-    for project, merge_at, sent in (("one", 1_000, rows), ("two", 1, rows[:370] + rows[371:])):
-        monkeypatch.setattr(inference.online.writer, "RETIRE_AT", merge_at)
-        writer = TileWriter(NUMBERS, RedisStore(client), project=project, slack_ms=TILE_MS)
-        writer.write(rows_table(NUMBERS, sent[:300]))
-        writer.write(rows_table(NUMBERS, sent[300:]))
-        writer.close(FAR_MS, 0)
-    both = Generations(store=RedisStore(client), views=[NUMBERS], first="one", second="two", slack_ms=TILE_MS)
-    (found,) = last(both.compare()).examples
-    assert (found.what, found.start_ms, found.columns["hop_numbers_count_3h"][0] != found.columns["hop_numbers_count_3h"][1]) == (
-        "different",
-        None,
-        True,
-    )
-
-
-@contextmanager
-def _without_a_tile(client: Client, level: int) -> Iterator[None]:
-    """The second generation lacks the last but one tile of a level of key a."""
-    raw: Any = client
-    name, field = EntityKeys(NUMBERS.keys, "two").of(["a"]), tiles_fields(NUMBERS)[0]
-    whole = raw.hget(name, field)
-    packed, codec = packed_of(whole), TileCodec(view=NUMBERS)
-    assert packed is not None and codec.record is not None
-    kept_from, newest_end, layout = HEAD.unpack_from(packed)
-    data, records = codec.split(packed[HEAD.size :])
-    block, width = codec.level_block(data, kept_from), codec.record.itemsize
-    levels = list(block.levels)
-    kept_records = bytes(levels[level - 1].records)
-    levels[level - 1] = replace(levels[level - 1], records=kept_records[: -2 * width] + kept_records[-width:])
-    short = replace(block, levels=levels).packed
-    raw.hset(name, field, value_of(b"".join([HEAD.pack(kept_from, newest_end, layout), LENGTH.pack(len(short)), short, bytes(records)])))
-    try:
-        yield
-    finally:
-        raw.hset(name, field, whole)
-
-
-def test_feast_reads_the_same_values(client: Client, tmp_path: Path) -> None:
-    world, writer = World(NUMBERS), writer_of(client, NUMBERS, slack=100)
-    writer.write(rows_table(NUMBERS, [world.send("a", number) for number in range(400)]))
-    host = client.connection_pool.connection_kwargs
-    plan = Plan(sources={"events": NUMBERS.source}, views={NUMBERS.name: NUMBERS}, services={})
-    store = registry(plan, redis=f"{host['host']}:{host['port']}", folder=tmp_path)
-    asked = [("a", number) for number in (310, 399, 400, 444)]
-    features = [f"{NUMBERS.name}:{feature.name}" for feature in NUMBERS.features]
-    rows = [{"key": key, AS_OF: number * TILE_MS + DELAY_MS} for key, number in asked]
-    answer = store.get_online_features(features=features, entity_rows=rows).to_dict()
-    served = reading(client, NUMBERS, asked).table
-    for feature in NUMBERS.features:
-        assert answer[feature.name] == values(served[feature.name].combine_chunks()), feature.name
-
-
-def test_a_view_shadows_one_without_larger_levels(client: Client) -> None:
-    exact = {size: Sliding(size_ms=3 * size.reach_ms) for size in WINDOWS}
-    plain = _levelled(NUMBERS_BASE, "plain", exact)
-    mixed = _levelled(NUMBERS_BASE, "mixed", {**exact, next(iter(WINDOWS)): Sliding(size_ms=45 * TILE_MS, hop_ms=15 * TILE_MS)})
-    assert len(plain.levels_ms) == 1 and len(mixed.levels_ms) == 2
-    for view in (plain, mixed):
-        world, writer = World(view), writer_of(client, view, slack=30)
-        writer.write(rows_table(view, [world.send("a", number) for number in range(900)]))
-        writer.close(900 * TILE_MS, 0)
-    found = deque(compare(RedisStore(client), plain, mixed, project="tidemark", points=20), maxlen=1).pop()
-    assert sum(each.values for each in found) >= 20 * len(found) > 0
-    assert [each.one for each in found if each.different] == []

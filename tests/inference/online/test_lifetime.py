@@ -6,106 +6,46 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import inference.online.writer
-from features.columns.column import Column
-from features.compiler.feast import AS_OF
-from features.plan import Plan, ViewPlan
 from features.tiles.base_block import BaseBlock
 from features.tiles.codec import TileCodec
 from features.tiles.packed_value import PackedValue
 from features.tiles.ranges import TileRanges
-from inference.feast_registry import registry
 from inference.online.compactor import RETIRE_AT, Compactor
-from inference.online.generation_diff import Generations, last
-from inference.online.reader import OnlineReader
 from inference.online.redis.connection import Client
-from inference.online.redis.layout import EntityKeys, packed_of, tiles_fields
-from inference.online.redis.store import RedisStore
-from inference.online.served import Served
-from inference.online.view_diff import compare
 from inference.online.writer import TileWriter
-from jobs.generations.proof import _text
 from schemas.errors import DataError, SettingError
-from schemas.types import DataType
-from tests.features.kernel.example import DELAY_MS, EVER_QUESTIONS, EVER_VIEW, TILE_MS, build_tiles
-from tests.features.kernel.test_kernel_is_the_oracle import assert_same, event, histories, values
-from tests.inference.example import SERVICE, ZONES, requests_of, rows_table
+from tests.features.kernel.example import DELAY_MS, EVER_QUESTIONS, EVER_VIEW, TILE_MS
+from tests.features.kernel.test_kernel_is_the_oracle import assert_same, histories, values
+from tests.inference.example import SERVICE
+from tests.inference.online.ever import (
+    EVERY,
+    NOW_MS,
+    NUMBERS,
+    ONLY,
+    PLAIN,
+    VIEWS,
+    numbered,
+    read,
+    shuffled,
+    stored,
+    tiles_of,
+    total,
+    write,
+    writer_of,
+)
 from tests.oracle import answers
 from tests.waiting import PATIENCE_S
-
-FAR_MS = 10**14 // TILE_MS * TILE_MS
-SLACK_MS = 20 * TILE_MS
-NOW_MS = time.time_ns() // 1_000_000
-
-
-def _named(view: ViewPlan, name: str) -> ViewPlan:
-    features = tuple(replace(feature, name=f"{name}_{feature.name}") for feature in view.features)
-    return replace(view, name=name, entity=name, keys=(Column(name="key", type=DataType.STRING),), features=features)
-
-
-_NUMBERS = replace(
-    EVER_VIEW,
-    partials=tuple(p for p in EVER_VIEW.partials if p.type is not DataType.STRING),
-    features=tuple(f for f in EVER_VIEW.features if all(p.type is not DataType.STRING for p in f.partials)),
-)
-WORDS, NUMBERS = _named(EVER_VIEW, "ever_words"), _named(_NUMBERS, "ever_numbers")
-ONLY = _named(replace(_NUMBERS, features=tuple(f for f in _NUMBERS.features if not f.window.is_bounded)), "ever_only")
-VIEWS = (NUMBERS, WORDS, ONLY)
-EVERY = replace(SERVICE, name="ever", views=VIEWS)
-PLAIN = replace(SERVICE, name="plain", views=(NUMBERS,))
-
-
-def tiles_of(view: ViewPlan, events: Sequence[Mapping[str, Any]], *, revision: int = 0) -> pa.Table:
-    return rows_table(view, [{**row, "revision": revision} for row in build_tiles(view, events)])
-
-
-def numbered(numbers: Sequence[int], *, key: str = "a", each: int = 1) -> list[dict[str, Any]]:
-    """Events, one for each tile number; `each` is what they add."""
-    return [{**event(number * TILE_MS, i=each, word="w"), "key": key} for number in numbers]
-
-
-def shuffled(table: pa.Table, dice: random.Random, repeats: int) -> pa.Table:
-    rows = list(range(len(table))) + [dice.randrange(len(table)) for _ in range(repeats if len(table) else 0)]
-    dice.shuffle(rows)
-    return table.take(pa.array(rows, pa.int64()))
-
-
-def write(writer: TileWriter, table: pa.Table, size: int) -> None:
-    for first in range(0, len(table), size):
-        writer.write(table.slice(first, size))
-
-
-def read(client: Client, rows: Sequence[tuple[str | None, int]], service: Any = PLAIN) -> Served:
-    return OnlineReader(service, RedisStore(client)).read(requests_of(rows))
-
-
-def total(client: Client, at: int, key: str = "a") -> tuple[int, bool]:
-    """The sum since ever as of the beginning of a tile, and whether it is stale."""
-    (row,) = read(client, [(key, at * TILE_MS + DELAY_MS)]).table.to_pylist()
-    return row["ever_numbers_sum_i_ever"], row["stale"]
-
-
-def stored(client: Client, view: ViewPlan = NUMBERS, key: str = "a", project: str = "tidemark") -> bytes:
-    raw: Any = client
-    return bytes(packed_of(raw.hget(EntityKeys(view.keys, project).of([key]), tiles_fields(view)[0])) or b"")
-
-
-def writer_of(client: Client, view: ViewPlan = NUMBERS, *, frontier: int | None = FAR_MS, **options: Any) -> TileWriter:
-    writer = TileWriter(view, RedisStore(client), **({"slack_ms": SLACK_MS} | options))
-    if frontier is not None:
-        writer.close(frontier, 0)
-    return writer
 
 
 @pytest.mark.slow
@@ -326,7 +266,7 @@ WRITER = """
 import random, sys
 import inference.online.writer
 from inference.online.redis.connection import connect
-from tests.inference.online.test_lifetime import NUMBERS, numbered, tiles_of, writer_of
+from tests.inference.online.ever import NUMBERS, numbered, tiles_of, writer_of
 inference.online.writer.RETIRE_AT = 2
 seed = int(sys.argv[2])
 numbers = list(range(seed, 300, 2)) + list(range(0, 300, 7))
@@ -345,74 +285,6 @@ def test_two_processes_that_merge_the_same_keys_lose_and_double_nothing(client: 
     assert [racer.wait(timeout=PATIENCE_S) for racer in racers] == [0, 0]
     writer_of(client).write(tiles_of(NUMBERS, [e for key in "ab" for e in numbered([300], key=key)]))
     assert [total(client, 301, key) for key in "ab"] == [(301, False)] * 2
-
-
-@pytest.mark.slow
-def test_feast_reads_the_same_numbers(client: Client, valkey: str, tmp_path: Path) -> None:
-    for view in VIEWS:
-        writer_of(client, view).write(tiles_of(view, [*numbered(range(100)), event(150 * TILE_MS, x=2.5, word="z")]))
-    service = replace(SERVICE, name="ever", views=VIEWS)
-    plan = Plan(sources={}, views={view.name: view for view in VIEWS}, services={"ever": service})
-    store = registry(plan, redis=valkey, folder=tmp_path)
-    rows: list[tuple[str | None, int]] = [(key, at * TILE_MS + DELAY_MS) for key in ("a", "silent") for at in (140, 152, 10**5)]
-    requests = requests_of(rows)
-    served = OnlineReader(service, RedisStore(client)).read(requests).table
-    entities = [{"key": key, "zone": ZONES[str(key)], "amount": 1.0, AS_OF: at} for key, at in rows]
-    feast = store.get_online_features(features=store.get_feature_service("ever"), entity_rows=entities).to_dict()
-    for view in VIEWS:
-        for feature in view.features:
-            assert feast[feature.name] == values(served[feature.name].combine_chunks()), feature.name
-    assert feast["ever_words_sum_i_ever"] == [100, 100, 100, 0, 0, 0]
-
-
-def test_two_generations_are_equal_wherever_their_bases_end_and_a_tile_that_one_lacks_is_found(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    both = Generations(store=RedisStore(client), views=(WORDS,), first="one", second="two", slack_ms=SLACK_MS)
-    events = [{**event(number * TILE_MS, i=number, x=0.1 * number, word="w" * (number % 3)), "key": "a"} for number in range(100)]
-    write(writer_of(client, WORDS, project="one"), tiles_of(WORDS, events), 100)
-    monkeypatch.setattr(inference.online.writer, "RETIRE_AT", 3)
-    write(writer_of(client, WORDS, project="two"), tiles_of(WORDS, events), 7)
-    ends = [TileCodec(view=WORDS).unpack([stored(client, WORDS, project=project)]).kept_from_ms for project in ("one", "two")]
-    assert ends[0] != ends[1]
-    assert last(both.compare()).equal
-    client.delete(EntityKeys(WORDS.keys, "two").of(["a"]))
-    write(writer_of(client, WORDS, project="two"), tiles_of(WORDS, [e for e in events if e["i"] != 17]), 7)
-    found = last(both.compare())
-    (example,) = found.examples
-    assert (example.start_ms, example.what) == (None, "different")
-    assert example.columns["ever_words_count_ever"][0] - example.columns["ever_words_count_ever"][1] == 1  # type: ignore[operator]
-
-
-def test_a_base_that_is_stale_is_not_what_another_is_compared_with(client: Client) -> None:
-    both = Generations(store=RedisStore(client), views=(NUMBERS,), first="one", second="two", slack_ms=SLACK_MS)
-    whole, correction = tiles_of(NUMBERS, numbered(range(100))), tiles_of(NUMBERS, numbered([3], each=7), revision=NOW_MS - 10**9)
-    for tiles in (whole, correction):
-        writer_of(client, project="one").write(tiles)
-    writer_of(client, project="two").write(pa.concat_tables([whole, correction]))
-    found = last(both.compare())
-    assert (found.equal, found.stale_bases) == (True, 1)
-    other_way = last(replace(both, first="two", second="one").compare())
-    (example,) = other_way.examples
-    assert (example.what, example.columns["ever_numbers_sum_i_ever"]) == ("different", (81, 75))
-    assert _text(example, 2, 1).startswith("ever_numbers of a, all time: ")
-    assert "ever_numbers_sum_i_ever 81 and 75" in _text(example, 2, 1)
-
-
-def test_a_view_in_the_shadow_that_lacks_history_differs_until_it_has_it(client: Client) -> None:
-    other = replace(NUMBERS, name="other")
-    writer_of(client, frontier=100 * TILE_MS).write(tiles_of(NUMBERS, numbered(range(100))))
-    writer = writer_of(client, other, frontier=100 * TILE_MS)
-    writer.write(tiles_of(other, numbered(range(50, 100))))
-
-    def wrong() -> set[str]:
-        (*_, found) = compare(RedisStore(client), NUMBERS, other, project="tidemark", points=4)
-        assert {each.values for each in found} == {4}
-        return {each.one for each in found if each.different}
-
-    assert "ever_numbers_count_ever" in wrong()
-    writer.write(tiles_of(other, numbered(range(100)), revision=-1))
-    assert wrong() == set()
 
 
 def test_ledgers_of_any_order_are_the_same_and_say_what_they_have() -> None:

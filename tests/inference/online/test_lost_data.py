@@ -23,7 +23,7 @@ from inference.online.writer import TileWriter
 from schemas.errors import SettingError
 from tests.features.kernel.example import DELAY_MS, TILE_MS
 from tests.inference.example import SERVICE, requests_of
-from tests.inference.online.test_lifetime import ONLY
+from tests.inference.online.ever import ONLY
 from tests.inference.river import TILES, USER, USERS, Log, Served, Server, Worker, turn_to
 from tests.shop import MINUTE, NOON
 
