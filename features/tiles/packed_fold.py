@@ -42,6 +42,10 @@ class Folded:
     lacking_small: Bools
 
 
+_TOLD = ("tiles", "begin_ms", "small_ms", "unseen", "lacking", "lacking_small")
+"""What is told of each view beside its features."""
+
+
 class PackedFolds:
     """Folds packed values of some views, again and again: at once where machine code can."""
 
@@ -96,10 +100,8 @@ class PackedFolds:
         sizes = np.array([-1 if value is None else len(value) for value in listed], dtype=np.int64)
         data = np.frombuffer(b"".join([value for value in listed if value is not None]), dtype=np.uint8)
         views, rows = len(self._places), boundaries.shape[1]
-        bits, valid = (
-            np.empty((len(self._compiled_columns.types), rows), dtype=np.int64),
-            np.empty((len(self._compiled_columns.types), rows), dtype=np.bool_),
-        )
+        columns = self._compiled_columns
+        bits, valid = np.empty((len(columns.types), rows), dtype=np.int64), np.empty((len(columns.types), rows), dtype=np.bool_)
         told, flags = np.empty((3, views, rows), dtype=np.int64), np.empty((3, views, rows), dtype=np.bool_)
         known = self._code(
             data,
@@ -120,7 +122,7 @@ class PackedFolds:
         if not known:
             return None
         return Folded(
-            features=Block(columns=self._compiled_columns, bits=bits, valid=valid),
+            features=Block(columns=columns, bits=bits, valid=valid),
             tiles=told[0],
             begin_ms=told[1],
             small_ms=told[2],
@@ -150,9 +152,6 @@ def _together(columns: Columns, views: Sequence[Folded], rows: int) -> Folded:
         return Folded(features=features, tiles=nothing, begin_ms=nothing, small_ms=nothing, unseen=none, lacking=none, lacking_small=none)
     told = {name: np.concatenate([getattr(view, name) for view in views]) for name in _TOLD}
     return Folded(features=Block.together(columns, [view.features for view in views]), **told)
-
-
-_TOLD = ("tiles", "begin_ms", "small_ms", "unseen", "lacking", "lacking_small")
 
 
 def _stacked(programs: Sequence[Program]) -> list[Int64s]:
