@@ -15,7 +15,7 @@ from typing import Any
 
 from infra import flink_client
 from infra.flink_client import root_cause
-from infra.flink_needs import Needs, Room, misfit
+from infra.flink_needs import Needs, Room, expected_taskmanagers, misfit
 from infra.flink_refusal import RefusedError, refusal
 from infra.settings import Settings
 from schemas.errors import ServiceError, SettingError, TidemarkError
@@ -24,6 +24,7 @@ _TROUBLED = frozenset({"FAILING", "RESTARTING"})
 _SLOW_MS = 30_000  # a checkpoint waits for no more than the batch in hand: a second, under a replay some; one that has none to wait for takes tenths
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
 
+_POLL_S = 0.2
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _SUBMITTED = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 
@@ -219,8 +220,10 @@ def submit(module: str, arguments: Sequence[str], *, name: str, settings: Settin
         raise ServiceError(
             f"job {name} is {other.state.lower()} already (id {other.id}); end it with `tidemark cancel {name}`, or give another --name"
         )
-    if fault := misfit(Needs(slots=settings.parallelism), cluster.room(), settings):  # what it needs besides, its driver knows
-        raise ServiceError(f"job {name}: not submitted: {fault}")
+    try:
+        wait_for_room(Needs(slots=settings.parallelism), settings)  # what it needs besides, its driver knows
+    except ServiceError as fault:
+        raise ServiceError(f"job {name}: not submitted: {fault}") from fault
     checkpoint = None if fresh else newest_checkpoint(settings, name)
     log = settings.home / "logs" / f"submit-{name}.log"
     try:
@@ -235,6 +238,20 @@ def submit(module: str, arguments: Sequence[str], *, name: str, settings: Settin
         raise ServiceError(f"job {name}: nothing was submitted: {(output.splitlines() or ['no output'])[-1]} (log: {log})")
     _wait_until_it_runs(cluster, submitted[1], name, settings)
     return submitted[1]
+
+
+def wait_for_room(needs: Needs, settings: Settings) -> None:
+    """Wait until the cluster has room for a job, as long as it lacks a TaskManager: one that was lost is soon replaced.
+
+    Raises:
+        ServiceError: There is no room, also not with the TaskManager or not within the start's timeout; says what would do.
+    """
+    cluster = Cluster(settings.flink_url)
+    deadline = time.monotonic() + settings.start_timeout_ms / 1000
+    while fault := misfit(needs, room := cluster.room(), settings):
+        if room.taskmanagers >= expected_taskmanagers(settings) or time.monotonic() > deadline:
+            raise ServiceError(fault)
+        time.sleep(_POLL_S)
 
 
 def newest_checkpoint(settings: Settings, name: str) -> str | None:
@@ -261,7 +278,7 @@ def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Sett
             raise ServiceError(
                 f"job {name}: only {running} of {tasks} tasks ran within {limit}; it was cancelled; are there enough free slots?"
             )
-        time.sleep(0.2)
+        time.sleep(_POLL_S)
 
 
 def _newest(checkpoints: Mapping[str, Any]) -> str | None:

@@ -92,6 +92,11 @@ def buffer_bytes(settings: Settings) -> int:
     return _BUCKETS_BYTES + settings.max_record_bytes + 4 * _PAGE_BYTES
 
 
+def expected_taskmanagers(settings: Settings) -> int:
+    """How many TaskManagers there are when none is lost; of a cluster that is not the embedded one, at least one is all that is known."""
+    return settings.flink_taskmanagers if settings.flink is None else 1
+
+
 def misfit(needs: Needs, room: Room, settings: Settings) -> str | None:
     """Why the job cannot start on the cluster as it is, and what would do, all at once; None where it can."""
     embedded = settings.flink is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -59,12 +59,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, not _shares_runtime(item.path)))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails on the shared runtime tells which of its services have been replaced until then, and why: another test's doing, or the machine's."""
+    report = yield
+    if report.failed and _shares_runtime(item.path):
+        report.sections += [("services that were replaced", log.read_text()) for log in _supervisor_logs]
+    return report
+
+
+_supervisor_logs = list[Path]()
+
+
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a running embedded runtime: real Kafka, Valkey and Flink, shared by all tests, so name topics and jobs your own way."""
     home = tmp_path_factory.mktemp("home")
     environ = {"HOME": str(home), "CHECKPOINT_INTERVAL": "2s", "START_TIMEOUT": f"{PATIENCE_S:.0f}s", "JIT": "quick"}
     settings = Settings.load(environ={f"TIDEMARK_{name}": value for name, value in environ.items()}, folder=home)
+    _supervisor_logs.append(home / "logs" / "supervisor.log")
     with runtime.started(settings):
         yield settings
 

@@ -13,11 +13,10 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StatementSet
 
-from infra.flink import Cluster
-from infra.flink_needs import Needs, buffer_bytes, misfit
+from infra.flink import wait_for_room
+from infra.flink_needs import Needs, buffer_bytes
 from infra.settings import Settings
 from jobs.flink import topics_read
-from schemas.errors import ServiceError
 
 
 def submit(statements: StatementSet, environment: StreamExecutionEnvironment, settings: Settings, *, reads: Iterable[str]) -> None:
@@ -37,8 +36,7 @@ def submit(statements: StatementSet, environment: StreamExecutionEnvironment, se
     graph = environment._generate_stream_graph(clear_transformations=True)
     needed = needs(graph, settings)
     print(f"needs of the graph: {needed}")  # in the log of the submission
-    if fault := misfit(needed, Cluster(settings.flink_url).room(), settings):
-        raise ServiceError(fault)
+    wait_for_room(needed, settings)
     environment._j_stream_execution_environment.executeAsync(graph)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, ClassVar
 
 import pytest
 
-from infra.flink import Cluster
+from infra.flink import Cluster, wait_for_room
 from infra.flink_client import root_cause
 from infra.flink_needs import Needs, Room, buffer_bytes, misfit
 from infra.flink_refusal import RefusedError
 from infra.settings import Settings
+from schemas.errors import ServiceError
 
 LISTED = {"jid": "a", "name": "features", "state": "RUNNING", "start-time": 1, "tasks": {"running": 2, "total": 3}}
 COMPLETED = {"latest": {"completed": {"external_path": "file:/chk-7"}, "restored": {"external_path": "file:/chk-2"}}}
@@ -30,6 +34,7 @@ class Endpoint(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         answers = {"/jobs/overview": {"jobs": [LISTED]}, "/jobs/a/metrics?get=numRestarts": [], "/jobs/a/checkpoints": self.checkpoints}
         answer = (answers | self.others)[self.path]
+        answer = next(answer) if isinstance(answer, Iterator) else answer
         if isinstance(answer, int):
             self.send_error(answer)
             return
@@ -245,6 +250,39 @@ def test_a_cluster_without_a_taskmanager_is_told_and_one_that_starts_them_itself
         == "the cluster has no TaskManager; one that was lost is replaced, see `tidemark status`"
     )
     assert misfit(Needs(slots=1), Room.of([], {"kubernetes.cluster-id": "ours"}, []), ELSEWHERE) is None
+
+
+ROOMY, GONE = [taskmanager(slots=12, free=12, managed_mb=3072)], list[dict[str, Any]]()
+
+
+@pytest.mark.parametrize(
+    ("slots", "answers", "options", "told"),
+    [
+        (12, [GONE, GONE, ROOMY], {}, None),
+        (13, [ROOMY, ROOMY * 2], {"flink_taskmanagers": 2}, None),
+        (13, [ROOMY], {}, "it needs 13 slots, 12 of 12 are free"),  # nothing is missing: it is told at once
+        (12, itertools.repeat(GONE), {"start_timeout_ms": 300}, "the cluster has no TaskManager"),
+    ],
+    ids=["the only one is lost", "one of two is lost", "none is lost", "lost for good"],
+)
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_job_waits_for_a_taskmanager_that_is_being_replaced(
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    slots: int,
+    answers: Iterable[list[dict[str, Any]]],
+    options: dict[str, Any],
+    told: str | None,
+    embedded: bool,
+) -> None:
+    asked = ({"taskmanagers": each} for each in answers)  # a question too many has no answer
+    monkeypatch.setattr(Endpoint, "others", {"/taskmanagers": asked, "/jobmanager/config": []})
+    settings = replace(Settings(**options), flink=None if embedded else cluster.url)
+    monkeypatch.setattr(Settings, "flink_url", cluster.url)
+    if not embedded and "flink_taskmanagers" in options:
+        told = "it needs 13 slots, 12 of 12 are free"  # of a cluster that is not ours nobody knows that one is missing
+    with contextlib.nullcontext() if told is None else pytest.raises(ServiceError, match=told):
+        wait_for_room(Needs(slots=slots), settings)
 
 
 def test_every_window_operator_has_room_for_the_longest_record() -> None:
