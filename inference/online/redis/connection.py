@@ -24,7 +24,7 @@ Client = redis.Redis
 _TIMEOUT_S = 10.0
 _RETRIES = 2
 _FRESH_S = 1.0
-_PACKED = 200  # commands that the server works on while the next are written
+_PART_BYTES = 32 << 10  # of commands that the server works on while the next are written
 
 
 def connect(address: str) -> Client:
@@ -118,8 +118,16 @@ class Script:
         commands = [("EVALSHA", self.sha, len(keys), *keys, *arguments) for keys, arguments in calls]
 
         def parts(connection: Any) -> Iterator[bytes]:
-            for first in range(0, len(commands), _PACKED):
-                yield b"".join(connection.pack_commands(commands[first : first + _PACKED]))
+            part, size = list[bytes](), 0
+            for command in commands:
+                packed = connection.pack_command(*command)
+                part += packed
+                size += sum(map(len, packed))
+                if size >= _PART_BYTES:
+                    yield b"".join(part)
+                    part, size = [], 0
+            if part:
+                yield b"".join(part)
 
         return _ask(client, parts, len(commands))
 

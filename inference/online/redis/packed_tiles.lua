@@ -73,7 +73,7 @@ local function from(body, time)
   return offset, before
 end
 
-local function put(layout, field, ts_field, kept_from, newest_end, rest)
+local function put(key, layout, field, ts_field, kept_from, newest_end, rest)
   local value = '\10' .. varint(HEADER + #rest) .. struct.pack('<i8i8', kept_from, newest_end) .. layout .. rest
-  redis.call('HSET', KEYS[1], field, value, ts_field, timestamp(newest_end))
+  redis.call('HSET', key, field, value, ts_field, timestamp(newest_end))
 end

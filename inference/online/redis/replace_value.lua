@@ -25,5 +25,5 @@ if leaving ~= '' then
   body = first >= older_end and body .. leaving or merged(body, leaving)
 end
 local offset = from(body, from_ms)
-put(layout, older_field, older_ts_field, (offset > 1 or ARGV[9] == '1') and math.max(lost, from_ms) or lost, kept_from, '\0\0\0\0' .. string.sub(body, offset))
+put(KEYS[1], layout, older_field, older_ts_field, (offset > 1 or ARGV[9] == '1') and math.max(lost, from_ms) or lost, kept_from, '\0\0\0\0' .. string.sub(body, offset))
 return 1

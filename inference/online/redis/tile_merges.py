@@ -1,9 +1,9 @@
-"""Writes of tiles: a script for each entity, which reads, merges and writes at once."""
+"""Writes of tiles: a script that takes some entities at a time, and reads, merges and writes each at once."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha1
 from typing import Any
 
@@ -14,7 +14,9 @@ from inference.online.redis.layout import EntityKeys, account_prefix, cold_field
 from inference.online.store import Member, MergeRules, Stored, TileMerges
 
 _SETTINGS = struct.Struct("<8s10q")
-"""What `merge_tiles.lua` is told with each entity, in one argument: each takes redis-py and Lua some time."""
+"""What `merge_tiles.lua` is told, in one argument: each takes redis-py and Lua some time."""
+_TOGETHER, _BYTES = 32, 256 << 10
+"""Entities, and bytes of records, of a script's run: a run costs something besides, and until it has ended readers wait for their turn."""
 
 
 class RedisTileMerges(TileMerges):
@@ -35,16 +37,17 @@ class RedisTileMerges(TileMerges):
         return self._keys.of_all(entities)
 
     def merge(self, records: Mapping[Member, bytes], *, held_from: int) -> list[Member]:
-        """Run `merge_tiles.lua` for each, in one round trip."""
+        """Run `merge_tiles.lua` for some at a time, in one round trip."""
         rules = self._rules
         retire = (rules.retire_at, rules.held, held_from) if rules.retire_at else (0, 0, 0)
         cold = (rules.together_ms, rules.cold_step_ms)
         settings = _SETTINGS.pack(
             rules.layout, self._tile_ms, rules.retention_ms, rules.ttl_ms or 0, *cold, *retire, rules.level_ms, int(rules.forgets)
         )
-        alike = (*self._fields, settings)
-        replies = self._merge.run(self._client, [([key], [*alike, data, self._account]) for key, data in records.items()])
-        return [key for key, due in zip(records, replies, strict=True) if due]
+        alike, members, bodies = (*self._fields, settings, self._account), list(records), list(records.values())
+        parts = list(_parts(list(map(len, bodies))))
+        replies = self._merge.run(self._client, [(members[part], (*alike, *bodies[part])) for part in parts])
+        return [members[part][position] for part, due in zip(parts, replies, strict=True) for position in due]
 
     def stored(self, members: Sequence[Member]) -> list[Stored | None]:
         """An HMGET for each."""
@@ -59,3 +62,15 @@ class RedisTileMerges(TileMerges):
             cold = [] if new.cold is None else [new.cold, new.cold_from_ms, int(new.drops)]
             calls.append(([key], [*self._fields, version, value_of(new.value), *cold]))
         return list(map(bool, self._replace.run(self._client, calls)))
+
+
+def _parts(sizes: Sequence[int]) -> Iterator[slice]:
+    """Of entities, by the bytes of each: those that are merged in a run."""
+    first = held = 0
+    for place, size in enumerate(sizes):
+        if place - first == _TOGETHER or (held and held + size > _BYTES):
+            yield slice(first, place)
+            first, held = place, 0
+        held += size
+    if sizes:
+        yield slice(first, len(sizes))
