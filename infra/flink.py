@@ -25,6 +25,9 @@ _SLOW_MS = 30_000  # a checkpoint waits for no more than the batch in hand: a se
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
 
 _POLL_S = 0.2
+_LOST = re.compile(
+    r"TaskManager .*(?:no longer reachable|timed out)|remote task manager|no more allocated slots|Could not acquire the minimum required resources"
+)
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _SUBMITTED = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 
@@ -108,6 +111,11 @@ class Cluster:
         """What a job last failed of, in one line."""
         history = self._failures(job_id)
         return root_cause(history[0]["stacktrace"].splitlines()) if history else None
+
+    def has_lost_a_worker(self, job_id: str) -> bool:
+        """Whether a job last failed because a TaskManager was lost: of nothing that it does itself, and it is restored once there is another."""
+        history = self._failures(job_id)
+        return bool(history) and _LOST.search(history[0]["stacktrace"]) is not None
 
     def troubles(self, listed: Sequence[Job]) -> list[str]:
         """What is to be told of the jobs that do not run, or were restored after a failure, a line each. Raises ServiceError when it does not answer."""
@@ -236,7 +244,7 @@ def submit(module: str, arguments: Sequence[str], *, name: str, settings: Settin
     submitted = _SUBMITTED.search(output)
     if submitted is None:
         raise ServiceError(f"job {name}: nothing was submitted: {(output.splitlines() or ['no output'])[-1]} (log: {log})")
-    _wait_until_it_runs(cluster, submitted[1], name, settings)
+    wait_until_it_runs(cluster, submitted[1], name, settings)
     return submitted[1]
 
 
@@ -261,23 +269,28 @@ def newest_checkpoint(settings: Settings, name: str) -> str | None:
     return None if newest is None else newest.parent.as_uri()
 
 
-def _wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Settings) -> None:
+def wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Settings) -> None:
+    """Wait until all tasks of a job run, also where a TaskManager is lost meanwhile and replaced.
+
+    Raises:
+        ServiceError: It failed, or did not get to run within the start's timeout, and was cancelled.
+    """
     deadline = time.monotonic() + settings.start_timeout_ms / 1000
     while True:
         job = cluster.job(job_id)
         running, tasks = job.tasks
         if job.state == "FINISHED" or (job.state == "RUNNING" and running == tasks > 0):
             return
-        if job.state in ENDED or job.restarts > 0:
+        if job.state in ENDED or (job.restarts > 0 and not cluster.has_lost_a_worker(job_id)):
             cause = cluster.failure(job_id) or f"it is {job.state}"
             cluster.cancel(job_id)
             raise ServiceError(f"job {name}: failed at its start and was cancelled: {cause} ({cluster.url}/#/job/{job_id}/exceptions)")
         if time.monotonic() > deadline:
+            last = cluster.failure(job_id)
             cluster.cancel(job_id)
             limit = f"{settings.start_timeout_ms / 1000:g} s (TIDEMARK_START_TIMEOUT)"
-            raise ServiceError(
-                f"job {name}: only {running} of {tasks} tasks ran within {limit}; it was cancelled; are there enough free slots?"
-            )
+            told = "are there enough free slots?" if last is None else f"it failed last of: {last}"
+            raise ServiceError(f"job {name}: only {running} of {tasks} tasks ran within {limit}; it was cancelled; {told}")
         time.sleep(_POLL_S)
 
 

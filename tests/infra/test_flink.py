@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from infra.flink import Cluster, wait_for_room
+from infra.flink import Cluster, Job, wait_for_room, wait_until_it_runs
 from infra.flink_client import root_cause
 from infra.flink_needs import Needs, Room, buffer_bytes, misfit
 from infra.flink_refusal import RefusedError
@@ -155,6 +155,62 @@ def test_a_job_that_has_failed_is_told_since_when_how_often_and_of_what(
     (job,) = cluster.jobs()
     assert cluster.trouble(job, now_ms=120_000) == line
     assert job.is_troubled is (state == "RESTARTING")
+
+
+GONE_AGAIN = (
+    "org.apache.flink.runtime.jobmaster.JobMasterException: TaskManager with id flink-taskmanager is no longer reachable.\n\tat org.apache.flink.A.b(A.java:1)",
+    "org.apache.flink.runtime.JobException: Recovery is suppressed\nCaused by: org.apache.flink.runtime.jobmanager.scheduler."
+    "NoResourceAvailableException: Could not acquire the minimum required resources.",
+    "org.apache.flink.runtime.io.network.netty.exception.RemoteTransportException: Connection unexpectedly closed by remote task manager "
+    "'localhost/127.0.0.1:34567 [ flink-taskmanager ] '. This might indicate that the remote task manager was lost.",
+    LOST,
+)
+OWN = "java.lang.RuntimeException: Failed to create stage bundle factory! NameError: name 'flink' is not defined"
+
+
+class Starting(Cluster):
+    """Of one job, whose state, running tasks, restarts and last failure are these in turn."""
+
+    def __init__(self, seen: Iterable[tuple[str, int, int, str]]) -> None:
+        super().__init__("http://flink")
+        self.cancelled = False
+        self._seen = iter(seen)
+        self._trace = ""
+
+    def job(self, job_id: str) -> Job:
+        state, running, restarts, self._trace = next(self._seen)
+        return Job(id=job_id, name="features", state=state, tasks=(running, 3), restarts=restarts, checkpoint=None, pending=None)
+
+    def cancel(self, job_id: str, *, timeout_s: float = 60.0) -> None:
+        self.cancelled = True
+
+    def _failures(self, job_id: str) -> list[dict[str, Any]]:
+        return [{"stacktrace": self._trace}] if self._trace else []
+
+
+@pytest.mark.parametrize("lost", GONE_AGAIN)
+def test_a_job_whose_taskmanager_is_lost_at_its_start_is_waited_for(lost: str) -> None:
+    cluster = Starting([("RUNNING", 1, 0, ""), ("RESTARTING", 0, 1, lost), ("RUNNING", 2, 4, lost), ("RUNNING", 3, 4, lost)])
+    wait_until_it_runs(cluster, "a", "features", Settings())
+    assert not cluster.cancelled
+
+
+@pytest.mark.parametrize("before", [[], [("RESTARTING", 0, 1, LOST)]])
+def test_a_job_that_fails_at_its_start_by_itself_is_ended_and_told(before: list[tuple[str, int, int, str]]) -> None:
+    cluster = Starting([*before, ("RESTARTING", 0, 2, OWN)])
+    with pytest.raises(
+        ServiceError, match=r"^job features: failed at its start and was cancelled: .*Failed to create stage bundle factory! "
+    ):
+        wait_until_it_runs(cluster, "a", "features", Settings())
+    assert cluster.cancelled
+
+
+@pytest.mark.parametrize(("trace", "told"), [(LOST, "it failed last of: .* timed out"), ("", r"are there enough free slots\?")])
+def test_a_job_that_does_not_get_to_run_is_ended_and_told_why(trace: str, told: str) -> None:
+    cluster = Starting(itertools.repeat(("RESTARTING", 0, int(bool(trace)), trace)))
+    with pytest.raises(ServiceError, match=rf"^job features: only 0 of 3 tasks ran within 0\.3 s .*; it was cancelled; {told}$"):
+        wait_until_it_runs(cluster, "a", "features", Settings(start_timeout_ms=300))
+    assert cluster.cancelled
 
 
 def test_a_graph_that_does_not_fit_its_checkpoint_is_told_in_words_of_ours() -> None:
