@@ -29,7 +29,7 @@ class Scoring:
     Attributes:
         service: Whose requests are answered.
         schemas: All.
-        store: Address of the online store, credentials too.
+        store: Address of the online store; one with a password as `file:` and the path of a file, since all of this goes into job graphs.
         model: Folder of the model.
         version: The model's; another one that has taken its place is refused.
         code: The code's.

@@ -119,7 +119,7 @@ def _download(jar: Jar, repository: Path, settings: Settings) -> Path:
     from jgo.maven import MavenContext
 
     _trust_the_system()
-    context = MavenContext(repo_cache=repository, remote_repos={"mirror": settings.maven} if settings.maven else None, timeout=60)
+    context = MavenContext(repo_cache=repository, remote_repos={"mirror": settings.maven_url} if settings.maven_url else None, timeout=60)
     try:
         fetched = context.resolver.download(context.project(jar.group, jar.artifact).at_version(jar.version).artifact())
     except RuntimeError as missing:
@@ -139,7 +139,7 @@ def _trust_the_system() -> None:
 def _reason(fault: BaseException, settings: Settings) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in str(fault):
         return "its TLS certificate is not trusted; set REQUESTS_CA_BUNDLE to your proxy's CA bundle"
-    return cause(fault).replace(settings.maven or "://", masked(settings.maven or "://"))
+    return cause(fault).replace(settings.maven_url or "://", masked(settings.maven_url or "://"))
 
 
 def _sha256(file: Path) -> str:

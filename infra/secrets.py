@@ -26,22 +26,3 @@ def keep(home: Path, name: str, secret: Secret) -> Path:
     except OSError as fault:
         raise SettingError(f"{file}: cannot be written: {cause(fault)}; set TIDEMARK_HOME to a folder of yours") from None
     return file
-
-
-def read(file: Path, setting: str) -> Secret:
-    """What a file holds, without the end of its last line.
-
-    Args:
-        file: Which.
-        setting: That names it, for the message.
-
-    Raises:
-        SettingError: It cannot be read, or is empty.
-    """
-    try:
-        text = file.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SettingError(f"{setting}: {file} cannot be read: {cause(fault)}") from None
-    if not text:
-        raise SettingError(f"{setting}: {file} is empty")
-    return Secret(text)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from schemas.masking import Secret
+from schemas.masking import FILE, Secret
 
 _LEAST_HANG_MS = 10_000
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -122,6 +122,19 @@ def store(value: object) -> str:
     if not isinstance(value, str) or not value.strip().startswith(("redis://", "rediss://", "unix://")):
         raise WrongValueError("a URL such as redis://host:port, or with rediss:// or unix://")
     return value.strip()
+
+
+def kept(parse: Callable[[object], str]) -> Callable[[object], str]:
+    """What may hold a password, and may be in a file for that."""
+
+    def of_file(value: object) -> str:
+        if not isinstance(value, str) or not value.startswith(FILE):
+            return parse(value)
+        if not Path(value.removeprefix(FILE)).is_absolute():
+            raise WrongValueError(f"{FILE} and the whole path of the file that holds it")
+        return value
+
+    return of_file
 
 
 def secret(value: object) -> Secret:

@@ -19,13 +19,15 @@ from infra import secrets
 from infra import setting_kinds as kinds
 from infra.kafka_security import Mechanism, Protocol, misfits
 from schemas.errors import ServiceError, SettingError
-from schemas.masking import Secret, masked
+from schemas.masking import FILE, Secret, masked, revealed
 from schemas.wording import cause
 
 Delivery = Literal["at_least_once", "exactly_once"]
 OnlineLoss = Literal["refuse", "stale"]
 Service = Literal["kafka", "redis", "flink"]
 Jit = Literal["full", "quick"]
+
+_ADDRESSES = ("maven", "redis", "registry")  # that may hold a password
 
 
 def _setting(parse: Callable[[object], Any], *, default: Any, doc: str, secret: bool = False) -> Any:
@@ -50,25 +52,28 @@ class Settings:
     schemas: Path | None = _setting(kinds.path, default=None, doc="folder of your .avsc files; the shipped example's when not set")
     jars: Path | None = _setting(kinds.path, default=None, doc="folder of the Java libraries; inside the Python environment when not set")
     maven: str | None = _setting(
-        kinds.url("https", "http"),
+        kinds.kept(kinds.url("https", "http")),
         default=None,
         secret=True,
-        doc="URL of a mirror to fetch them from; Maven's central repository when not set",
+        doc="URL of a mirror to fetch them from, or file: and the path of a file that holds it; Maven's central repository when not set",
     )
     python: str | None = _setting(str, default=None, doc="Python interpreter on the Flink workers; this one when not set")
 
     kafka: str | None = _setting(kinds.servers, default=None, doc="bootstrap servers; the embedded broker when not set")
     redis: str | None = _setting(
-        kinds.store,
+        kinds.kept(kinds.store),
         default=None,
         secret=True,
-        doc="URL of the online store, redis://, rediss:// or unix://, with options such as ?db=4; the embedded one when not set",
+        doc="URL of the online store, redis://, rediss:// or unix://, with options such as ?db=4, or file: and the path of a file that holds it; the embedded one when not set",
     )
     flink: str | None = _setting(
         kinds.url("http", "https", bare=True), default=None, doc="URL of the Flink cluster's REST endpoint; the embedded one when not set"
     )
     registry: str | None = _setting(
-        kinds.url("http", "https"), default=None, secret=True, doc="URL of a Confluent-compatible schema registry; none when not set"
+        kinds.kept(kinds.url("http", "https")),
+        default=None,
+        secret=True,
+        doc="URL of a Confluent-compatible schema registry, or file: and the path of a file that holds it; none when not set",
     )
 
     kafka_security_protocol: Protocol = _setting(
@@ -193,7 +198,7 @@ class Settings:
     def environment(self) -> dict[str, str]:
         """These settings as the environment of a child process, so that it needs neither the file nor the working directory.
 
-        A password goes by the file that `without_secrets` keeps it in, and its own variable is emptied.
+        A password goes by the file that `without_secrets` keeps it in, and the variable of Kafka's own is emptied.
         """
         settings = self.without_secrets()
         named = {_variable(item.name): _as_text(item.name, getattr(settings, item.name)) for item in fields(settings)}
@@ -201,15 +206,20 @@ class Settings:
         return {name: text for name, text in named.items() if text is not None} | emptied
 
     def without_secrets(self) -> Settings:
-        """The same settings for whatever is pickled or handed to another process: with the path of a file of the home for the password.
+        """The same settings for whatever is pickled or handed to another process: with the path of a file of the home for each password.
 
         Raises:
             SettingError: The home cannot be written.
         """
-        if self.kafka_sasl_password is None:
-            return self
-        file = secrets.keep(self.home, "kafka-password", self.kafka_sasl_password)
-        return replace(self, kafka_sasl_password=None, kafka_sasl_password_file=file)
+        handed_on: dict[str, Any] = {}
+        for name in _ADDRESSES:
+            address: str | None = getattr(self, name)
+            if address is not None and masked(address) != address:
+                handed_on[name] = f"{FILE}{secrets.keep(self.home.absolute(), f'{name}-url', Secret(address))}"
+        if self.kafka_sasl_password is not None:
+            file = secrets.keep(self.home, "kafka-password", self.kafka_sasl_password)
+            handed_on |= {"kafka_sasl_password": None, "kafka_sasl_password_file": file}
+        return replace(self, **handed_on)
 
     @property
     def endpoints_file(self) -> Path:
@@ -241,13 +251,18 @@ class Settings:
         return False
 
     @property
+    def maven_url(self) -> str | None:
+        """The mirror's URL. Raises SettingError where it is in a file that cannot be read."""
+        return None if self.maven is None else revealed(self.maven, _variable("maven"))
+
+    @property
     def kafka_servers(self) -> str:
         """Kafka's bootstrap servers: the setting, else the embedded broker. Raises ServiceError when there is neither."""
         return self.kafka or self._embedded("kafka")
 
     @property
     def redis_url(self) -> str:
-        """The online store's URL: the setting, else the embedded one. Raises ServiceError when there is neither."""
+        """The online store's address, which may be in a file: the setting, else the embedded one. Raises ServiceError when there is neither."""
         return self.redis or self._embedded("redis")
 
     @property

@@ -65,7 +65,7 @@ class Job:
         self._beside = beside
         self._sources = sources
         self._beginnings = {source.name: Beginning() for source in sources}
-        self._settings = settings
+        self._settings = settings = settings.without_secrets()
         self._schemas = SchemaSet.load(settings.schemas or SHIPPED)
         for source in sources:
             decoder(source, self._schemas, settings)

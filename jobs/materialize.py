@@ -106,7 +106,10 @@ def pipeline(settings: Settings, plan: Plan, *, generation: int = 1) -> Pipeline
         topics=(*(view.tiles_topic for view in views), FRONTIER_TOPIC),
         answers=None,
         function=MaterializeFunction(
-            views=views, schemas=SchemaSet.load(settings.schemas or SHIPPED), settings=settings, generation=generation
+            views=views,
+            schemas=SchemaSet.load(settings.schemas or SHIPPED),
+            settings=settings.without_secrets(),
+            generation=generation,
         ),
         from_earliest=True,
     )

@@ -91,7 +91,7 @@ def pipeline(settings: Settings, plan: ServicePlan, *, model: Path) -> Pipeline:
     Raises:
         TidemarkError: A model or settings that cannot work; one clear line.
     """
-    folder = model.absolute()
+    settings, folder = settings.without_secrets(), model.absolute()
     manifest = Manifest.read(folder)
     scoring = Scoring(
         service=plan,

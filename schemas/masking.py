@@ -1,9 +1,16 @@
-"""Secrets that URLs carry, kept out of what people and logs are told."""
+"""Secrets, by themselves or in URLs: kept out of what people and logs are told, and in files where they are handed on."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Self
 
+from schemas.errors import SettingError
+from schemas.wording import cause
+
+FILE = "file:"
+"""Begins an address that is in a file, and is followed by its path."""
 _SCHEME = re.compile(r"[A-Za-z]+://")
 _PASSWORD = re.compile(r"(password=)[^&]*", re.IGNORECASE)
 
@@ -20,6 +27,19 @@ def masked(text: str) -> str:
     return scheme + _PASSWORD.sub(r"\1***", rest)
 
 
+def revealed(address: str, setting: str) -> str:
+    """An address as it was given; what the file holds of one that is in a file.
+
+    Args:
+        address: Any, or `file:` and a path.
+        setting: That it was given by, for the message.
+
+    Raises:
+        SettingError: The file cannot be read, or is empty.
+    """
+    return Secret.of_file(Path(address.removeprefix(FILE)), setting).reveal() if address.startswith(FILE) else address
+
+
 class Secret:
     """A text that nobody is shown: not by `str`, `repr` or a format, not in a traceback's values, and not in a pickle, which is refused."""
 
@@ -28,6 +48,25 @@ class Secret:
     def __init__(self, text: str) -> None:
         """Keep a text."""
         self._text = text
+
+    @classmethod
+    def of_file(cls, file: Path, setting: str) -> Self:
+        """What a file holds, without the end of its last line.
+
+        Args:
+            file: Which.
+            setting: That names it, for the message.
+
+        Raises:
+            SettingError: It cannot be read, or is empty.
+        """
+        try:
+            text = file.read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise SettingError(f"{setting}: {file} cannot be read: {cause(fault)}") from None
+        if not text:
+            raise SettingError(f"{setting}: {file} is empty")
+        return cls(text)
 
     def reveal(self) -> str:
         """The text itself, for the one place that needs it."""

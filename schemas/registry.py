@@ -15,7 +15,7 @@ from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
 from schemas.avro_columns import Writer
 from schemas.errors import ServiceError, SettingError
-from schemas.masking import masked
+from schemas.masking import FILE, masked, revealed
 from schemas.wording import cause
 
 _MOST_UNKNOWN = 10_000
@@ -44,7 +44,8 @@ class Registry:
         """Take the address; nothing is asked yet.
 
         Args:
-            url: http(s)://[user:password@]host:port[/path]
+            url: http(s)://[user:password@]host:port[/path]; or `file:` and the path of a file that holds it, and is read again for each question, so
+                that a registry that is pickled takes no password along.
             timeout_s: For each attempt.
             attempts: How often a registry that does not answer is asked before giving up.
             retry_unknown_s: How long "no such id" is believed.
@@ -52,18 +53,8 @@ class Registry:
         Raises:
             SettingError: Not such a URL.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.path + parts.query + parts.fragment:
-            raise SettingError(
-                f'registry: "{masked(url)}" is not an address; allowed: http(s)://host:port, with user:password@ before the host, in which / ? # % @ are '
-                "%2F %3F %23 %25 %40"
-            )
-        address = parts.netloc.rpartition("@")[2]
-        self.url = f"{parts.scheme}://{address}{parts.path.rstrip('/')}"
-        self._headers = {"Accept": "application/vnd.schemaregistry.v1+json"}
-        if parts.username is not None:
-            secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-            self._headers["Authorization"] = f"Basic {base64.b64encode(secret).decode()}"
+        self._given = url
+        self.url, _ = self._address()
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._retry_unknown_s = retry_unknown_s
@@ -90,6 +81,22 @@ class Registry:
             self._unknown[schema_id] = (time.monotonic(), str(error))
             raise
         return self._known[schema_id]
+
+    def _address(self) -> tuple[str, dict[str, str]]:
+        """The URL without user and password, and the headers of a question."""
+        url = revealed(self._given, "TIDEMARK_REGISTRY")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.path + parts.query + parts.fragment:
+            shown = masked(url) if url == self._given else f"what {self._given.removeprefix(FILE)} holds"
+            raise SettingError(
+                f'registry: "{shown}" is not an address; allowed: http(s)://host:port, with user:password@ before the host, in which / ? # % @ are '
+                "%2F %3F %23 %25 %40"
+            )
+        headers = {"Accept": "application/vnd.schemaregistry.v1+json"}
+        if parts.username is not None:
+            secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(secret).decode()}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}", headers
 
     def _writer(self, answer: object) -> Writer | None:
         text, kind = _said(answer)
@@ -126,9 +133,10 @@ class Registry:
                 raise UnknownSchema(str(error) if "which it refers to" in str(error) else f"{where}: {error}") from error
 
     def _get(self, path: str) -> object:
+        self.url, headers = self._address()
         for attempt in range(1, self._attempts + 1):
             try:
-                with urlopen(Request(self.url + path, headers=self._headers), timeout=self._timeout_s) as response:
+                with urlopen(Request(self.url + path, headers=headers), timeout=self._timeout_s) as response:
                     return json.load(response)
             except HTTPError as error:
                 with error:

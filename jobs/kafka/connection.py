@@ -187,7 +187,7 @@ class Connection:
         if self.mechanism is not None:
             told |= {"sasl.mechanism": self.mechanism, "sasl.username": self.username or "", "sasl.password": self._password()}
         for name, (file, setting) in self._files().items():
-            secrets.read(file, setting)
+            Secret.of_file(file, setting)
             told[f"ssl.{name}.location"] = str(file)
         return told
 
@@ -206,7 +206,7 @@ class Connection:
             told |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(files["ca"][0])}
         if "key" in files:
             (certificate, _), (key, setting) = files["certificate"], files["key"]
-            if "-----BEGIN PRIVATE KEY-----" not in secrets.read(key, setting).reveal():
+            if "-----BEGIN PRIVATE KEY-----" not in Secret.of_file(key, setting).reveal():
                 raise SettingError(
                     f"{setting}: {key}: expected a private key in PKCS#8, not encrypted; `openssl pkcs8 -topk8 -nocrypt` makes one"
                 )
@@ -226,7 +226,7 @@ class Connection:
     def _password(self) -> str:
         given = self.password
         if isinstance(given, Path):
-            given = secrets.read(given, "TIDEMARK_KAFKA_SASL_PASSWORD_FILE")
+            given = Secret.of_file(given, "TIDEMARK_KAFKA_SASL_PASSWORD_FILE")
         return "" if given is None else given.reveal()
 
 

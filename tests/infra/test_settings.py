@@ -127,14 +127,33 @@ def test_a_wrong_address_is_named_without_its_password(given: str, tmp_path: Pat
         assert "hunter2" not in str(refused.value) and "got " in str(refused.value)
 
 
-def test_secrets_are_for_child_processes_and_not_for_those_who_look(tmp_path: Path) -> None:
-    urls = {
-        name: f"{scheme}://me:hunter2@host:1/a?b=c/" for name, scheme in (("REDIS", "redis"), ("REGISTRY", "https"), ("MAVEN", "https"))
-    }
+def test_addresses_with_a_password_go_to_child_processes_by_files_that_their_owner_alone_may_read(tmp_path: Path) -> None:
+    urls = {name: f"{scheme}://me:hunter2@host:1/a?b=c" for name, scheme in (("REDIS", "redis"), ("REGISTRY", "https"), ("MAVEN", "https"))}
     settings = Settings.load(environ={f"TIDEMARK_{name}": url for name, url in urls.items()}, folder=tmp_path)
+    assert settings.redis_url == urls["REDIS"]
     assert "hunter2" not in repr(settings)
-    assert settings.redis_url == settings.environment()["TIDEMARK_REDIS"] == urls["REDIS"]
-    assert Settings.load(environ=settings.environment(), folder=Path("/")) == settings
+    environ = settings.environment()
+    assert "hunter2" not in str(environ)
+    child = Settings.load(environ={f"TIDEMARK_{name}": url for name, url in urls.items()} | environ, folder=Path("/"))
+    assert child == settings.without_secrets() == child.without_secrets()
+    for name, url in urls.items():
+        file = Path(environ[f"TIDEMARK_{name}"].removeprefix("file:"))
+        assert file.read_text() == url
+        assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert child.maven_url == settings.maven_url == urls["MAVEN"]
+
+
+def test_addresses_without_a_password_go_as_they_are(tmp_path: Path) -> None:
+    settings = Settings.load(environ={"TIDEMARK_REDIS": "redis://host:1/2", "TIDEMARK_REGISTRY": "https://host"}, folder=tmp_path)
+    assert settings.without_secrets() == settings
+    assert not (settings.home / "secrets").exists()
+
+
+def test_of_an_address_in_a_file_the_whole_path_is_given(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingError, match=r"^TIDEMARK_REDIS: expected file: and the whole path of the file that holds it, got 'file:redis'"
+    ):
+        Settings.load(environ={"TIDEMARK_REDIS": "file:redis"}, folder=tmp_path)
 
 
 SASL = {"KAFKA": "b:1", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": "river"}

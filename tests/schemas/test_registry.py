@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
 import socket
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,9 +129,27 @@ def test_user_and_password_go_into_the_header_and_into_no_message(server: Regist
     assert "crt" not in registry.url
 
 
-@pytest.mark.parametrize("url", ["registry:8081", "ftp://host", "http://", "file:///etc/passwd"])
+def test_an_address_in_a_file_is_read_for_each_question_and_goes_into_no_pickle(server: RegistryServer, tmp_path: Path) -> None:
+    file = tmp_path / "registry"
+    file.write_text(server.url.replace("//", "//me:hunter2@") + "\n")
+    registry = pickle.loads(pickled := pickle.dumps(Registry(f"file:{file}")))
+    assert b"hunter2" not in pickled
+    file.write_text(server.url.replace("//", "//me:swordfish@"))
+    with pytest.raises(UnknownSchema):
+        registry.schema(1)
+    assert server.asked == [("/schemas/ids/1", "Basic " + base64.b64encode(b"me:swordfish").decode())]
+    file.write_text("hunter2")
+    with pytest.raises(SettingError, match=rf'^registry: "what {file} holds" is not an address; ') as refused:
+        registry.schema(2)
+    assert "hunter2" not in str(refused.value)
+    file.unlink()
+    with pytest.raises(SettingError, match=f"^TIDEMARK_REGISTRY: {file} cannot be read: "):
+        registry.schema(2)
+
+
+@pytest.mark.parametrize("url", ["registry:8081", "ftp://host", "http://", "file:///dev/null/none", "/etc/hostname"])
 def test_what_is_no_address(url: str) -> None:
-    with pytest.raises(SettingError, match="is not an address"):
+    with pytest.raises(SettingError, match=r"is not an address|cannot be read"):
         Registry(url)
 
 

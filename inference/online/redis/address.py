@@ -13,6 +13,7 @@ from redis.connection import ConnectionPool, SSLConnection, parse_url
 from redis.exceptions import RedisError
 
 from schemas.errors import SettingError
+from schemas.masking import revealed
 
 _SETTING = "TIDEMARK_REDIS"
 _ANYWHERE = frozenset({"db", "username", "password", "client_name", "socket_timeout", "health_check_interval", "max_connections"})
@@ -45,11 +46,12 @@ class StoreAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `host:port`, or a URL that begins with `redis://`, `rediss://` (TLS) or `unix://`.
+        """Read `host:port`, or a URL that begins with `redis://`, `rediss://` (TLS) or `unix://`; or `file:` and the path of a file that holds it.
 
         Raises:
             SettingError: redis-py would not read it, or would pass over a part of it in silence. No secret is in the message.
         """
+        text = revealed(text, _SETTING)
         url = text if "://" in text else f"redis://{text}"
         try:
             parts = urlsplit(url)

@@ -39,6 +39,19 @@ UGLY = "p,a=s:s/w?o#r%d@ \"é{'1'}"
 KINDS = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 
 
+def test_an_address_in_a_file_is_what_the_file_holds(tmp_path: Path) -> None:
+    file = tmp_path / "store"
+    file.write_text(f"redis://me:{SECRET}@host:1/2\n")
+    assert StoreAddress.parse(f"file:{file}") == StoreAddress.parse(f"redis://me:{SECRET}@host:1/2")
+    for spoiled, said in ((SECRET + "://x", "begins with"), ("", "is empty")):
+        file.write_text(spoiled)
+        with pytest.raises(SettingError, match=f"^TIDEMARK_REDIS: .*{said}"):
+            StoreAddress.parse(f"file:{file}")
+    file.unlink()
+    with pytest.raises(SettingError, match=f"^TIDEMARK_REDIS: {file} cannot be read: "):
+        StoreAddress.parse(f"file:{file}")
+
+
 def feasts_client(address: str) -> Client:
     """Feast's own client of a connection string; nothing is sent yet."""
     from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
