@@ -266,12 +266,13 @@ def test_of_two_kept_generations_either_is_served_though_the_worker_of_both_was_
         job = cluster.running(name)
         return job is not None and job.restarts > 0
 
-    def begun() -> bool:
-        return cluster.running("materialize-g3") is not None  # it need not run yet: its submission waits for the next worker
+    def filled() -> bool:
+        job = cluster.running("materialize-g3")
+        return job is not None and job.checkpoint is not None  # one that does not run yet need not be restarted
 
     with ThreadPoolExecutor(1) as beside:
         rebuilding = beside.submit(river.tidemark, "rebuild")
-        eventually(lambda: f"running: {river.running()}", lambda: begun() or rebuilding.done())
+        eventually(lambda: f"running: {river.running()}", lambda: filled() or rebuilding.done())
         kill(river.settings, "flink-taskmanager")
         rebuilt = rebuilding.result()
     assert "✓ equal" in rebuilt
