@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 from infra import flink_client
@@ -264,9 +266,11 @@ def wait_for_room(needs: Needs, settings: Settings) -> None:
 
 def newest_checkpoint(settings: Settings, name: str) -> str | None:
     """URL of the newest completed checkpoint that jobs of this name left in the home."""
-    completed = (settings.home / "checkpoints" / name).glob("*/chk-*/_metadata")
-    newest = max(completed, key=lambda file: (file.stat().st_mtime_ns, str(file)), default=None)
-    return None if newest is None else newest.parent.as_uri()
+    completed = list[tuple[int, Path]]()
+    for file in (settings.home / "checkpoints" / name).glob("*/chk-*/_metadata"):
+        with contextlib.suppress(FileNotFoundError):  # older ones are still removed when their job has just ended
+            completed.append((file.stat().st_mtime_ns, file))
+    return max(completed)[1].parent.as_uri() if completed else None
 
 
 def wait_until_it_runs(cluster: Cluster, job_id: str, name: str, settings: Settings) -> None:

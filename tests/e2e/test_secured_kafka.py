@@ -89,12 +89,20 @@ def test_events_go_through_a_secured_broker_and_its_password_is_seen_nowhere(own
     assert [text[:200] for text in said if TRACE in text] == []
     files = [file for file in own.home.rglob("*") if file.is_file() and secrets not in file.parents]
     assert any("checkpoints" in file.parts for file in files) and any(file.suffix == ".log" for file in files)
-    assert [file for file in files if TRACE.encode() in file.read_bytes()] == []
+    assert [file for file in files if TRACE.encode() in bytes_of(file)] == []
 
     wrong = replace(own, home=tmp_path / "other", kafka_sasl_password=Secret("wrong"))
     told = tidemark(wrong, "read", "clicks", code=3)
     assert "invalid credentials" in told and told.count("\n") == 1 and "wrong" not in told
     shutil.rmtree(tmp_path / "other")
+
+
+def bytes_of(file: Path) -> bytes:
+    """What is in a file; nothing where it has gone meanwhile, as the checkpoints of a job that runs do."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def as_sparks_workers_read(settings: Settings, folder: Path) -> list[dict[str, Any]]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import re
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from infra.flink import Cluster, Job, wait_for_room, wait_until_it_runs
+from infra.flink import Cluster, Job, newest_checkpoint, wait_for_room, wait_until_it_runs
 from infra.flink_client import root_cause
 from infra.flink_needs import Needs, Room, buffer_bytes, misfit
 from infra.flink_refusal import RefusedError
@@ -96,6 +98,20 @@ def test_a_checkpoint_that_does_not_end_is_told_with_how_much_of_it_is_left(clus
     monkeypatch.setattr(Endpoint, "checkpoints", COMPLETED | {"history": [ended]})
     (job,) = cluster.jobs()
     assert cluster.trouble(job, now_ms=120_000) is None
+
+
+def test_the_newest_checkpoint_is_found_while_older_ones_are_removed(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assert newest_checkpoint(settings, "features") is None
+    for number, folder in enumerate(("b/chk-9", "a/chk-10", "a/chk-11")):
+        file = tmp_path / "checkpoints" / "features" / folder / "_metadata"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (number, number))
+    gone = tmp_path / "checkpoints" / "features" / "b" / "chk-8"
+    gone.mkdir()
+    (gone / "_metadata").symlink_to(gone / "nothing")  # listed, and no longer there when it is looked at
+    assert newest_checkpoint(settings, "features") == (tmp_path / "checkpoints/features/a/chk-11").as_uri()
 
 
 def test_any_other_refusal_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
