@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from benchmarks.benchmark import CORES, Figures, Workspace
 from benchmarks.processes import CommandError, Family, Threads, bind, measured
-from infra import flink, runtime
+from infra import flink, flink_submission, runtime
 from infra.settings import Settings
 from jobs.kafka import admin
 from jobs.kafka.connection import Connection
@@ -118,7 +118,10 @@ def on_flink(settings: Settings, job: Job) -> tuple[float, Figures]:
     threads = Threads(next(psutil.Process(service.pid) for service in state.services if service.name == "flink-taskmanager"))
     before = _computed(families)
     threads.begin()
-    cluster, id = flink.Cluster(settings.flink_url), flink.submit(job.module, job.arguments, name=job.name, settings=settings, fresh=True)
+    cluster, id = (
+        flink.Cluster(settings.flink_url),
+        flink_submission.submit(job.module, job.arguments, name=job.name, settings=settings, fresh=True),
+    )
     try:
         with _ends(settings) as ends:
             warm_at = None

@@ -15,7 +15,7 @@ from benchmarks.benchmark import Workspace
 from benchmarks.live import inputs
 from benchmarks.processes import CommandError
 from inference.online.redis.connection import Client, connect
-from infra import flink, runtime
+from infra import flink, flink_submission, runtime
 from infra.settings import Settings
 
 _PATIENCE_S = 60.0
@@ -62,7 +62,7 @@ class Live:
         cluster = flink.Cluster(self.settings.flink_url)
 
         def submitted(name: str) -> str:
-            id = flink.submit(f"jobs.{name}", [], name=name, settings=self.settings, fresh=True)
+            id = flink_submission.submit(f"jobs.{name}", [], name=name, settings=self.settings, fresh=True)
             ended.callback(cluster.cancel, id)
             return id
 

@@ -17,7 +17,7 @@ from benchmarks.scoring import inputs
 from inference.online.reader import OnlineReader
 from inference.online.redis.connection import connect
 from inference.online.redis.store import RedisStore
-from infra import flink, runtime
+from infra import flink, flink_submission, runtime
 from infra.settings import Settings
 
 JOB = f"score-{inputs.SERVICE}"
@@ -62,7 +62,7 @@ class Ready:
         """The score job from the first request of its topic, on an empty topic of predictions, for as long as the block; its id."""
         services.empty(settings, inputs.service().predictions_topic)
         _forget(settings, f"tidemark.{JOB}")
-        job = flink.submit("jobs.score", [inputs.SERVICE, "--model", str(self.model)], name=JOB, settings=settings, fresh=True)
+        job = flink_submission.submit("jobs.score", [inputs.SERVICE, "--model", str(self.model)], name=JOB, settings=settings, fresh=True)
         cluster = flink.Cluster(settings.flink_url)
         try:
             yield job

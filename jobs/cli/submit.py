@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Settings
 from jobs.control.held_jobs import held_jobs
 from jobs.flink.job_names import single_view_name
@@ -58,7 +58,7 @@ def submit(
     if job == "features" and "--only" in context.args[:-1]:
         named = single_view_name(context.args[context.args.index("--only") + 1])
     named = "-".join((named, *itertools.takewhile(lambda argument: not argument.startswith("-"), context.args)))
-    job_id = flink.submit(f"jobs.{job}", _located(context.args), name=name or named, settings=settings, fresh=fresh)
+    job_id = flink_submission.submit(f"jobs.{job}", _located(context.args), name=name or named, settings=settings, fresh=fresh)
     print(f"{name or named} {job_id}")
 
 

@@ -13,8 +13,8 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StatementSet
 
-from infra.flink import wait_for_room
 from infra.flink_needs import Needs, buffer_bytes
+from infra.flink_submission import wait_for_room
 from infra.settings import Settings
 from jobs.flink import topics_read
 

@@ -19,7 +19,7 @@ from features.plan import Plan, ViewPlan
 from inference.online.active_generation import project_of
 from inference.online.store import OnlineStore
 from inference.online.writer import TileWriter, tile_schema
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Settings
 from jobs.control.generations import job_name
 from jobs.control.tile_closings import Extent
@@ -46,7 +46,7 @@ def start(settings: Settings, store: OnlineStore, backlog: Lag, generation: int,
     frontiers = store.frontiers(project=project_of(generation))
     for view, extent in known.items():
         frontiers.closed(view, [(extent.first_ms - extent.tile_ms, 0)])  # what was closed before has no closing any more
-    job_id = flink.submit("jobs.materialize", ["--generation", str(generation)], name=name, settings=settings, fresh=True)
+    job_id = flink_submission.submit("jobs.materialize", ["--generation", str(generation)], name=name, settings=settings, fresh=True)
     print(f"job {name} {job_id} fills generation {generation}", flush=True)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Settings
 from tests.e2e.readings import stream
 from tests.e2e.readings.run import COUNT, Run, archived, ends, generated, prepared, wait_for_the_end, wait_for_time
@@ -22,7 +22,7 @@ def replay(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Run:
         streams[name] = [*messages, *map(dataclasses.replace, final)]
         stream.publish(own.kafka_servers, plan.sources[name].topic, streams[name][: COUNT // 2])
     run = Run(settings=own, plan=plan, streams=streams, end_ms=end_ms)
-    job = flink.submit("jobs.features", [], name="features-replay", settings=own)
+    job = flink_submission.submit("jobs.features", [], name="features-replay", settings=own)
     try:
         wait_for_time(run, COUNT // 2)
         for name in streams:

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import psutil
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from infra import flink
+from infra import flink, flink_submission
 from infra.runtime import RuntimeState
 from infra.settings import Settings
 from jobs.kafka import consumer
@@ -27,7 +27,7 @@ REQUESTS, PREDICTIONS = BUY.request.topic, BUY.predictions_topic
 @contextmanager
 def job(settings: Settings, module: str, *arguments: str, name: str) -> Iterator[str]:
     """A job on the cluster, without an earlier run's state, for as long as the block."""
-    job_id = flink.submit(module, arguments, name=name, settings=settings, fresh=True)
+    job_id = flink_submission.submit(module, arguments, name=name, settings=settings, fresh=True)
     try:
         yield job_id
     finally:

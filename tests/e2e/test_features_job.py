@@ -15,7 +15,7 @@ from fastavro import parse_schema
 from features.compiler.tile_schema import tile_avro_schema
 from features.partials.map_partial import MapPartial
 from features.plan import WRITTEN, ViewPlan
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Settings
 from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages as read
@@ -204,7 +204,7 @@ class Half:
         streams = of_trusted(generated(plan)) if trusted else generated(plan)
         end_ms, final = ends(plan, streams)
         run = Run(settings=own, plan=plan, streams=streams, end_ms=end_ms)
-        half = cls(run=run, final=final, job=flink.submit("jobs.features", [], name=f"features-{name}", settings=own))
+        half = cls(run=run, final=final, job=flink_submission.submit("jobs.features", [], name=f"features-{name}", settings=own))
         half.publish(0, COUNT // 2)
         return half
 

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from features.plan import SourcePlan, ViewPlan
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Settings
 from jobs.kafka.connection import Connection
 from jobs.kafka.consumer import messages as read
@@ -47,7 +47,7 @@ class Bursting:
         own = dataclasses.replace(own, idle_timeout_ms=1_000, parallelism=parallelism)
         source = plan.sources[f"{prefix}_every"]
         run = Run(settings=own, plan=plan, streams={}, end_ms=START_MS + MINUTE_MS * 60 + (BURST + 60) * STEP_MS)
-        job = flink.submit("jobs.features", [source.name], name=f"features-{prefix}", settings=own)
+        job = flink_submission.submit("jobs.features", [source.name], name=f"features-{prefix}", settings=own)
         return cls(run=run, source=source, view=plan.views[f"{prefix}_every_places"], job=job)
 
 

@@ -24,7 +24,7 @@ from features.catalog import load
 from features.plan import Plan
 from inference.online.connection import connect
 from inference.online.reader import OnlineReader
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Settings
 from jobs.control.frontiers import wait_for
 from jobs.kafka.admin import ensure
@@ -96,7 +96,7 @@ def river(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     model = shop.train(folder / "model", plan.services["proof_buy"])
     with ExitStack() as running:
         for module, arguments in (("features", []), ("materialize", []), ("score", ["proof_buy", "--model", str(model)])):
-            job = flink.submit(f"jobs.{module}", arguments, name=f"{module}-proof", settings=own, fresh=True)
+            job = flink_submission.submit(f"jobs.{module}", arguments, name=f"{module}-proof", settings=own, fresh=True)
             running.callback(flink.Cluster(own.flink_url).cancel, job)
         yield River(settings=own, plan=plan, folder=folder)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Settings
 from jobs.cli.main import main
 from jobs.kafka.connection import Connection
@@ -36,7 +36,7 @@ def test_the_second_live_run_of_a_minute_is_counted_whole(
     source, view = plan.sources["live_every"], plan.views["live_every_levels"]
     for name, value in own.environment().items():
         monkeypatch.setenv(name, value)
-    job = flink.submit("jobs.features", [source.name], name="features-live", settings=own)
+    job = flink_submission.submit("jobs.features", [source.name], name="features-live", settings=own)
 
     # Ahead of the clock by less than events may be, so that no pause of this machine brings the clock to the tile's end.
     first_ms = (now_ms() // MINUTE_MS + 2) * MINUTE_MS

@@ -20,7 +20,7 @@ from inference.model.loading import load
 from inference.online.connection import connect
 from inference.online.frontier import Frontiers
 from inference.shards.shard_map import Missing, ShardMap
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Delivery, Settings
 from jobs.control.code_version import code_version
 from jobs.control.frontiers import wait_for
@@ -302,7 +302,7 @@ def test_a_model_that_cannot_serve_is_one_clear_line_before_any_job_starts(setti
     with (damaged / "model.txt").open("ab") as file:
         file.write(b"!")
     with pytest.raises(DataError, match=r"^job score-nothing: not submitted: .*model\.txt: damaged: its sha256 is .*$"):
-        flink.submit("jobs.score", ["buy", "--model", str(damaged)], name="score-nothing", settings=settings, fresh=True)
+        flink_submission.submit("jobs.score", ["buy", "--model", str(damaged)], name="score-nothing", settings=settings, fresh=True)
     assert all(each.name != "score-nothing" for each in flink.Cluster(settings.flink_url).jobs())
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import load
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Settings
 from jobs.kafka import admin
 from jobs.kafka.connection import Connection
@@ -58,7 +58,7 @@ def test_a_replay_of_ten_years_keeps_one_file_open_for_each_subtask(settings: Se
         most_open = max(most_open, sum(1 for _ in folder.rglob(".*.inprogress.*")))
         return folder.is_dir() and sum(pq.read_metadata(file).num_rows for file in parquet_files(folder)) >= DAYS
 
-    job = flink.submit("jobs.features", [source.name], name="features-ten", settings=own)
+    job = flink_submission.submit("jobs.features", [source.name], name="features-ten", settings=own)
     try:
         eventually(f"{DAYS} events in the archive", archived)
         eventually("a tile of each", lambda: len(tile_records(run, view)) == DAYS)

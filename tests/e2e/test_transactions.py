@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from features.catalog import load
-from infra import flink
+from infra import flink, flink_submission
 from infra.settings import Settings
 from jobs.control import frontiers
 from jobs.kafka import admin, open_transactions
@@ -125,7 +125,7 @@ def test_aborted_events_count_nowhere_and_open_ones_hold_time_back(settings: Set
     def counts() -> dict[str, int]:
         return {key[0]: record["count"] for (key, _), record in tile_records(run, view).items()}
 
-    job = flink.submit("jobs.features", [source.name], name="features-open", settings=own)
+    job = flink_submission.submit("jobs.features", [source.name], name="features-open", settings=own)
     try:
         for number, finish in ((5, Producer.abort_transaction), (2, Producer.commit_transaction)):
             with transaction(kafka, "decided") as producer:

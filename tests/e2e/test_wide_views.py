@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.catalog import load
-from infra import flink, runtime
+from infra import flink, flink_submission, runtime
 from infra.settings import Settings
 from schemas.errors import ServiceError
 from tests.waiting import PATIENCE_S
@@ -74,7 +74,10 @@ def of(settings: Settings, definitions: Path) -> Settings:
 
 def runs(settings: Settings) -> int:
     """All its tasks do; returns how many there are."""
-    cluster, job = flink.Cluster(settings.flink_url), flink.submit("jobs.features", [], name="features-wide", settings=settings, fresh=True)
+    cluster, job = (
+        flink.Cluster(settings.flink_url),
+        flink_submission.submit("jobs.features", [], name="features-wide", settings=settings, fresh=True),
+    )
     try:
         found = cluster.job(job)
         assert (found.state, found.tasks[0]) == ("RUNNING", found.tasks[1])

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from infra import flink, runtime
+from infra import flink, flink_submission, runtime
 from infra.runtime import RuntimeState
 from infra.settings import Settings
 from jobs.kafka import admin
@@ -48,7 +48,7 @@ def test_a_million_requests_are_answered_exactly_once_whatever_is_killed(tmp_pat
     with runtime.started(settings):
         admin.ensure(settings, shop.plan())
         publish(settings)
-        job = flink.submit("jobs.score", ["buy", "--model", str(model)], name="score-buy", settings=settings, fresh=True)
+        job = flink_submission.submit("jobs.score", ["buy", "--model", str(model)], name="score-buy", settings=settings, fresh=True)
         cluster = flink.Cluster(settings.flink_url)
         answers = Answers(settings)
         try:

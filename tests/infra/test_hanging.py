@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import flink
+from infra import flink, flink_submission
 from infra.service import marked
 from tests import shop
 from tests.infra.homes import JOB, completed, endpoints_of, settings_of, state_of, up
@@ -60,7 +60,7 @@ def test_all_services_that_hang_at_once_are_told_then_killed_and_replaced(hasty_
 def test_a_worker_that_is_stopped_is_killed_alone_and_its_job_goes_on(hasty_home: Path) -> None:
     cluster, before = flink.Cluster(endpoints_of(hasty_home)["flink"]), state_of(hasty_home).services
     assert eventually("there is room", lambda: cluster.room().slots == 12)
-    job = flink.submit(JOB, [], name="stopped", settings=settings_of(hasty_home))
+    job = flink_submission.submit(JOB, [], name="stopped", settings=settings_of(hasty_home))
     try:
         assert eventually("a checkpoint", lambda: cluster.job(job).checkpoint)
         (worker,) = python_workers(hasty_home)
@@ -82,7 +82,7 @@ def test_a_worker_that_does_not_answer_is_told_by_the_checkpoint_that_waits_for_
     assert eventually("there is room", lambda: cluster.room().slots == 12)
     file = tmp_path / "hangs"
     file.touch()
-    job = flink.submit(JOB, ["hang", str(file)], name="hanging", settings=settings_of(hasty_home))
+    job = flink_submission.submit(JOB, ["hang", str(file)], name="hanging", settings=settings_of(hasty_home))
     told = (
         r"hanging: RUNNING since .*, a checkpoint has not ended after \d+ s: \d of \d tasks hang, wait for a service, or have much to do\n"
     )

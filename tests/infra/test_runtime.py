@@ -22,7 +22,7 @@ import redis
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from features.plan import Plan
-from infra import flink, flink_cluster, runtime
+from infra import flink, flink_cluster, flink_submission, runtime
 from infra.liveness import COLLECTORS
 from infra.service import LOOPBACK, marked
 from infra.settings import Settings
@@ -179,9 +179,9 @@ def test_topics_can_be_asked_for_again_and_again(home: Path) -> None:
 def test_a_job_resumes_from_its_newest_checkpoint_wherever_it_was_ended(home: Path) -> None:
     settings = settings_of(home)
     cluster = flink.Cluster(settings.flink_url)
-    first = flink.submit(JOB, [], name="counting", settings=settings)
+    first = flink_submission.submit(JOB, [], name="counting", settings=settings)
     with pytest.raises(ServiceError, match=r"job counting is running already \(id [0-9a-f]{32}\); end it with `tidemark cancel counting`"):
-        flink.submit(JOB, [], name="counting", settings=settings)
+        flink_submission.submit(JOB, [], name="counting", settings=settings)
     eventually("it counts", lambda: max(_numbers(home), default=0) > 30)
     eventually("a checkpoint", lambda: completed(cluster, first) > 0)
 
@@ -194,7 +194,7 @@ def test_a_job_resumes_from_its_newest_checkpoint_wherever_it_was_ended(home: Pa
     assert listed.split("counting")[1].split()[:2] == [first, "RUNNING"]
     assert tidemark("cancel", "counting", home=home).returncode == 0
     before = _numbers(home)
-    second = flink.submit(JOB, [], name="counting", settings=settings)
+    second = flink_submission.submit(JOB, [], name="counting", settings=settings)
     eventually("it counts again", lambda: len(_numbers(home)) > len(before))
     assert 30 < _numbers(home)[len(before)] <= max(before) + 3, "it goes on where the checkpoint was, and does not start at 1"
     cluster.cancel(second)
@@ -207,7 +207,7 @@ def _numbers(home: Path) -> list[int]:
 
 def test_a_driver_that_refuses_is_quoted(home: Path) -> None:
     with pytest.raises(DataError, match=r"^job never: not submitted: this job never starts \(log: .*submit-never\.log\)$"):
-        flink.submit(JOB, ["never"], name="never", settings=settings_of(home))
+        flink_submission.submit(JOB, ["never"], name="never", settings=settings_of(home))
 
 
 def test_submitting_something_else_than_a_job_is_refused(home: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_supervisor_that_is_killed_takes_all_with_it_and_the_data_stays(home: 
     producer = Producer({"bootstrap.servers": servers, "log_level": 0})
     producer.produce(topic, value=b"kept", on_delivery=_must_arrive)
     assert producer.flush(PATIENCE_S) == 0
-    flink.submit(JOB, [], name="orphaned", settings=settings_of(home))
+    flink_submission.submit(JOB, [], name="orphaned", settings=settings_of(home))
     before = state_of(home)
     eventually("the job's Python worker", lambda: len(marked(before.mark)) > len(before.services))
     os.kill(before.pid, signal.SIGKILL)

@@ -21,7 +21,7 @@ from benchmarks.works.materialize.progress import Progress
 from benchmarks.works.online_write import check, ours, stream
 from inference.online.redis.connection import Client, connect
 from inference.online.redis.store import RedisStore
-from infra import flink, runtime
+from infra import flink, flink_submission, runtime
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +78,7 @@ def _job(name: str, subtasks: int, work: _Work) -> Contender:
         client = work.emptied()
         fill(inputs.plan(), RedisStore(client), work.given)
         progress, cluster = Progress(client, work.given), flink.Cluster(settings.flink_url)
-        id = flink.submit(f"jobs.{JOB}", [], name=JOB, settings=settings, fresh=True)
+        id = flink_submission.submit(f"jobs.{JOB}", [], name=JOB, settings=settings, fresh=True)
         try:
             found = pace.paced(progress, progress.tiles, work.processes("flink-taskmanager"), work.processes("valkey"), of="the store")
             if restarts := cluster.job(id).restarts:
