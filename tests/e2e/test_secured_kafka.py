@@ -1,7 +1,8 @@
-"""A broker of one's own that wants TLS, a certificate and a password: events go through it, and the password is seen nowhere."""
+"""A broker of one's own that wants TLS, a certificate and a password, and a store that wants one: events go through them, and no password is seen anywhere."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import shutil
@@ -12,12 +13,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from inference.online.redis.connection import connect
 from infra import flink, runtime
+from infra.runtime import RuntimeState
+from infra.service import marked
 from infra.settings import Settings
 from jobs.kafka import admin
 from jobs.kafka.connection import Connection
@@ -59,10 +65,13 @@ def own(tmp_path: Path) -> Iterator[Settings]:
         }
         settings = Settings.load(environ={f"TIDEMARK_{name}": value for name, value in environ.items()}, folder=tmp_path)
         with runtime.started(settings):
-            yield settings
+            store: Any = connect(settings.redis_url)
+            store.execute_command("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
+            where = settings.redis_url.removeprefix("redis://")
+            yield replace(settings, redis=f"redis://{USER}:{quote(PASSWORD, safe='')}@{where}")
 
 
-def test_events_go_through_a_secured_broker_and_its_password_is_seen_nowhere(own: Settings, tmp_path: Path) -> None:
+def test_events_go_through_a_secured_broker_and_store_and_their_passwords_are_seen_nowhere(own: Settings, tmp_path: Path) -> None:
     clicks = [{"event_time": NOON + at, "user": "ann", "shop": 7, "shelf": "top", "amount": 1.0} for at in range(5)]
     pq.write_table(pa.Table.from_pylist(clicks, schema=shop.schemas().current("click").arrow), tmp_path / "clicks.parquet")
     tidemark(own, "submit", "features", "clicks")
@@ -78,13 +87,14 @@ def test_events_go_through_a_secured_broker_and_its_password_is_seen_nowhere(own
     secrets = own.home / "secrets"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     kept = {file.name: file.read_text() for file in secrets.iterdir()}
-    assert kept["kafka-password"] == PASSWORD and TRACE in kept["kafka-login.properties"]
+    assert kept["kafka-password"] == PASSWORD and TRACE in kept["kafka-login.properties"] and kept["redis-url"] == own.redis
     assert {stat.S_IMODE(file.stat().st_mode) for file in secrets.iterdir()} == {0o600}
 
     said = [
         *rest(own),
         tidemark(own, "compile"),
         subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout,
+        *environments(own),
     ]
     assert [text[:200] for text in said if TRACE in text] == []
     files = [file for file in own.home.rglob("*") if file.is_file() and secrets not in file.parents]
@@ -95,6 +105,15 @@ def test_events_go_through_a_secured_broker_and_its_password_is_seen_nowhere(own
     told = tidemark(wrong, "read", "clicks", code=3)
     assert "invalid credentials" in told and told.count("\n") == 1 and "wrong" not in told
     shutil.rmtree(tmp_path / "other")
+
+
+def environments(settings: Settings) -> Iterator[str]:
+    """Of the runtime's processes, Python workers too."""
+    state = RuntimeState.read(settings)
+    assert state is not None
+    for process in marked(state.mark):
+        with contextlib.suppress(psutil.Error):
+            yield str(process.environ())
 
 
 def bytes_of(file: Path) -> bytes:
