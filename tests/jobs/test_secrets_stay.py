@@ -44,6 +44,7 @@ def test_materialize(settings: Settings) -> None:
     assert PASSWORD.encode() not in carried(materialize.pipeline(settings, PLAN).function)
 
 
+@pytest.mark.slow
 def test_score(settings: Settings, tmp_path: Path) -> None:
     job = score.pipeline(settings, PLAN.services["buy"], model=shop.train(tmp_path / "buy"))
     assert PASSWORD.encode() not in carried((job.function, job.stages))

@@ -60,6 +60,7 @@ def rough_events(count: int) -> list[dict[str, Any]]:
     return [{**event(number * TILE_MS, i=number, x=float(x)), "key": "a"} for number, x in enumerate(numbers)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [True, False])
 def test_sums_of_doubles_would_tell_how_they_were_grouped(monkeypatch: pytest.MonkeyPatch, made: bool) -> None:
     small = as_tiles(HOP_VIEW, build_tiles(HOP_VIEW, rough_events(400)), OWNERS)

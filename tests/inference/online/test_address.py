@@ -253,6 +253,7 @@ def test_what_redis_py_would_pass_over_or_choke_on_is_refused_in_a_line_without_
         assert SECRET not in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_an_address_that_feasts_notation_cannot_hold_is_refused_by_name(tmp_path: Path) -> None:
     assert connection(connect("redis://[::1]:7/2")).host == "::1"
     with pytest.raises(

@@ -34,6 +34,7 @@ from tests.inference.online.levels import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", [NUMBERS, WORDS], ids=lambda view: view.name)
 @pytest.mark.parametrize("slack", [20, 100])
 def test_a_stream_in_order_is_exact_as_far_back_as_the_slack_and_keeps_few_tiles(client: Client, view: ViewPlan, slack: int) -> None:
@@ -52,6 +53,7 @@ def test_a_stream_in_order_is_exact_as_far_back_as_the_slack_and_keeps_few_tiles
     assert served.tiles[view.name].max() <= 5 + 3 + 3 + 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", [NUMBERS, WORDS], ids=lambda view: view.name)
 @pytest.mark.parametrize("merge_at", [1, 16, 1_000])
 def test_sums_of_doubles_are_the_same_in_every_bit_however_much_is_merged(
