@@ -64,7 +64,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A test that fails on the shared runtime tells which of its services have been replaced until then, and why: another test's doing, or the machine's."""
     report = yield
     if report.failed and _shares_runtime(item.path):
-        report.sections += [("services that were replaced", log.read_text()) for log in _supervisor_logs]
+        report.sections += [("services that were replaced", log.read_text()) for log in _supervisor_logs if log.exists()]
     return report
 
 

@@ -59,6 +59,6 @@ def test_features(settings: Settings) -> None:
 
 def test_it_would_be_seen(settings: Settings) -> None:
     function = materialize.MaterializeFunction(
-        views=tuple(PLAN.views.values()), schemas=shop.schemas(), settings=settings.__class__(redis=settings.redis), generation=1
+        views=tuple(PLAN.views.values()), schemas=shop.schemas(), settings=Settings(redis=settings.redis), generation=1
     )
     assert PASSWORD.encode() in carried(function)
